@@ -1,0 +1,14 @@
+//! The words of the engine: plain data and its validation.
+//!
+//! Every layer above speaks in these types and in no others; wire formats are translated to them once, at the door.
+//! No input or output and no algorithm lives here.
+
+pub(crate) mod config;
+pub(crate) mod filter;
+pub(crate) mod payload;
+pub(crate) mod point;
+pub(crate) mod query;
+pub(crate) mod update;
+pub(crate) mod vector;
+
+pub use point::PointId;

@@ -1,0 +1,189 @@
+//! Questions to a collection.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::filter::Filter;
+use super::payload::{DateTime, PayloadPath};
+use super::point::{PayloadSelector, PointId, VectorSelector};
+use super::vector::Vector;
+
+/// Largest `limit + offset` of one query.
+pub const MAX_RESULTS: usize = 10_000_000;
+
+/// What a search is near to.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Target {
+    /// A vector.
+    Vector(Vector),
+    /// The vector of a stored point, which is itself left out of the result.
+    Id(PointId),
+}
+
+impl From<Vec<f32>> for Target {
+    fn from(values: Vec<f32>) -> Self {
+        Self::Vector(values.into())
+    }
+}
+
+impl From<&[f32]> for Target {
+    fn from(values: &[f32]) -> Self {
+        Self::Vector(values.into())
+    }
+}
+
+impl From<&Vec<f32>> for Target {
+    fn from(values: &Vec<f32>) -> Self {
+        Self::Vector(values.as_slice().into())
+    }
+}
+
+impl<const N: usize> From<&[f32; N]> for Target {
+    fn from(values: &[f32; N]) -> Self {
+        Self::Vector(values.as_slice().into())
+    }
+}
+
+impl<const N: usize> From<[f32; N]> for Target {
+    fn from(values: [f32; N]) -> Self {
+        Self::Vector(values.into())
+    }
+}
+
+impl From<PointId> for Target {
+    fn from(id: PointId) -> Self {
+        Self::Id(id)
+    }
+}
+
+/// How a filtered search goes through a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Strategy {
+    /// Score every point that satisfies the filter.
+    Scan,
+    /// Walk the graph over the points that satisfy the filter, two hops at a time.
+    FilteredGraph,
+    /// Walk the graph over all points and keep those that satisfy the filter.
+    Graph,
+}
+
+/// Settings of one search.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SearchParams {
+    /// Size of the graph's candidate list; `None` takes the collection's `ef_construct`, and at least the limit.
+    pub hnsw_ef: Option<usize>,
+    /// Score every point instead of walking the graph.
+    pub exact: bool,
+    /// Search only segments that have a graph, or are too small to need one.
+    pub indexed_only: bool,
+    /// Forces the strategy of filtered searches; `None` lets the planner choose. For tests and measurements.
+    pub strategy: Option<Strategy>,
+}
+
+/// A nearest-neighbour search.
+#[derive(Debug, Clone)]
+pub struct SearchRequest {
+    /// What to be near to.
+    pub target: Target,
+    /// Which vector; `""` is the unnamed one.
+    pub using: String,
+    /// Only points that satisfy this.
+    pub filter: Option<Filter>,
+    /// Most hits.
+    pub limit: usize,
+    /// Hits to leave out at the front.
+    pub offset: usize,
+    /// The worst score to return, in the user's numbers: a minimum for similarities, a maximum for distances.
+    pub score_threshold: Option<f32>,
+    /// Settings of the search.
+    pub params: SearchParams,
+    /// Which payload to return.
+    pub with_payload: PayloadSelector,
+    /// Which vectors to return.
+    pub with_vectors: VectorSelector,
+    /// When to give up.
+    pub budget: Budget,
+}
+
+impl SearchRequest {
+    /// The ten nearest points, with payloads.
+    pub fn new(target: impl Into<Target>) -> Self {
+        Self {
+            target: target.into(),
+            using: String::new(),
+            filter: None,
+            limit: 10,
+            offset: 0,
+            score_threshold: None,
+            params: SearchParams::default(),
+            with_payload: PayloadSelector::All,
+            with_vectors: VectorSelector::None,
+            budget: Budget::default(),
+        }
+    }
+}
+
+/// When a read gives up.
+#[derive(Debug, Clone, Default)]
+pub struct Budget {
+    /// Give up at this moment with [`Error::Timeout`](crate::Error::Timeout).
+    pub deadline: Option<Instant>,
+    /// Give up when this turns true with [`Error::Cancelled`](crate::Error::Cancelled).
+    pub cancel: Option<Arc<AtomicBool>>,
+}
+
+/// The order of a scroll by a payload field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderBy {
+    /// The field; it needs an integer, float or datetime index.
+    pub key: PayloadPath,
+    /// From large to small.
+    pub descending: bool,
+    /// The value to start from, inclusive.
+    pub start_from: Option<OrderValue>,
+}
+
+/// A value to start an ordered scroll from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum OrderValue {
+    /// An integer.
+    Integer(i64),
+    /// A number.
+    Float(f64),
+    /// A moment.
+    DateTime(DateTime),
+}
+
+/// A walk over the points of a collection.
+#[derive(Debug, Clone, Default)]
+pub struct ScrollRequest {
+    /// Only points that satisfy this.
+    pub filter: Option<Filter>,
+    /// Most records of this page; 0 is 10.
+    pub limit: usize,
+    /// The first id of this page; not together with `order_by`.
+    pub offset: Option<PointId>,
+    /// Order by a payload field instead of by id.
+    pub order_by: Option<OrderBy>,
+    /// Which payload to return.
+    pub with_payload: PayloadSelector,
+    /// Which vectors to return.
+    pub with_vectors: VectorSelector,
+    /// When to give up.
+    pub budget: Budget,
+}
+
+/// One page of a scroll.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ScrollPage {
+    /// The records of this page.
+    pub records: Vec<super::point::Record>,
+    /// First id of the next page; `None` at the end and for ordered scrolls.
+    pub next_offset: Option<PointId>,
+}
