@@ -1,9 +1,12 @@
 //! An embedded vector database.
 #![deny(unsafe_code)]
 
+mod distance;
 mod error;
+mod graph;
 mod model;
 mod storage;
+mod vectors;
 
 pub use error::{Error, ErrorKind, Result};
 pub use model::config::{

@@ -1,0 +1,269 @@
+//! Parallel construction: rows are inserted by many threads at once into lists of atomics.
+//!
+//! A reader may see a list while it is being rewritten, and so a mix of its old and new links. Every link in it leads to a
+//! row of the graph, so that is only a slightly different graph; no lock is taken for reading. Writers of one list take
+//! turns by a striped lock.
+//!
+//! Lists may grow to half more than their final length before they are pruned. Pruning costs some hundred distances, and
+//! the slack lets sixteen back-links share one pruning; the surplus is pruned away when the graph is finished.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::vectors::{RowScorer, Rows, Space};
+
+use super::GraphParams;
+use super::links::{self, NONE};
+use super::pool::Pool;
+use super::search::{Adjacency, Scored, beam, climb};
+use super::select::select;
+use super::visited::VisitedPool;
+
+const STRIPES: usize = 1024;
+/// No row rises higher; with 2^31 rows and m = 2 a level of 31 would be expected.
+const HIGHEST_LEVEL: usize = 31;
+
+/// Lets others watch a long build and stop it.
+#[derive(Debug, Default)]
+pub(crate) struct BuildControl {
+    /// Rows inserted so far.
+    pub(crate) done: AtomicU64,
+    /// Set to give up.
+    pub(crate) cancel: AtomicBool,
+}
+
+/// Builds a graph over the given rows (ascending) of `total` and writes it to `sink` in the layout of `links`.
+///
+/// Levels depend on the seed alone; links also depend on the order in which threads meet.
+/// Costs about `ef_construct * m` distances a row.
+///
+/// # Errors
+/// [`Error::Cancelled`], and whatever the sink returns.
+pub(crate) fn build(
+    params: GraphParams,
+    space: Space,
+    rows: Rows<'_>,
+    present: &[u32],
+    total: u32,
+    seed: u64,
+    control: &BuildControl,
+    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let builder = Builder::new(params, space, rows, present, total, seed);
+    if let Some((&first, rest)) = present.split_first() {
+        *builder.entry.write() = Some((first, builder.level(first)));
+        control.done.fetch_add(1, Ordering::Relaxed);
+        // Chunks are small, so that threads stay near each other in row order and the graph grows evenly.
+        rest.par_iter().with_max_len(64).try_for_each(|&row| {
+            if control.cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            builder.insert(row);
+            control.done.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        })?;
+        present.par_iter().for_each(|&row| builder.finish(row));
+    }
+    builder.write(total, sink)
+}
+
+struct Builder<'a> {
+    params: GraphParams,
+    space: Space,
+    rows: Rows<'a>,
+    seed: u64,
+    /// Width of a list of the lowest level, slack included.
+    width: usize,
+    lowest: Box<[AtomicU32]>,
+    /// Lists of the rows that have upper levels; made before the first insertion.
+    upper: BTreeMap<u32, Vec<RwLock<Vec<u32>>>>,
+    stripes: Box<[Mutex<()>]>,
+    entry: RwLock<Option<(u32, usize)>>,
+    visited: VisitedPool,
+}
+
+impl<'a> Builder<'a> {
+    fn new(params: GraphParams, space: Space, rows: Rows<'a>, present: &[u32], total: u32, seed: u64) -> Self {
+        let width = params.links_at(0) + params.links_at(0) / 2;
+        let mut builder = Self {
+            params,
+            space,
+            rows,
+            seed,
+            width,
+            lowest: (0..total as usize * width).map(|_| AtomicU32::new(NONE)).collect(),
+            upper: BTreeMap::new(),
+            stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            entry: RwLock::new(None),
+            visited: VisitedPool::new(total as usize),
+        };
+        builder.upper = present
+            .iter()
+            .map(|&row| (row, builder.level(row)))
+            .filter(|&(_, level)| level > 0)
+            .map(|(row, level)| (row, (0..level).map(|_| RwLock::new(Vec::new())).collect()))
+            .collect();
+        builder
+    }
+
+    /// The highest level of a row: exponentially distributed, and the same for the same seed.
+    fn level(&self, row: u32) -> usize {
+        let mut bits = self.seed ^ (u64::from(row) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        bits ^= bits >> 31;
+        let uniform = ((bits >> 11) as f64 + 1.0) / (1u64 << 53) as f64;
+        let scale = 1.0 / f64::from(self.params.m.max(2)).ln();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
+        let level = (-uniform.ln() * scale) as usize;
+        level.min(HIGHEST_LEVEL)
+    }
+
+    fn insert(&self, row: u32) {
+        let level = self.level(row);
+        let scorer = RowScorer::of_row(self.space, row, self.rows);
+        let Some((entry, top)) = *self.entry.read() else { return };
+        let mut best = Scored { score: scorer.score(entry), row: entry };
+        for above in (level + 1..=top).rev() {
+            best = climb(self, above, &scorer, best);
+        }
+        let mut entries = vec![best];
+        for at in (0..=level.min(top)).rev() {
+            let found = self.visited.with(|visited| {
+                visited.insert(row);
+                let mut pool = Pool::new(self.params.ef_construct as usize);
+                beam(self, at, &scorer, &mut pool, visited, &entries);
+                pool.into_sorted().filter(|&(_, found)| found != row).collect::<Vec<_>>()
+            });
+            let neighbours = select(self.space, self.rows, &found, self.params.m as usize);
+            self.set(row, at, &neighbours);
+            for &neighbour in &neighbours {
+                self.link_back(neighbour, at, row);
+            }
+            entries = found.into_iter().map(|(score, row)| Scored { score, row }).collect();
+        }
+        if level > top {
+            let mut entry = self.entry.write();
+            if entry.is_none_or(|(_, top)| level > top) {
+                *entry = Some((row, level));
+            }
+        }
+    }
+
+    fn stripe(&self, row: u32) -> &Mutex<()> {
+        &self.stripes[row as usize % STRIPES]
+    }
+
+    fn list(&self, row: u32) -> &[AtomicU32] {
+        let from = row as usize * self.width;
+        &self.lowest[from..from + self.width]
+    }
+
+    fn set(&self, row: u32, level: usize, links: &[u32]) {
+        if level > 0 {
+            if let Some(list) = self.upper.get(&row).and_then(|lists| lists.get(level - 1)) {
+                // Links made by others meanwhile are kept.
+                let mut list = list.write();
+                let mut merged = links.to_vec();
+                merged.extend(list.iter().filter(|link| !links.contains(link)));
+                merged.truncate(self.params.links_at(level));
+                *list = merged;
+            }
+            return;
+        }
+        let _alone = self.stripe(row).lock();
+        let mut merged = links.to_vec();
+        self.each(row, 0, |link| {
+            if !links.contains(&link) {
+                merged.push(link);
+            }
+        });
+        self.store(row, &merged);
+    }
+
+    /// Replaces a list of the lowest level; the caller holds the row's stripe.
+    fn store(&self, row: u32, links: &[u32]) {
+        let slots = self.list(row);
+        for (slot, link) in slots.iter().zip(links.iter().copied().chain(std::iter::repeat(NONE))) {
+            // Relaxed: a link needs nothing published before it, the rows' bytes were complete before the build began.
+            slot.store(link, Ordering::Relaxed);
+        }
+    }
+
+    fn link_back(&self, row: u32, level: usize, to: u32) {
+        if level > 0 {
+            let Some(list) = self.upper.get(&row).and_then(|lists| lists.get(level - 1)) else { return };
+            let mut list = list.write();
+            if !list.contains(&to) {
+                list.push(to);
+                if list.len() > self.params.links_at(level) {
+                    *list = self.pruned(row, &list, self.params.links_at(level));
+                }
+            }
+            return;
+        }
+        let _alone = self.stripe(row).lock();
+        let mut links = Vec::with_capacity(self.width + 1);
+        self.each(row, 0, |link| links.push(link));
+        if links.contains(&to) {
+            return;
+        }
+        if let Some(free) = self.list(row).get(links.len()) {
+            free.store(to, Ordering::Relaxed);
+            return;
+        }
+        links.push(to);
+        self.store(row, &self.pruned(row, &links, self.params.links_at(0)));
+    }
+
+    fn pruned(&self, row: u32, links: &[u32], keep: usize) -> Vec<u32> {
+        let scorer = RowScorer::of_row(self.space, row, self.rows);
+        let mut scores = vec![0.0; links.len()];
+        scorer.score_many(links, &mut scores);
+        let mut candidates: Vec<(f32, u32)> = scores.into_iter().zip(links.iter().copied()).collect();
+        candidates.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        select(self.space, self.rows, &candidates, keep)
+    }
+
+    /// Takes the slack out of a finished list.
+    fn finish(&self, row: u32) {
+        let _alone = self.stripe(row).lock();
+        let mut links = Vec::with_capacity(self.width);
+        self.each(row, 0, |link| links.push(link));
+        if links.len() > self.params.links_at(0) {
+            self.store(row, &self.pruned(row, &links, self.params.links_at(0)));
+        }
+    }
+
+    fn write(&self, total: u32, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let upper: Vec<(u32, Vec<Vec<u32>>)> =
+            self.upper.iter().map(|(&row, lists)| (row, lists.iter().map(|list| list.read().clone()).collect())).collect();
+        let lowest = |row| {
+            let mut links = Vec::with_capacity(self.width);
+            self.each(row, 0, |link| links.push(link));
+            links
+        };
+        links::encode(self.params, self.entry.read().map(|(row, _)| row), total, lowest, &upper, sink)
+    }
+}
+
+impl Adjacency for Builder<'_> {
+    fn each(&self, row: u32, level: usize, mut visit: impl FnMut(u32)) {
+        if level > 0 {
+            if let Some(list) = self.upper.get(&row).and_then(|lists| lists.get(level - 1)) {
+                list.read().iter().copied().for_each(visit);
+            }
+            return;
+        }
+        for slot in self.list(row) {
+            match slot.load(Ordering::Relaxed) {
+                NONE => break,
+                link => visit(link),
+            }
+        }
+    }
+}

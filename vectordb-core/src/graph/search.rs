@@ -1,0 +1,296 @@
+//! Walks over the graph.
+
+use std::collections::BinaryHeap;
+
+use crate::vectors::RowScorer;
+
+use super::links::Links;
+use super::pool::Pool;
+use super::visited::{Visited, VisitedPool};
+
+/// A row and how close it is; larger is closer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Scored {
+    pub(crate) score: f32,
+    pub(crate) row: u32,
+}
+
+impl Eq for Scored {}
+
+impl Ord for Scored {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.score.total_cmp(&other.score).then_with(|| other.row.cmp(&self.row))
+    }
+}
+
+impl PartialOrd for Scored {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What a walk found and what it cost.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Rows found, best first.
+    pub(crate) hits: Vec<Scored>,
+    /// Distances computed.
+    pub(crate) scored: usize,
+    /// Rows asked whether they are accepted.
+    pub(crate) asked: usize,
+    /// Rows accepted among them.
+    pub(crate) accepted: usize,
+    /// The walk was given up because it cost more than allowed.
+    pub(crate) gave_up: bool,
+}
+
+/// A walk that keeps only some rows.
+pub(crate) struct Filtered<'a> {
+    /// Whether a row is wanted; asked at most once for each row.
+    pub(crate) accept: &'a mut dyn FnMut(u32) -> bool,
+    /// Pass through unwanted rows without scoring them, to their neighbours.
+    pub(crate) two_hops: bool,
+    /// Give up after this many distances.
+    pub(crate) most_scored: usize,
+}
+
+/// A graph that can be searched.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    links: Links,
+    visited: VisitedPool,
+}
+
+impl Graph {
+    pub(crate) fn new(links: Links) -> Self {
+        Self { visited: VisitedPool::new(links.rows()), links }
+    }
+
+    pub(crate) fn params(&self) -> super::GraphParams {
+        self.links.params()
+    }
+
+    /// The rows closest to the query, at most `ef`. Costs about `ef * 2 m` distances at worst, far fewer as a rule.
+    pub(crate) fn nearest(&self, scorer: &RowScorer<'_>, ef: usize) -> Outcome {
+        let Some(entry) = self.descend(scorer) else { return Outcome::default() };
+        self.visited.with(|visited| {
+            let mut pool = Pool::new(ef);
+            let scored = beam(&self.links, 0, scorer, &mut pool, visited, &[entry]);
+            Outcome { hits: pool.into_sorted().map(|(score, row)| Scored { score, row }).collect(), scored, ..Outcome::default() }
+        })
+    }
+
+    /// The accepted rows closest to the query, at most `ef`.
+    pub(crate) fn nearest_accepted(&self, scorer: &RowScorer<'_>, ef: usize, filtered: Filtered<'_>) -> Outcome {
+        let Some(entry) = self.descend(scorer) else { return Outcome::default() };
+        self.visited.with(|visited| {
+            let walk = FilteredWalk { links: &self.links, scorer, visited, filtered, outcome: Outcome::default() };
+            if walk.filtered.two_hops { walk.over_accepted(entry, ef) } else { walk.over_all(entry, ef) }
+        })
+    }
+
+    /// Greedy descent through the upper levels to the row the lowest level is entered at.
+    fn descend(&self, scorer: &RowScorer<'_>) -> Option<Scored> {
+        let (row, top) = self.links.entry()?;
+        let mut best = Scored { score: scorer.score(row), row };
+        for level in (1..=top).rev() {
+            best = climb(&self.links, level, scorer, best);
+        }
+        Some(best)
+    }
+}
+
+/// Links that a walk can follow: finished ones, or those of a graph under construction.
+pub(super) trait Adjacency {
+    /// Gives the neighbours of a row one by one.
+    fn each(&self, row: u32, level: usize, visit: impl FnMut(u32));
+    /// Asks the CPU to load a row's list of the lowest level.
+    fn prefetch(&self, _row: u32) {}
+}
+
+impl Adjacency for Links {
+    #[inline]
+    fn each(&self, row: u32, level: usize, visit: impl FnMut(u32)) {
+        self.of(row, level).iter().copied().for_each(visit);
+    }
+
+    #[inline]
+    fn prefetch(&self, row: u32) {
+        self.prefetch(row);
+    }
+}
+
+/// Goes to the best neighbour until no neighbour is better.
+pub(super) fn climb(links: &impl Adjacency, level: usize, scorer: &RowScorer<'_>, mut best: Scored) -> Scored {
+    let (mut neighbours, mut scores) = (Vec::new(), Vec::new());
+    loop {
+        neighbours.clear();
+        links.each(best.row, level, |row| neighbours.push(row));
+        scores.resize(neighbours.len(), 0.0);
+        scorer.score_many(&neighbours, &mut scores);
+        let next = neighbours.iter().zip(&scores).map(|(&row, &score)| Scored { score, row }).max();
+        match next {
+            Some(next) if next.score > best.score => best = next,
+            _ => return best,
+        }
+    }
+}
+
+/// Beam search on one level: fills the pool and returns the number of distances computed.
+pub(super) fn beam(
+    links: &impl Adjacency,
+    level: usize,
+    scorer: &RowScorer<'_>,
+    pool: &mut Pool,
+    visited: &mut Visited,
+    entries: &[Scored],
+) -> usize {
+    for entry in entries {
+        if visited.insert(entry.row) {
+            pool.insert(entry.score, entry.row);
+        }
+    }
+    let mut scored = 0;
+    let mut fresh: Vec<u32> = Vec::with_capacity(64);
+    let mut scores = [0.0f32; 64];
+    while let Some((_, row)) = pool.next() {
+        fresh.clear();
+        links.each(row, level, |neighbour| {
+            if visited.insert(neighbour) {
+                scorer.prefetch(neighbour);
+                fresh.push(neighbour);
+            }
+        });
+        if level == 0
+            && let Some(next) = pool.peek()
+        {
+            links.prefetch(next);
+        }
+        for chunk in fresh.chunks(scores.len()) {
+            let scores = &mut scores[..chunk.len()];
+            scorer.score_many(chunk, scores);
+            for (&score, &neighbour) in scores.iter().zip(chunk) {
+                if score > pool.bound() {
+                    pool.insert(score, neighbour);
+                }
+            }
+        }
+        scored += fresh.len();
+    }
+    scored
+}
+
+struct FilteredWalk<'a, 'b> {
+    links: &'a Links,
+    scorer: &'a RowScorer<'a>,
+    visited: &'a mut Visited,
+    filtered: Filtered<'b>,
+    outcome: Outcome,
+}
+
+impl FilteredWalk<'_, '_> {
+    fn accepts(&mut self, row: u32) -> bool {
+        self.outcome.asked += 1;
+        let accepted = (self.filtered.accept)(row);
+        self.outcome.accepted += usize::from(accepted);
+        accepted
+    }
+
+    fn finish(mut self, hits: impl Iterator<Item = Scored>) -> Outcome {
+        self.outcome.hits = hits.collect();
+        self.outcome
+    }
+
+    fn over_budget(&mut self) -> bool {
+        self.outcome.gave_up |= self.outcome.scored > self.filtered.most_scored;
+        self.outcome.gave_up
+    }
+
+    /// Walks over all rows and keeps the accepted ones. It ends when the next candidate is worse than the worst of `ef` kept.
+    fn over_all(mut self, entry: Scored, ef: usize) -> Outcome {
+        let mut kept = Pool::new(ef);
+        let mut candidates = BinaryHeap::from([entry]);
+        self.visited.insert(entry.row);
+        if self.accepts(entry.row) {
+            kept.insert(entry.score, entry.row);
+        }
+        let (mut fresh, mut scores) = (Vec::new(), Vec::new());
+        while let Some(best) = candidates.pop() {
+            if (kept.is_full() && best.score < kept.bound()) || self.over_budget() {
+                break;
+            }
+            fresh.clear();
+            for &neighbour in self.links.of(best.row, 0) {
+                if self.visited.insert(neighbour) {
+                    self.scorer.prefetch(neighbour);
+                    fresh.push(neighbour);
+                }
+            }
+            self.score(&fresh, &mut scores);
+            for (&score, &row) in scores.iter().zip(&fresh) {
+                if kept.is_full() && score <= kept.bound() {
+                    continue;
+                }
+                candidates.push(Scored { score, row });
+                if self.accepts(row) {
+                    kept.insert(score, row);
+                }
+            }
+        }
+        self.finish(kept.into_sorted().map(|(score, row)| Scored { score, row }))
+    }
+
+    /// Walks over accepted rows only; an unwanted neighbour is replaced by its own accepted neighbours, unscored
+    /// (ACORN, Patel et al. 2024, with the second hop taken at query time).
+    fn over_accepted(mut self, entry: Scored, ef: usize) -> Outcome {
+        let mut pool = Pool::new(ef);
+        // The entry leads the walk even when it is unwanted itself; it is taken out again at the end.
+        pool.insert(entry.score, entry.row);
+        self.visited.insert(entry.row);
+        let entry_accepted = self.accepts(entry.row);
+        let most_fresh = 2 * self.links.params().links_at(0);
+        let (mut fresh, mut scores) = (Vec::new(), Vec::new());
+        while let Some((_, row)) = pool.next() {
+            if self.over_budget() {
+                break;
+            }
+            fresh.clear();
+            self.gather_two_hops(row, most_fresh, &mut fresh);
+            self.score(&fresh, &mut scores);
+            for (&score, &neighbour) in scores.iter().zip(&fresh) {
+                pool.insert(score, neighbour);
+            }
+        }
+        self.finish(pool.into_sorted().filter(|&(_, row)| entry_accepted || row != entry.row).map(|(score, row)| Scored { score, row }))
+    }
+
+    fn gather_two_hops(&mut self, row: u32, most: usize, fresh: &mut Vec<u32>) {
+        let links = self.links;
+        for &neighbour in links.of(row, 0) {
+            if !self.visited.insert(neighbour) {
+                continue;
+            }
+            if self.accepts(neighbour) {
+                self.scorer.prefetch(neighbour);
+                fresh.push(neighbour);
+                continue;
+            }
+            if fresh.len() >= most {
+                continue;
+            }
+            for &second in links.of(neighbour, 0) {
+                if self.visited.insert(second) && self.accepts(second) {
+                    self.scorer.prefetch(second);
+                    fresh.push(second);
+                }
+            }
+        }
+    }
+
+    fn score(&mut self, rows: &[u32], scores: &mut Vec<f32>) {
+        scores.clear();
+        scores.resize(rows.len(), 0.0);
+        self.scorer.score_many(rows, scores);
+        self.outcome.scored += rows.len();
+    }
+}

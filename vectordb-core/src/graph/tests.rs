@@ -1,0 +1,122 @@
+use super::*;
+use crate::model::config::{Distance, VectorParams};
+use crate::storage::mmap::Mmap;
+use crate::vectors::{RowScorer, Rows, Space};
+
+struct Data {
+    space: Space,
+    bytes: Mmap,
+    rows: u32,
+}
+
+fn random(state: &mut u64) -> f32 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
+}
+
+fn data(rows: u32, dim: usize, distance: Distance) -> Data {
+    let space = Space::of(&VectorParams::new(dim, distance));
+    let mut state = 42;
+    let bytes: Vec<u8> = (0..rows).flat_map(|_| space.encode(&(0..dim).map(|_| random(&mut state)).collect::<Vec<_>>())).collect();
+    Data { space, bytes: Mmap::from(bytes), rows }
+}
+
+impl Data {
+    fn rows(&self) -> Rows<'_> {
+        Rows::Flat { bytes: &self.bytes, stride: self.space.stride() }
+    }
+
+    fn graph(&self, m: u32, present: &[u32]) -> Graph {
+        let mut file = Vec::new();
+        let control = BuildControl::default();
+        build(GraphParams { m, ef_construct: 100 }, self.space, self.rows(), present, self.rows, 7, &control, &mut |bytes| {
+            file.extend_from_slice(bytes);
+            Ok(())
+        })
+        .expect("a build without cancel succeeds");
+        Graph::new(Links::open(Mmap::from(file)).expect("what was written opens"))
+    }
+
+    fn exact(&self, query: &[f32], keep: impl Fn(u32) -> bool, k: usize) -> Vec<u32> {
+        let scorer = RowScorer::new(self.space, query, self.rows());
+        let mut all: Vec<Scored> = (0..self.rows).filter(|&row| keep(row)).map(|row| Scored { score: scorer.score(row), row }).collect();
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.into_iter().take(k).map(|hit| hit.row).collect()
+    }
+}
+
+fn overlap(found: &[Scored], exact: &[u32]) -> usize {
+    found.iter().take(exact.len()).filter(|hit| exact.contains(&hit.row)).count()
+}
+
+#[test]
+fn recall_is_high_for_every_distance() {
+    for distance in [Distance::Cosine, Distance::Dot, Distance::Euclid, Distance::Manhattan] {
+        let data = data(3000, 16, distance);
+        let graph = data.graph(16, &(0..3000).collect::<Vec<_>>());
+        let mut state = 9;
+        let found: usize = (0..50)
+            .map(|_| {
+                let query: Vec<f32> = (0..16).map(|_| random(&mut state)).collect();
+                overlap(&graph.nearest(&RowScorer::new(data.space, &query, data.rows()), 100).hits, &data.exact(&query, |_| true, 10))
+            })
+            .sum();
+        assert!(found >= 490, "{distance:?}: recall {}", found as f32 / 500.0);
+    }
+}
+
+#[test]
+fn filtered_walks_keep_only_accepted_rows() {
+    let data = data(3000, 16, Distance::Euclid);
+    let graph = data.graph(16, &(0..3000).collect::<Vec<_>>());
+    let mut state = 5;
+    for (two_hops, share) in [(true, 5), (true, 2), (false, 2), (false, 20)] {
+        let mut found = 0;
+        for _ in 0..50 {
+            let query: Vec<f32> = (0..16).map(|_| random(&mut state)).collect();
+            let scorer = RowScorer::new(data.space, &query, data.rows());
+            let filtered = Filtered { accept: &mut |row| row % share == 0, two_hops, most_scored: usize::MAX };
+            let outcome = graph.nearest_accepted(&scorer, 100, filtered);
+            assert!(outcome.hits.iter().all(|hit| hit.row % share == 0));
+            found += overlap(&outcome.hits, &data.exact(&query, |row| row % share == 0, 10));
+        }
+        assert!(found >= 470, "two hops {two_hops}, every {share}th: recall {}", found as f32 / 500.0);
+    }
+}
+
+#[test]
+fn a_costly_walk_gives_up() {
+    let data = data(2000, 8, Distance::Euclid);
+    let graph = data.graph(8, &(0..2000).collect::<Vec<_>>());
+    let scorer = RowScorer::new(data.space, &[0.0; 8], data.rows());
+    let filtered = Filtered { accept: &mut |_| false, two_hops: false, most_scored: 100 };
+    assert!(graph.nearest_accepted(&scorer, 10, filtered).gave_up);
+}
+
+#[test]
+fn absent_rows_and_tiny_graphs_work() {
+    let data = data(10, 8, Distance::Cosine);
+    for present in [vec![], vec![3], vec![2, 9], vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
+        let graph = data.graph(4, &present);
+        let scorer = RowScorer::new(data.space, &[0.1; 8], data.rows());
+        let mut found: Vec<u32> = graph.nearest(&scorer, 20).hits.iter().map(|hit| hit.row).collect();
+        found.sort_unstable();
+        assert_eq!(found, present);
+    }
+}
+
+#[test]
+fn a_thousand_equal_vectors_are_all_reachable_enough() {
+    let mut data = data(1000, 4, Distance::Euclid);
+    data.bytes = Mmap::from(vec![0; data.bytes.len()]);
+    let graph = data.graph(16, &(0..1000).collect::<Vec<_>>());
+    let scorer = RowScorer::new(data.space, &[1.0; 4], data.rows());
+    assert!(graph.nearest(&scorer, 64).hits.len() >= 10);
+}
+
+#[test]
+fn damaged_layouts_are_refused_or_harmless() {
+    assert!(Links::open(Mmap::from(Vec::new())).is_none());
+    assert!(Links::open(Mmap::from(vec![0; 64])).is_none());
+    assert!(Links::open(Mmap::from(vec![0xFF; 4096])).is_none());
+}

@@ -1,0 +1,13 @@
+//! Rows of vectors: how they are encoded, where they lie, and how they are scored.
+//!
+//! A representation is data, not a type: bytes, a stride and a kernel chosen when a query begins.
+//!
+//! Files: `space` (dimensions, metric and element type of a field), `rows` (where rows lie), `scorer` (a query over rows).
+
+mod rows;
+mod scorer;
+mod space;
+
+pub(crate) use rows::{Rows, RowsBuf};
+pub(crate) use scorer::RowScorer;
+pub(crate) use space::Space;
