@@ -1,13 +1,22 @@
 //! An embedded vector database.
 #![deny(unsafe_code)]
 
+mod collection;
+mod database;
 mod distance;
 mod error;
+mod filter;
 mod graph;
 mod model;
+mod payload;
+mod query;
+mod segment;
 mod storage;
 mod vectors;
+mod wal;
 
+pub use collection::{CollectionInfo, FieldInfo, JobKind, JobProgress, SegmentInfo, SegmentKind, Status, UpdateResult};
+pub use database::{Background, Collection, CollectionBuilder, Database, Options, Search};
 pub use error::{Error, ErrorKind, Result};
 pub use model::config::{
     CollectionConfig, ConfigDiff, Datatype, Distance, Durability, FieldPlacement, FieldSchema, HnswConfig, HnswConfigDiff,
@@ -22,5 +31,5 @@ pub use model::query::{
 };
 pub use model::update::{Target, Update, UpsertMode};
 pub use model::vector::{UNNAMED, Vector, Vectors};
-pub use storage::fs::{File, Fs, FsRef};
+pub use storage::fs::{File, Fs, FsRef, MemFs, StdFs};
 pub use storage::mmap::Mmap;

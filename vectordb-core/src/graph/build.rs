@@ -8,10 +8,9 @@
 //! the slack lets sixteen back-links share one pruning; the surplus is pruned away when the graph is finished.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::vectors::{RowScorer, Rows, Space};
@@ -24,6 +23,8 @@ use super::select::select;
 use super::visited::VisitedPool;
 
 const STRIPES: usize = 1024;
+/// Rows a thread takes at once.
+const TAKEN_AT_ONCE: usize = 16;
 /// No row rises higher; with 2^31 rows and m = 2 a level of 31 would be expected.
 const HIGHEST_LEVEL: usize = 31;
 
@@ -51,22 +52,15 @@ pub(crate) fn build(
     total: u32,
     seed: u64,
     control: &BuildControl,
+    pool: &rayon::ThreadPool,
     sink: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
     let builder = Builder::new(params, space, rows, present, total, seed);
     if let Some((&first, rest)) = present.split_first() {
         *builder.entry.write() = Some((first, builder.level(first)));
         control.done.fetch_add(1, Ordering::Relaxed);
-        // Chunks are small, so that threads stay near each other in row order and the graph grows evenly.
-        rest.par_iter().with_max_len(64).try_for_each(|&row| {
-            if control.cancel.load(Ordering::Relaxed) {
-                return Err(Error::Cancelled);
-            }
-            builder.insert(row);
-            control.done.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        })?;
-        present.par_iter().for_each(|&row| builder.finish(row));
+        builder.insert_all(rest, control, pool)?;
+        builder.finish(first);
     }
     builder.write(total, sink)
 }
@@ -121,6 +115,27 @@ impl<'a> Builder<'a> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
         let level = (-uniform.ln() * scale) as usize;
         level.min(HIGHEST_LEVEL)
+    }
+
+    /// Inserts rows on all threads of the pool, each taking the next few, so that they go through the rows together.
+    fn insert_all(&self, rows: &[u32], control: &BuildControl, pool: &rayon::ThreadPool) -> Result<()> {
+        let run = |work: &(dyn Fn(u32) + Sync)| {
+            let next = AtomicUsize::new(0);
+            pool.broadcast(|_| {
+                while let Some(some) = rows.chunks(TAKEN_AT_ONCE).nth(next.fetch_add(1, Ordering::Relaxed)) {
+                    if control.cancel.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    some.iter().for_each(|&row| work(row));
+                }
+            });
+        };
+        run(&|row| {
+            self.insert(row);
+            control.done.fetch_add(1, Ordering::Relaxed);
+        });
+        run(&|row| self.finish(row));
+        if control.cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     fn insert(&self, row: u32) {

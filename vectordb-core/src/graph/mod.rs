@@ -18,7 +18,7 @@ mod visited;
 
 pub(crate) use build::{BuildControl, build};
 pub(crate) use links::Links;
-pub(crate) use search::{Filtered, Graph, Outcome, Scored};
+pub(crate) use search::{Filtered, Graph, Scored};
 
 /// The shape of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

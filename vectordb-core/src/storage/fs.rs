@@ -1,7 +1,7 @@
 //! The only door to the file system.
 //!
 //! [`Fs`] is small enough for a test to stand in for the disk: to lose what was not synced, to fail any call, to run
-//! full. [`StdFs`] is the real one.
+//! full. [`StdFs`] is the real one, [`MemFs`] keeps files in memory.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,9 @@ use std::sync::Arc;
 use crate::error::Result;
 
 use super::mmap::Mmap;
+
+pub use super::memory_fs::MemFs;
+pub use super::std_fs::StdFs;
 
 /// A file system, as much of it as a database needs.
 ///
@@ -67,4 +70,15 @@ pub(crate) fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     name.into()
+}
+
+/// Replaces a small file as a whole: after a crash it holds either the old content or the new.
+pub(crate) fn write_atomic(fs: &FsRef, path: &Path, bytes: &[u8]) -> Result<()> {
+    let aside = temporary(path);
+    let file = fs.create(&aside)?;
+    file.write_at(0, bytes)?;
+    file.sync()?;
+    drop(file);
+    fs.rename(&aside, path)?;
+    fs.sync_dir(path.parent().unwrap_or(Path::new("")))
 }

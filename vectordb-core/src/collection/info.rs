@@ -1,0 +1,194 @@
+//! What a collection says about itself.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::model::config::{CollectionConfig, FieldSchema};
+use crate::model::point::Lsn;
+use crate::segment::Segment;
+
+use super::Collection;
+
+/// Whether a collection is at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Nothing waits to be done.
+    Green,
+    /// Background work is under way or waits.
+    Yellow,
+    /// The last job or write failed; see [`CollectionInfo::error`].
+    Red,
+}
+
+/// A collection's figures.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct CollectionInfo {
+    /// Whether work is going on.
+    pub status: Status,
+    /// Points, exactly.
+    pub points: u64,
+    /// Vectors that a graph leads to.
+    pub indexed_vectors: u64,
+    /// The segments, oldest first.
+    pub segments: Vec<SegmentInfo>,
+    /// Lsn of the newest update that reads see.
+    pub lsn: Lsn,
+    /// Bytes of all files, the log included.
+    pub disk_bytes: u64,
+    /// Bytes of memory that the engine holds itself, about; mapped files come on top as the page cache allows.
+    pub memory_bytes: u64,
+    /// Segments that wait to be sealed.
+    pub pending_seals: usize,
+    /// The job under way.
+    pub running_job: Option<JobProgress>,
+    /// What made the status red.
+    pub error: Option<String>,
+    /// Payload indexes by path.
+    pub payload_schema: BTreeMap<String, FieldInfo>,
+    /// The configuration.
+    pub config: CollectionConfig,
+}
+
+/// A payload index.
+#[derive(Debug, Clone, Serialize)]
+pub struct FieldInfo {
+    /// Its settings.
+    pub schema: FieldSchema,
+    /// Points that have values in it.
+    pub points: u64,
+}
+
+/// A segment's figures.
+#[derive(Debug, Clone, Serialize)]
+pub struct SegmentInfo {
+    /// Where it is in its life.
+    pub kind: SegmentKind,
+    /// Rows, dead ones included.
+    pub rows: u64,
+    /// Dead rows.
+    pub deleted: u64,
+    /// Whether graphs lead to its vectors.
+    pub indexed: bool,
+    /// Bytes on disk, or of memory for segments that are not on disk yet.
+    pub bytes: u64,
+}
+
+/// Where a segment is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SegmentKind {
+    /// Takes writes.
+    Growing,
+    /// Waits to be sealed.
+    Frozen,
+    /// In files.
+    Sealed,
+}
+
+/// What kind of job is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobKind {
+    /// Turning a full growing segment into files.
+    Seal,
+    /// Making one segment of several, with a graph.
+    Merge,
+    /// Rewriting a segment without its dead rows.
+    Vacuum,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct JobProgress {
+    /// What it does.
+    pub kind: JobKind,
+    /// Rows put into the graph so far.
+    pub done: u64,
+    /// Rows of its inputs.
+    pub total: u64,
+}
+
+impl Collection {
+    pub(crate) fn info(&self) -> Result<CollectionInfo> {
+        let (view, at) = self.read()?;
+        let mut segments = Vec::new();
+        let mut memory_bytes = 0;
+        for sealed in &view.sealed {
+            memory_bytes += sealed.memory_bytes();
+            segments.push(SegmentInfo {
+                kind: SegmentKind::Sealed,
+                rows: sealed.total_rows().into(),
+                deleted: sealed.tombstones().dead(),
+                indexed: sealed.vector_bytes().1 > 0,
+                bytes: sealed.meta().bytes,
+            });
+        }
+        let in_memory = view.frozen.iter().map(|frozen| (SegmentKind::Frozen, &frozen.segment));
+        for (kind, segment) in in_memory.chain([(SegmentKind::Growing, &view.growing)]) {
+            memory_bytes += segment.memory_bytes();
+            let bytes = segment.memory_bytes() as u64;
+            segments.push(SegmentInfo { kind, rows: segment.len().into(), deleted: segment.tombstones().dead(), indexed: false, bytes });
+        }
+        let running_job = self.progress.lock().as_ref().map(|running| JobProgress {
+            kind: running.kind,
+            done: running.control.done.load(Ordering::Relaxed),
+            total: running.total,
+        });
+        let poisoned = self.writer.lock().poisoned.clone();
+        let error = poisoned.or_else(|| self.last_error.lock().as_ref().map(ToString::to_string));
+        let busy = running_job.is_some() || self.next_job().is_some();
+        let sealed_bytes: u64 = view.sealed.iter().map(|sealed| sealed.meta().bytes).sum();
+        Ok(CollectionInfo {
+            status: if error.is_some() {
+                Status::Red
+            } else if busy {
+                Status::Yellow
+            } else {
+                Status::Green
+            },
+            points: self.count(None, true)?,
+            indexed_vectors: indexed_vectors(&view),
+            segments,
+            lsn: at,
+            disk_bytes: sealed_bytes + self.wal.as_ref().map_or(0, crate::wal::Wal::bytes),
+            memory_bytes: memory_bytes as u64,
+            pending_seals: view.frozen.len(),
+            running_job,
+            error,
+            payload_schema: field_infos(&view),
+            config: (*view.config).clone(),
+        })
+    }
+}
+
+fn indexed_vectors(view: &super::View) -> u64 {
+    let linked = |sealed: &crate::segment::Sealed| -> u64 {
+        sealed
+            .meta()
+            .fields
+            .iter()
+            .filter(|field| sealed.field(&field.name).is_some_and(|open| open.graph.is_some()))
+            .map(|field| u64::from(field.count))
+            .sum()
+    };
+    view.sealed.iter().map(|sealed| linked(sealed)).sum()
+}
+
+fn field_infos(view: &super::View) -> BTreeMap<String, FieldInfo> {
+    let mut infos = BTreeMap::new();
+    for (key, schema) in &view.config.payload_schema {
+        let mut points = 0;
+        if let Ok(path) = key.parse() {
+            for segment in view.segments() {
+                segment.with_indexes(&mut |indexes| points += indexes.points_with_values(&path));
+            }
+        }
+        infos.insert(key.clone(), FieldInfo { schema: schema.clone(), points });
+    }
+    infos
+}

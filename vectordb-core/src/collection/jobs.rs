@@ -1,0 +1,333 @@
+//! Doing what the planner says, and committing it.
+//!
+//! A job writes new files while readers and the writer go on; nothing refers to the files until a new manifest is durable.
+//! Then the view is swapped under the writer lock, and rows that died meanwhile are stamped in the new segment too.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::error::{Error, Result};
+use crate::graph::BuildControl;
+use crate::model::config::{CollectionConfig, Durability};
+use crate::model::point::Lsn;
+use crate::segment::{self, Built, Input, Sealed, Segment, SegmentBuilder, SegmentId, SegmentMeta};
+
+use super::maintain::{Effort, Job, Sizes, plan};
+use super::manifest::{Manifest, file_name};
+use super::view::View;
+use super::{Collection, JobKind, Running};
+
+/// What a job has prepared.
+struct Commit {
+    /// The files' new lsn and the configuration at it.
+    lsn: Lsn,
+    config: Arc<CollectionConfig>,
+    /// Sealed segments that the new one replaces.
+    removed: Vec<SegmentId>,
+    /// Whether the oldest frozen segment is now sealed.
+    unfreeze: bool,
+    built: Option<(Built, Vec<Input>)>,
+    /// New metadata of segments that stay.
+    changed: Vec<SegmentMeta>,
+}
+
+impl Collection {
+    /// What the background would do now.
+    pub(super) fn next_job(&self) -> Option<Job> {
+        self.planned(Effort::Background)
+    }
+
+    fn planned(&self, effort: Effort) -> Option<Job> {
+        let view = self.view.load();
+        let sizes: Vec<Sizes> = view.sealed.iter().map(|sealed| sizes(sealed, &view.config)).collect();
+        plan(view.frozen.len(), &sizes, &view.config, effort)
+    }
+
+    /// Runs the next job, if there is one; true when there was.
+    ///
+    /// # Errors
+    /// Those of the job. The collection stays as it was.
+    pub(crate) fn maintain(&self) -> Result<bool> {
+        self.run_next(Effort::Background)
+    }
+
+    /// Seals, indexes, merges and cleans until nothing is left to do.
+    ///
+    /// # Errors
+    /// Those of the first job that fails.
+    pub(crate) fn optimize(&self) -> Result<()> {
+        self.check_maintainable()?;
+        self.freeze_growing()?;
+        while self.run_next(Effort::Full)? {}
+        let _alone = self.maintenance.lock();
+        self.checkpoint()
+    }
+
+    fn check_maintainable(&self) -> Result<()> {
+        self.check_open()?;
+        if self.around.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    fn run_next(&self, effort: Effort) -> Result<bool> {
+        self.check_maintainable()?;
+        let _alone = self.maintenance.lock();
+        self.shorten_log()?;
+        let Some(job) = self.planned(effort) else { return Ok(false) };
+        let result = self.run(&job);
+        *self.progress.lock() = None;
+        self.backlog.1.notify_all();
+        match result {
+            // A cancelled job is planned again when its reason is gone.
+            Err(Error::Cancelled) => Ok(true),
+            Err(error) => {
+                *self.last_error.lock() = Some(error.clone());
+                Err(error)
+            }
+            Ok(()) => {
+                *self.last_error.lock() = None;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Freezes what is growing.
+    fn freeze_growing(&self) -> Result<()> {
+        let writer = self.writer.lock();
+        let view = self.view.load();
+        self.freeze(&view, writer.applied)
+    }
+
+    /// Moves the files forward when the log has grown long although little was inserted, as deletes do.
+    fn shorten_log(&self) -> Result<()> {
+        let limit = 4 * ((self.config().wal_config.wal_capacity_mb as u64) << 20);
+        if self.wal.as_ref().is_none_or(|wal| wal.bytes() <= limit) {
+            return Ok(());
+        }
+        self.freeze_growing()?;
+        if self.view.load().frozen.is_empty() { self.checkpoint() } else { Ok(()) }
+    }
+
+    /// Writes a manifest at the newest lsn, if all rows are in files. The caller holds the maintenance lock.
+    fn checkpoint(&self) -> Result<()> {
+        let (lsn, config) = {
+            let writer = self.writer.lock();
+            let view = self.view.load();
+            if writer.applied == writer.manifest.lsn || !view.frozen.is_empty() || view.growing.len() > 0 {
+                return Ok(());
+            }
+            (writer.applied, Arc::clone(&view.config))
+        };
+        self.commit(Commit { lsn, config, removed: Vec::new(), unfreeze: false, built: None, changed: Vec::new() })
+    }
+
+    fn run(&self, job: &Job) -> Result<()> {
+        let view = self.view.load();
+        match job {
+            Job::Seal => self.seal(&view),
+            Job::SaveIndexes(id) => self.save_indexes(&view, *id),
+            Job::Merge(ids) => self.rewrite(&view, ids, JobKind::Merge),
+            Job::Vacuum(id) => self.rewrite(&view, &[*id], JobKind::Vacuum),
+        }
+    }
+
+    fn seal(&self, view: &View) -> Result<()> {
+        let Some(frozen) = view.frozen.first() else { return Ok(()) };
+        let inputs = vec![Input { segment: Arc::clone(&frozen.segment) as Arc<dyn Segment> }];
+        let built = self.build(view, &inputs, frozen.last, JobKind::Seal)?;
+        self.commit(Commit {
+            lsn: frozen.last,
+            config: Arc::clone(&frozen.config),
+            removed: Vec::new(),
+            unfreeze: true,
+            built: Some((built, inputs)),
+            changed: Vec::new(),
+        })
+    }
+
+    fn rewrite(&self, view: &View, ids: &[SegmentId], kind: JobKind) -> Result<()> {
+        // Dead rows can only be left out when the files' lsn has passed their death; so the files are brought forward first.
+        if kind == JobKind::Vacuum {
+            self.freeze_growing()?;
+            while !self.view.load().frozen.is_empty() {
+                self.seal(&self.view.load())?;
+            }
+            self.checkpoint()?;
+        }
+        let manifest = Arc::clone(&self.writer.lock().manifest);
+        let inputs: Vec<Input> = view
+            .sealed
+            .iter()
+            .filter(|sealed| ids.contains(&sealed.segment_id()))
+            .map(|sealed| Input { segment: Arc::clone(sealed) as Arc<dyn Segment> })
+            .collect();
+        let built = self.build(view, &inputs, manifest.lsn, kind)?;
+        self.commit(Commit {
+            lsn: manifest.lsn,
+            config: Arc::new(manifest.config.clone()),
+            removed: ids.to_vec(),
+            unfreeze: false,
+            built: Some((built, inputs)),
+            changed: Vec::new(),
+        })
+    }
+
+    fn save_indexes(&self, view: &View, id: SegmentId) -> Result<()> {
+        let Some(sealed) = view.sealed.iter().find(|sealed| sealed.segment_id() == id) else { return Ok(()) };
+        let path = segment::directory(&self.path, id);
+        let generation = self.generations.load(Ordering::Relaxed) + 1;
+        let (name, bytes) = segment::write_indexes(&self.around.fs, &path, sealed.indexes(), generation)?;
+        self.around.fs.sync_dir(&path)?;
+        let meta = SegmentMeta { indexes: Some(name), bytes: sealed.meta().bytes + bytes, ..sealed.meta().clone() };
+        let manifest = Arc::clone(&self.writer.lock().manifest);
+        self.commit(Commit {
+            lsn: manifest.lsn,
+            config: Arc::new(manifest.config.clone()),
+            removed: Vec::new(),
+            unfreeze: false,
+            built: None,
+            changed: vec![meta],
+        })
+    }
+
+    fn build(&self, view: &View, inputs: &[Input], at: Lsn, kind: JobKind) -> Result<Built> {
+        let control = Arc::new(BuildControl::default());
+        let total = inputs.iter().map(|input| u64::from(input.segment.rows(at))).sum();
+        *self.progress.lock() = Some(Running { kind, total, control: Arc::clone(&control) });
+        let id = SegmentId(self.next_segment.fetch_add(1, Ordering::Relaxed));
+        let builder = SegmentBuilder {
+            fs: &self.around.fs,
+            collection: &self.path,
+            id,
+            config: &view.config,
+            at,
+            control: &control,
+            pool: &self.around.pools.build,
+        };
+        builder.build(inputs)
+    }
+
+    /// Makes a job's result durable, then visible. The caller holds the maintenance lock.
+    fn commit(&self, commit: Commit) -> Result<()> {
+        if let Some(wal) = &self.wal {
+            wal.commit(commit.lsn, Durability::Sync)?;
+        }
+        self.published.fetch_max(commit.lsn.0, Ordering::AcqRel);
+        let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
+        let before = self.view.load();
+        let metas = self.metas_at(&before, &commit, generation)?;
+        let manifest = Manifest {
+            generation,
+            lsn: commit.lsn,
+            config: (*commit.config).clone(),
+            segments: metas.values().cloned().collect(),
+            next_segment: self.next_segment.load(Ordering::Relaxed),
+        };
+        manifest.save(&self.around.fs, &self.path)?;
+        let replaced = self.swap(&before, commit, metas, manifest)?;
+        self.remove_unused(&replaced)
+    }
+
+    /// Metadata of all segments at the commit's lsn, with tombstone files written where rows have died since the last one.
+    fn metas_at(&self, view: &View, commit: &Commit, generation: u64) -> Result<BTreeMap<SegmentId, SegmentMeta>> {
+        let mut metas = BTreeMap::new();
+        for sealed in view.sealed.iter().filter(|sealed| !commit.removed.contains(&sealed.segment_id())) {
+            let changed = commit.changed.iter().find(|meta| meta.id == sealed.segment_id());
+            let mut meta = changed.unwrap_or(sealed.meta()).clone();
+            let dead = sealed.tombstones().dead_at(meta.rows, commit.lsn);
+            if dead.len() != meta.dead {
+                let path = segment::directory(&self.path, meta.id);
+                meta.tombstones = Some(segment::write_tombstones(&self.around.fs, &path, &dead, generation)?);
+                meta.dead = dead.len();
+                self.around.fs.sync_dir(&path)?;
+            }
+            metas.insert(meta.id, meta);
+        }
+        if let Some((built, _)) = commit.built.as_ref().filter(|(built, _)| built.sealed.total_rows() > 0) {
+            metas.insert(built.sealed.segment_id(), built.sealed.meta().clone());
+        }
+        Ok(metas)
+    }
+
+    /// Swaps the view; returns the manifest that was replaced.
+    fn swap(&self, before: &View, commit: Commit, metas: BTreeMap<SegmentId, SegmentMeta>, manifest: Manifest) -> Result<Arc<Manifest>> {
+        let mut writer = self.writer.lock();
+        let now = self.view.load();
+        let mut view = (*now).clone();
+        view.sealed.retain(|sealed| !commit.removed.contains(&sealed.segment_id()));
+        for sealed in &mut view.sealed {
+            let id = sealed.segment_id();
+            let written = before.sealed.iter().find(|old| old.segment_id() == id);
+            if let (Some(meta), Some(written)) = (metas.get(&id), written)
+                && meta != sealed.meta()
+            {
+                *sealed = Arc::new(sealed.with_meta(meta.clone(), written));
+            }
+        }
+        if commit.unfreeze {
+            view.frozen.remove(0);
+        }
+        if let Some((built, inputs)) = commit.built
+            && built.sealed.total_rows() > 0
+        {
+            carry_over(&built, &inputs);
+            let adapted = before.config.payload_schema != now.config.payload_schema;
+            view.sealed.push(Arc::new(if adapted { built.sealed.reindexed(&now.config)? } else { built.sealed }));
+        }
+        view.floor = view.floor.max(manifest.lsn);
+        self.view.store(view);
+        Ok(std::mem::replace(&mut writer.manifest, Arc::new(manifest)))
+    }
+
+    /// Removes what only the replaced manifest named, and the log that the new one covers.
+    fn remove_unused(&self, replaced: &Manifest) -> Result<()> {
+        let manifest = Arc::clone(&self.writer.lock().manifest);
+        let fs = &self.around.fs;
+        let kept = manifest.files(&self.path);
+        for file in replaced.files(&self.path).iter().filter(|file| !kept.contains(file)) {
+            fs.remove(file)?;
+        }
+        let is_kept = |id: SegmentId| manifest.segments.iter().any(|segment| segment.id == id);
+        let gone: Vec<PathBuf> = replaced
+            .segments
+            .iter()
+            .filter(|segment| !is_kept(segment.id))
+            .map(|segment| segment::directory(&self.path, segment.id))
+            .collect();
+        gone.iter().try_for_each(|directory| fs.remove_dir_all(directory))?;
+        fs.remove(&self.path.join(file_name(replaced.generation)))?;
+        if let Some(wal) = &self.wal {
+            wal.release(manifest.lsn, manifest.config.wal_config.wal_retain_closed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Stamps rows of the new segment that died in an input since the new segment's lsn. The caller holds the writer lock.
+fn carry_over(built: &Built, inputs: &[Input]) {
+    for (number, input) in inputs.iter().enumerate() {
+        let tombstones = input.segment.tombstones();
+        if tombstones.dead() == 0 {
+            continue;
+        }
+        for row in 0..input.segment.rows(Lsn(u64::MAX)) {
+            if let (Some(new), Some(deleted)) = (built.new_row(number, row), tombstones.deleted_at(row)) {
+                built.sealed.tombstones().kill(new, deleted);
+            }
+        }
+    }
+}
+
+fn sizes(sealed: &Sealed, config: &CollectionConfig) -> Sizes {
+    let (bytes, linked) = sealed.vector_bytes();
+    Sizes {
+        id: sealed.segment_id(),
+        rows: sealed.total_rows().into(),
+        dead: sealed.tombstones().dead(),
+        bytes: bytes as u64,
+        indexed: sealed.is_indexed(config),
+        has_graph: linked > 0,
+        indexes_saved: sealed.indexes_saved(),
+    }
+}

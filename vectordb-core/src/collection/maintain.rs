@@ -1,0 +1,209 @@
+//! What to do next: a pure function of sizes.
+//!
+//! Full growing segments are sealed first, since they hold memory and log. Small sealed segments have no graph and are
+//! scanned; once they are worth a graph together they are merged into one, with all graph segments that are no larger than
+//! what has been gathered (so segment sizes at least double, and a row is indexed a logarithmic number of times).
+
+use crate::model::config::CollectionConfig;
+use crate::segment::{Growing, SegmentId};
+
+use super::view::View;
+
+/// Something to do in the background.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// Turn the oldest frozen segment into files.
+    Seal,
+    /// Write the payload indexes of a segment that has them only in memory.
+    SaveIndexes(SegmentId),
+    /// Make one segment of these, with a graph if it is large enough.
+    Merge(Vec<SegmentId>),
+    /// Rewrite a segment without its dead rows.
+    Vacuum(SegmentId),
+}
+
+/// A sealed segment as the planner sees it.
+#[derive(Debug, Clone)]
+pub(super) struct Sizes {
+    pub(super) id: SegmentId,
+    pub(super) rows: u64,
+    pub(super) dead: u64,
+    /// Bytes of vectors.
+    pub(super) bytes: u64,
+    /// Whether every field that is large enough for a graph has one of the configured shape.
+    pub(super) indexed: bool,
+    /// Whether it has any graph at all.
+    pub(super) has_graph: bool,
+    pub(super) indexes_saved: bool,
+}
+
+/// Growing segments are full at this many bytes of vectors, of payload, or rows.
+const FULL_VECTOR_BYTES: usize = 16 << 20;
+const FULL_PAYLOAD_BYTES: usize = 64 << 20;
+const FULL_ROWS: u32 = 1 << 17;
+/// Bytes of vectors without a graph from which writers wait: what a search can scan in some milliseconds.
+const BACKLOG_BYTES: u64 = 160 << 20;
+const BACKLOG_FROZEN: usize = 4;
+/// Small segments from which they are merged although they are not worth a graph.
+const MOST_SMALL: usize = 8;
+/// Bytes of vectors of the largest segment a merge makes, if nothing is configured.
+const LARGEST_SEGMENT: u64 = 4 << 30;
+/// A collection of at most this many bytes is made one segment when its owner asks for optimization.
+const WORTH_ONE_SEGMENT: u64 = 256 << 20;
+
+/// Whether a growing segment should be frozen.
+pub(super) fn is_full(growing: &Growing) -> bool {
+    growing.vector_bytes() >= FULL_VECTOR_BYTES || growing.payload_bytes() >= FULL_PAYLOAD_BYTES || growing.len() >= FULL_ROWS
+}
+
+/// Whether writers should wait for the background.
+pub(super) fn backlog_is_full(view: &View) -> bool {
+    if view.config.optimizers_config.indexing_threshold == Some(0) || view.config.hnsw_config.m == 0 {
+        return view.frozen.len() >= BACKLOG_FROZEN;
+    }
+    let flat: usize = view.sealed.iter().map(|sealed| sealed.vector_bytes()).map(|(all, linked)| all - linked).sum();
+    view.frozen.len() >= BACKLOG_FROZEN || flat as u64 >= BACKLOG_BYTES
+}
+
+/// How eager the planner is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// What pays by itself.
+    Background,
+    /// Also what the owner asked for: few segments, no dead rows.
+    Full,
+}
+
+/// The next job, or nothing.
+pub(super) fn plan(frozen: usize, segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Option<Job> {
+    if frozen > 0 {
+        return Some(Job::Seal);
+    }
+    if let Some(segment) = segments.iter().find(|segment| !segment.indexes_saved) {
+        return Some(Job::SaveIndexes(segment.id));
+    }
+    vacuum(segments, config, effort).or_else(|| merge(segments, config, effort))
+}
+
+fn vacuum(segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Option<Job> {
+    let optimizers = &config.optimizers_config;
+    let is_due = |segment: &&Sizes| match effort {
+        Effort::Full => segment.dead > 0,
+        Effort::Background => {
+            segment.dead as f64 > segment.rows as f64 * optimizers.deleted_threshold
+                && (segment.rows >= optimizers.vacuum_min_vector_number as u64 || segment.dead == segment.rows)
+        }
+    };
+    segments.iter().find(is_due).map(|segment| Job::Vacuum(segment.id))
+}
+
+fn merge(segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Option<Job> {
+    let optimizers = &config.optimizers_config;
+    let largest = optimizers.max_segment_size.map_or(LARGEST_SEGMENT, |kb| (kb as u64).saturating_mul(1024));
+    let threshold = optimizers.indexing_threshold.map_or(10_000, |kb| kb as u64).saturating_mul(1024);
+    let mut by_size: Vec<&Sizes> = segments.iter().collect();
+    by_size.sort_by_key(|segment| (segment.bytes, segment.id));
+    let total: u64 = segments.iter().map(|segment| segment.bytes).sum();
+    if effort == Effort::Full && segments.len() > 1 && total <= WORTH_ONE_SEGMENT.min(largest) {
+        return Some(Job::Merge(by_size.iter().map(|segment| segment.id).collect()));
+    }
+    let mut gathered: Vec<SegmentId> = Vec::new();
+    let mut bytes = 0;
+    for segment in by_size.iter().filter(|segment| !segment.indexed || !segment.has_graph) {
+        if bytes + segment.bytes <= largest || gathered.is_empty() {
+            bytes += segment.bytes;
+            gathered.push(segment.id);
+        }
+    }
+    let misses_graph = by_size.iter().any(|segment| !segment.indexed);
+    let worth_a_graph = threshold > 0 && config.hnsw_config.m > 0 && bytes >= threshold && gathered.len() > 1;
+    if !misses_graph && !worth_a_graph && gathered.len() < MOST_SMALL {
+        return None;
+    }
+    for segment in by_size.iter().filter(|segment| segment.indexed && segment.has_graph) {
+        if segment.bytes <= bytes && bytes + segment.bytes <= largest {
+            bytes += segment.bytes;
+            gathered.push(segment.id);
+        }
+    }
+    Some(Job::Merge(gathered))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MB: u64 = 1 << 20;
+
+    fn flat(id: u64, mb: u64) -> Sizes {
+        Sizes { id: SegmentId(id), rows: mb * 1000, dead: 0, bytes: mb * MB, indexed: true, has_graph: false, indexes_saved: true }
+    }
+
+    fn linked(id: u64, mb: u64) -> Sizes {
+        Sizes { has_graph: true, ..flat(id, mb) }
+    }
+
+    fn next(segments: &[Sizes]) -> Option<Job> {
+        plan(0, segments, &CollectionConfig::default(), Effort::Background)
+    }
+
+    fn ids(ids: &[u64]) -> Vec<SegmentId> {
+        ids.iter().map(|&id| SegmentId(id)).collect()
+    }
+
+    #[test]
+    fn nothing_to_do_with_nothing() {
+        assert_eq!(next(&[]), None);
+        assert_eq!(next(&[flat(1, 1)]), None);
+        assert_eq!(next(&[linked(1, 100)]), None);
+    }
+
+    #[test]
+    fn frozen_segments_are_sealed_first() {
+        assert_eq!(plan(1, &[flat(1, 100)], &CollectionConfig::default(), Effort::Background), Some(Job::Seal));
+    }
+
+    #[test]
+    fn a_large_segment_without_its_graph_gets_one() {
+        assert_eq!(next(&[Sizes { indexed: false, ..flat(1, 16) }]), Some(Job::Merge(ids(&[1]))));
+    }
+
+    #[test]
+    fn merges_take_graphs_along_that_are_no_larger() {
+        let fresh = Sizes { indexed: false, ..flat(3, 16) };
+        assert_eq!(next(&[linked(1, 100), linked(2, 16), fresh.clone()]), Some(Job::Merge(ids(&[3, 2]))));
+        assert_eq!(next(&[linked(1, 100), linked(2, 50), fresh]), Some(Job::Merge(ids(&[3]))));
+    }
+
+    #[test]
+    fn many_small_segments_become_one() {
+        let small: Vec<Sizes> = (0..8).map(|id| flat(id, 0)).collect();
+        assert!(matches!(next(&small), Some(Job::Merge(merged)) if merged.len() == 8));
+        assert_eq!(next(&small[..7]), None);
+    }
+
+    #[test]
+    fn dead_rows_are_cleaned_when_there_are_enough() {
+        let mut segment = linked(1, 100);
+        segment.dead = segment.rows / 10;
+        assert_eq!(next(&[segment.clone()]), None);
+        segment.dead = segment.rows / 2;
+        assert_eq!(next(&[segment.clone()]), Some(Job::Vacuum(SegmentId(1))));
+        segment.dead = 1;
+        assert_eq!(plan(0, &[segment], &CollectionConfig::default(), Effort::Full), Some(Job::Vacuum(SegmentId(1))));
+    }
+
+    #[test]
+    fn planning_ends() {
+        // Every merge leaves fewer segments or one more graph, so a planner that is followed comes to rest.
+        let mut segments: Vec<Sizes> = (0..20).map(|id| Sizes { indexed: false, ..flat(id, 16 + id % 3) }).collect();
+        let mut steps = 0;
+        while let Some(Job::Merge(merged)) = next(&segments) {
+            let bytes = segments.iter().filter(|segment| merged.contains(&segment.id)).map(|segment| segment.bytes).sum::<u64>();
+            segments.retain(|segment| !merged.contains(&segment.id));
+            segments.push(linked(100 + steps, bytes / MB));
+            steps += 1;
+            assert!(steps < 50);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! One collection: its state, the only code that changes it, and everything that keeps it durable and tidy.
+//!
+//! Readers load a [`View`](view::View) and an lsn and never take a lock. There is one writer at a time. Locks are taken in
+//! this order and never the other way round: `maintenance` (one job or snapshot at a time) → `writer` (updates and view
+//! swaps). No lock is held while a job writes files.
+//!
+//! Files: `view` (what a reader holds), `writer` (validate, log, apply), `prepare` (updates → changes → effects),
+//! `manifest` (which files are the collection), `recover` (open = manifest + files + log), `maintain` (what to do next, pure),
+//! `jobs` (doing it), `snapshot`, `info`.
+
+mod info;
+mod jobs;
+mod maintain;
+mod manifest;
+mod prepare;
+mod recover;
+mod snapshot;
+mod view;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::error::{Error, Result};
+use crate::graph::BuildControl;
+use crate::model::PointId;
+use crate::model::config::{CollectionConfig, ConfigDiff};
+use crate::model::filter::Filter;
+use crate::model::point::{Lsn, PayloadSelector, Record, ScoredPoint, VectorSelector};
+use crate::model::query::{Budget, ScrollPage, ScrollRequest, SearchRequest};
+use crate::model::update::Update;
+use crate::query;
+use crate::storage::fs::FsRef;
+use crate::wal::Wal;
+
+pub use info::{CollectionInfo, FieldInfo, JobKind, JobProgress, SegmentInfo, SegmentKind, Status};
+pub(crate) use recover::create;
+pub(crate) use snapshot::restore;
+pub(crate) use view::View;
+use view::ViewCell;
+use writer::WriterState;
+
+/// Threads for work beside the callers' own.
+#[derive(Debug, Clone)]
+pub(crate) struct Pools {
+    /// Batches of queries.
+    pub(crate) search: Arc<rayon::ThreadPool>,
+    /// Graph building, at the lowest priority of the operating system.
+    pub(crate) build: Arc<rayon::ThreadPool>,
+}
+
+/// What a collection needs of its surroundings.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) fs: FsRef,
+    pub(crate) pools: Pools,
+    pub(crate) read_only: bool,
+    /// Wakes the maintenance thread; nothing when maintenance is done by hand.
+    pub(crate) wake: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+/// What an update did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpdateResult {
+    /// Position of the update in the collection's history.
+    pub lsn: Lsn,
+    /// Points that were inserted, changed or removed.
+    pub points: u64,
+}
+
+/// The job under way.
+#[derive(Debug)]
+struct Running {
+    kind: JobKind,
+    total: u64,
+    control: Arc<BuildControl>,
+}
+
+/// An open collection.
+pub(crate) struct Collection {
+    name: RwLock<String>,
+    path: PathBuf,
+    around: Surroundings,
+    view: ViewCell,
+    /// Newest lsn that readers may see. Stored (Release) after everything of that lsn, loaded (Acquire) before anything.
+    published: AtomicU64,
+    writer: Mutex<WriterState>,
+    wal: Option<Wal>,
+    maintenance: Mutex<()>,
+    /// Signalled when a job has shrunk the backlog.
+    backlog: (Mutex<()>, Condvar),
+    progress: Mutex<Option<Running>>,
+    last_error: Mutex<Option<Error>>,
+    closed: AtomicBool,
+    next_segment: AtomicU64,
+    /// Generations given to manifests so far; a failed attempt uses one up, so that its files are never mistaken for others.
+    generations: AtomicU64,
+}
+
+impl std::fmt::Debug for Collection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Collection({})", self.path.display())
+    }
+}
+
+impl Collection {
+    pub(crate) fn name(&self) -> String {
+        self.name.read().clone()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn config(&self) -> Arc<CollectionConfig> {
+        Arc::clone(&self.view.load().config)
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed { what: format!("collection `{}`", self.name()) });
+        }
+        Ok(())
+    }
+
+    /// Refuses all further calls and stops a running build.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.cancel_job();
+        self.backlog.1.notify_all();
+    }
+
+    /// Makes everything durable and marks the end of the log.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.wal.as_ref().map_or(Ok(()), Wal::close)
+    }
+
+    /// Whether the last job failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.last_error.lock().is_some()
+    }
+
+    fn cancel_job(&self) {
+        if let Some(running) = &*self.progress.lock() {
+            running.control.cancel.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A view and an lsn that belong together.
+    fn read(&self) -> Result<(Arc<View>, Lsn)> {
+        self.check_open()?;
+        loop {
+            // The lsn first: a view that is newer than the lsn still holds everything of it, unless a job has dropped rows
+            // that were dead at a later lsn, which `floor` tells.
+            let at = Lsn(self.published.load(Ordering::Acquire));
+            let view = self.view.load();
+            if at >= view.floor {
+                return Ok((view, at));
+            }
+        }
+    }
+
+    pub(crate) fn search(&self, request: &SearchRequest) -> Result<Vec<ScoredPoint>> {
+        let (view, at) = self.read()?;
+        query::search(&view.reading(at), request)
+    }
+
+    pub(crate) fn search_batch(&self, requests: &[SearchRequest]) -> Result<Vec<Vec<ScoredPoint>>> {
+        let (view, at) = self.read()?;
+        query::search_batch(&view.reading(at), requests, &self.around.pools.search)
+    }
+
+    pub(crate) fn retrieve(&self, ids: &[PointId], payload: &PayloadSelector, vectors: &VectorSelector) -> Result<Vec<Record>> {
+        let (view, at) = self.read()?;
+        query::retrieve(&view.reading(at), ids, payload, vectors)
+    }
+
+    pub(crate) fn scroll(&self, request: &ScrollRequest) -> Result<ScrollPage> {
+        let (view, at) = self.read()?;
+        query::scroll(&view.reading(at), request)
+    }
+
+    pub(crate) fn count(&self, filter: Option<&Filter>, exact: bool) -> Result<u64> {
+        let (view, at) = self.read()?;
+        query::count(&view.reading(at), filter, exact, &Budget::default())
+    }
+
+    pub(crate) fn apply(&self, updates: Vec<Update>) -> Result<UpdateResult> {
+        self.write(updates)
+    }
+
+    pub(crate) fn update_config(&self, diff: &ConfigDiff) -> Result<()> {
+        self.reconfigure(diff)
+    }
+}

@@ -1,0 +1,253 @@
+//! The only code that changes a collection.
+//!
+//! A write is prepared and logged under the writer lock, applied to memory under the same lock, and made durable after it:
+//! many writers share one sync. Readers see it when it is durable, because `published` moves only then. What is applied but
+//! not yet durable is visible to later writers alone, whose own acknowledgement waits for everything before them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::model::PointId;
+use crate::model::config::{CollectionConfig, ConfigDiff, Durability};
+use crate::model::point::Lsn;
+use crate::model::update::{Change, Update};
+use crate::segment::Growing;
+use crate::storage::codec;
+
+use super::maintain;
+use super::manifest::Manifest;
+use super::prepare::{Content, Pending};
+use super::view::{Frozen, View};
+use super::{Collection, UpdateResult};
+
+/// What the writer lock guards.
+#[derive(Debug)]
+pub(super) struct WriterState {
+    /// Lsn of the last applied batch.
+    pub(super) applied: Lsn,
+    /// What the files hold; the log goes on behind it.
+    pub(super) manifest: Arc<Manifest>,
+    /// Set when a write failed in a way that leaves durability unknown.
+    pub(super) poisoned: Option<String>,
+}
+
+/// Free space below which writes that add data are refused, so that deletes and maintenance still find room.
+pub(super) const RESERVED_BYTES: u64 = 64 << 20;
+/// Most bytes of one batch in the log.
+const MAX_BATCH_BYTES: u64 = 1 << 30;
+
+impl Collection {
+    /// Applies a batch as a whole: validate, log, apply, wait until durable, publish.
+    pub(super) fn write(&self, updates: Vec<Update>) -> Result<UpdateResult> {
+        self.check_writable()?;
+        self.wait_for_backlog();
+        // A job may be writing the very vectors that are to go, so it is stopped; it will be planned again without them.
+        let drops_vectors = updates.iter().any(|update| matches!(update, Update::DropVector { .. }));
+        let _no_job = drops_vectors.then(|| {
+            self.cancel_job();
+            self.maintenance.lock()
+        });
+        let adds = updates.iter().any(|update| !matches!(update, Update::Delete(_) | Update::ClearPayload(_)));
+        if adds {
+            self.check_space()?;
+        }
+        let mut writer = self.writer.lock();
+        self.check_open()?;
+        if let Some(reason) = &writer.poisoned {
+            return Err(Error::Poisoned { reason: reason.clone() });
+        }
+        let view = self.view.load();
+        let mut pending = Pending::new(&view, writer.applied);
+        let mut changes = Vec::with_capacity(updates.len());
+        for update in updates {
+            let change = pending.resolve(update)?;
+            pending.change(&change)?;
+            changes.push(change);
+        }
+        let durability = pending.config.durability;
+        let lsn = writer.applied.next();
+        let body = codec::encode(&changes)?;
+        if body.len() as u64 > MAX_BATCH_BYTES {
+            return Err(Error::LimitExceeded { what: "bytes of a batch", actual: body.len() as u64, limit: MAX_BATCH_BYTES });
+        }
+        if let Some(wal) = &self.wal {
+            wal.append(lsn, 0, &body)?;
+        }
+        drop(changes);
+        let points = self.apply_effects(lsn, pending)?;
+        writer.applied = lsn;
+        drop(writer);
+        self.make_durable(lsn, durability)?;
+        self.wake_if_due();
+        Ok(UpdateResult { lsn, points })
+    }
+
+    /// Changes the configuration: a logged update like any other.
+    pub(super) fn reconfigure(&self, diff: &ConfigDiff) -> Result<()> {
+        self.check_writable()?;
+        let mut writer = self.writer.lock();
+        self.check_open()?;
+        let view = self.view.load();
+        let config = diff.applied_to(&view.config)?;
+        let mut pending = Pending::new(&view, writer.applied);
+        let change = Change::Configure(Box::new(config));
+        pending.change(&change)?;
+        // The stricter of the old and the new mode: a change to `sync` must itself be durable.
+        let durability = if view.config.durability == Durability::Sync { Durability::Sync } else { pending.config.durability };
+        let lsn = writer.applied.next();
+        if let Some(wal) = &self.wal {
+            wal.append(lsn, 0, &codec::encode(&vec![change])?)?;
+        }
+        self.apply_effects(lsn, pending)?;
+        writer.applied = lsn;
+        drop(writer);
+        self.make_durable(lsn, durability)?;
+        self.wake_if_due();
+        Ok(())
+    }
+
+    /// Applies a logged batch: replay, and readers that follow a writer. The caller holds the writer lock.
+    pub(super) fn replay(&self, writer: &mut WriterState, lsn: Lsn, body: &[u8], file: &std::path::Path) -> Result<()> {
+        let changes: Vec<Change> = codec::decode(body, file, 0)?;
+        let view = self.view.load();
+        let mut pending = Pending::new(&view, writer.applied);
+        changes.iter().try_for_each(|change| pending.change(change))?;
+        self.apply_effects(lsn, pending)?;
+        writer.applied = lsn;
+        Ok(())
+    }
+
+    /// Puts prepared effects into memory. The caller holds the writer lock and has logged them.
+    fn apply_effects(&self, lsn: Lsn, pending: Pending<'_>) -> Result<u64> {
+        let at = Lsn(lsn.0 - 1);
+        if pending.configured {
+            self.switch_config(at, &pending.config)?;
+        }
+        let view = self.view.load();
+        let mut touched = 0;
+        for (id, content) in pending.points {
+            let old = view.segments().find_map(|segment| Some((segment, segment.find(&id, at)?)));
+            if old.is_none() && content.is_none() {
+                continue;
+            }
+            touched += 1;
+            if let Some((segment, row)) = old {
+                segment.tombstones().kill(row, lsn);
+            }
+            if let Some(Content { vectors, payload }) = content {
+                let bytes = approximate_bytes(&id, &payload);
+                view.growing.insert(id, lsn, &vectors, payload, bytes);
+            }
+        }
+        if maintain::is_full(&view.growing) {
+            self.freeze(&view, lsn)?;
+        }
+        Ok(touched)
+    }
+
+    /// Makes a new growing segment; the old one waits to be sealed. The caller holds the writer lock.
+    pub(super) fn freeze(&self, view: &View, last: Lsn) -> Result<()> {
+        let mut new = view.clone();
+        if view.growing.len() > 0 {
+            new.frozen.push(Frozen { segment: Arc::clone(&view.growing), last, config: Arc::clone(&view.config) });
+            new.growing = Arc::new(Growing::new(&view.config)?);
+            self.view.store(new);
+        }
+        Ok(())
+    }
+
+    /// Takes over a configuration: new vectors begin a new growing segment, new payload indexes are built in memory.
+    fn switch_config(&self, at: Lsn, config: &CollectionConfig) -> Result<()> {
+        let old = self.view.load();
+        let config = Arc::new(config.clone());
+        let mut view = View { config: Arc::clone(&config), ..(*old).clone() };
+        if old.config.payload_schema != config.payload_schema {
+            for sealed in &mut view.sealed {
+                *sealed = Arc::new(sealed.reindexed(&config)?);
+            }
+            for frozen in &view.frozen {
+                frozen.segment.reindex(&config)?;
+            }
+            view.growing.reindex(&config)?;
+        }
+        let shape = |config: &CollectionConfig| -> Vec<(String, usize, _)> {
+            config.vectors.iter().map(|(name, params)| (name.clone(), params.stride(), params.distance)).collect()
+        };
+        if shape(&old.config) != shape(&config) {
+            for name in old.config.vectors.keys().filter(|name| !config.vectors.contains_key(*name)) {
+                for sealed in &mut view.sealed {
+                    *sealed = Arc::new(sealed.without_field(name));
+                }
+                view.frozen.iter().for_each(|frozen| frozen.segment.drop_field(name));
+                view.growing.drop_field(name);
+            }
+            if view.growing.len() > 0 {
+                view.frozen.push(Frozen { segment: Arc::clone(&view.growing), last: at, config: Arc::clone(&old.config) });
+            }
+            view.growing = Arc::new(Growing::new(&config)?);
+        }
+        self.view.store(view);
+        Ok(())
+    }
+
+    fn make_durable(&self, lsn: Lsn, durability: Durability) -> Result<()> {
+        if let Some(wal) = &self.wal
+            && let Err(error) = wal.commit(lsn, durability)
+        {
+            self.writer.lock().poisoned.get_or_insert_with(|| error.to_string());
+            return Err(error);
+        }
+        // Every batch up to `lsn` is logged and applied: both happen under the writer lock, in order.
+        self.published.fetch_max(lsn.0, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        if self.around.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    fn check_space(&self) -> Result<()> {
+        if self.wal.is_none() {
+            return Ok(());
+        }
+        let available_bytes = self.around.fs.available_bytes(&self.path)?;
+        if available_bytes < RESERVED_BYTES {
+            return Err(Error::DiskFull { path: self.path.clone(), available_bytes, required_bytes: RESERVED_BYTES });
+        }
+        Ok(())
+    }
+
+    /// Holds a writer back while more waits to be sealed and indexed than searches should have to scan.
+    fn wait_for_backlog(&self) {
+        let Some(wake) = &self.around.wake else { return };
+        let mut guard = self.backlog.0.lock();
+        while maintain::backlog_is_full(&self.view.load()) && self.last_error.lock().is_none() && !self.closed.load(Ordering::Acquire) {
+            wake();
+            self.backlog.1.wait_for(&mut guard, Duration::from_millis(200));
+        }
+    }
+
+    fn wake_if_due(&self) {
+        if let Some(wake) = &self.around.wake
+            && (!self.view.load().frozen.is_empty() || self.next_job().is_some())
+        {
+            wake();
+        }
+    }
+}
+
+fn approximate_bytes(id: &PointId, payload: &crate::model::payload::Payload) -> usize {
+    fn size(value: &serde_json::Value) -> usize {
+        match value {
+            serde_json::Value::String(text) => 24 + text.len(),
+            serde_json::Value::Array(items) => 24 + items.iter().map(size).sum::<usize>(),
+            serde_json::Value::Object(map) => map.iter().map(|(key, value)| 48 + key.len() + size(value)).sum(),
+            _ => 24,
+        }
+    }
+    let id = if let PointId::Str(text) = id { text.len() } else { 16 };
+    id + payload.iter().map(|(key, value)| 48 + key.len() + size(value)).sum::<usize>()
+}

@@ -1,0 +1,67 @@
+//! The thread that seals, indexes, merges and cleans.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::Inner;
+use crate::error::{Error, Result};
+use crate::storage::priority;
+
+/// The running thread.
+pub(super) struct Worker {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    /// Ends the thread after the step it is in, and waits for it.
+    pub(super) fn stop(self) {
+        drop(self.stop);
+        // The worker may itself drop the last handle; a thread cannot wait for itself.
+        if self.thread.thread().id() != std::thread::current().id() {
+            // A panic of the worker has ended it already, which is what is wanted here.
+            let _ = self.thread.join();
+        }
+    }
+}
+
+/// What the writer calls when there may be something to do.
+pub(super) fn waker(wake: Sender<()>) -> Arc<dyn Fn() + Send + Sync> {
+    Arc::new(move || {
+        // A full channel means that the worker has been called already and will look at everything.
+        let _ = wake.try_send(());
+    })
+}
+
+/// After a failed job the worker waits this long before it tries again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+pub(super) fn start(inner: &Arc<Inner>, woken: Receiver<()>) -> Result<Worker> {
+    let (stop, stopped) = bounded::<()>(0);
+    let weak = Arc::downgrade(inner);
+    let run = move || {
+        priority::lower_this_thread();
+        loop {
+            crossbeam::select! {
+                recv(stopped) -> _ => return,
+                recv(woken) -> _ => {}
+            }
+            // Only the collections are held while working, never the database: its last handle must be able to go.
+            let Some(inner) = weak.upgrade() else { return };
+            let collections: Vec<_> = inner.open.read().values().cloned().collect();
+            drop(inner);
+            for collection in collections {
+                while let Ok(true) = collection.maintain() {}
+                if collection.has_failed() && stopped.recv_timeout(RETRY_AFTER) == Err(RecvTimeoutError::Disconnected) {
+                    return;
+                }
+            }
+        }
+    };
+    let spawned = std::thread::Builder::new().name("vectordb-maintenance".into()).spawn(run);
+    let thread = spawned.map_err(|error| Error::Internal { what: error.to_string() })?;
+    Ok(Worker { stop, thread })
+}

@@ -1,0 +1,4 @@
+//! STUB
+pub(crate) mod check;
+pub(crate) mod estimate;
+pub(crate) mod plan;

@@ -1,0 +1,74 @@
+//! Answers questions over the segments of one collection at one lsn.
+//!
+//! Every read is a function of a [`Reading`]; nothing here changes anything. Each segment is asked by itself, the answers are
+//! merged, and only the points that are returned in the end have their payloads and vectors fetched.
+//!
+//! Files: `nearest` (searches), `scroll` (walks in the order of ids or of a field), `hydrate` (what a record returns).
+
+mod hydrate;
+mod nearest;
+mod scroll;
+
+use crate::error::Result;
+use crate::model::PointId;
+use crate::model::config::CollectionConfig;
+use crate::model::filter::Filter;
+use crate::model::point::{Lsn, PayloadSelector, Record, VectorSelector};
+use crate::model::query::Budget;
+use crate::segment::{CompiledFilter, Matcher, Segment};
+
+pub(crate) use nearest::{search, search_batch};
+pub(crate) use scroll::scroll;
+
+/// The state of a collection that a read looks at.
+#[derive(Debug)]
+pub(crate) struct Reading<'a> {
+    /// Newest first.
+    pub(crate) segments: Vec<&'a dyn Segment>,
+    pub(crate) config: &'a CollectionConfig,
+    pub(crate) at: Lsn,
+}
+
+impl<'a> Reading<'a> {
+    /// The segment and the row of a live point.
+    fn find(&self, id: &PointId) -> Option<(&'a dyn Segment, u32)> {
+        self.segments.iter().find_map(|&segment| Some((segment, segment.find(id, self.at)?)))
+    }
+
+    fn compile(&self, filter: Option<&Filter>) -> Result<Option<CompiledFilter>> {
+        filter.filter(|filter| !filter.is_empty()).map(|filter| CompiledFilter::new(filter, &self.config.payload_schema)).transpose()
+    }
+}
+
+/// The records of those ids that exist, in the order asked for, each once.
+///
+/// # Errors
+/// Unknown vector names, bad payload paths, unreadable payloads.
+pub(crate) fn retrieve(reading: &Reading<'_>, ids: &[PointId], payload: &PayloadSelector, vectors: &VectorSelector) -> Result<Vec<Record>> {
+    hydrate::check_selectors(reading.config, payload, vectors)?;
+    let mut seen = rustc_hash::FxHashSet::default();
+    let mut records = Vec::with_capacity(ids.len().min(1024));
+    for id in ids {
+        if seen.insert(id)
+            && let Some((segment, row)) = reading.find(id)
+        {
+            records.push(hydrate::record(segment, row, payload, vectors)?);
+        }
+    }
+    Ok(records)
+}
+
+/// How many points satisfy a filter; an inexact count takes the indexes' word where they cannot be sure.
+///
+/// # Errors
+/// Those of the filter, unreadable payloads, and the budget's.
+pub(crate) fn count(reading: &Reading<'_>, filter: Option<&Filter>, exact: bool, budget: &Budget) -> Result<u64> {
+    let filter = reading.compile(filter)?;
+    let mut total = 0;
+    for &segment in &reading.segments {
+        budget.check()?;
+        let matcher = Matcher::new(segment, filter.as_ref(), reading.at);
+        total += if exact { matcher.count()? } else { matcher.estimate()? };
+    }
+    Ok(total)
+}

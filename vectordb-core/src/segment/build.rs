@@ -1,0 +1,247 @@
+//! Inputs → files and row maps. Sealing a growing segment and merging sealed ones are the same work.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::files::{FieldMeta, SegmentId, SegmentMeta, kind};
+use super::sealed::{PAYLOAD_FILE, ROWS_FILE};
+use super::{Sealed, Segment, ids};
+use crate::error::{Error, Result};
+use crate::graph::{self, BuildControl, GraphParams};
+use crate::model::PointId;
+use crate::model::config::{CollectionConfig, VectorParams};
+use crate::model::point::Lsn;
+use crate::payload::index::FieldIndexes;
+use crate::storage::fs::FsRef;
+use crate::storage::sealed_file::SealedWriter;
+use crate::vectors::{Rows, Space};
+
+/// A segment to take rows from.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    pub(crate) segment: Arc<dyn Segment>,
+}
+
+/// Stands for a row that was not taken over.
+const GONE: u32 = u32::MAX;
+
+/// A new segment, and where the rows of its inputs went.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) sealed: Sealed,
+    row_maps: Vec<Vec<u32>>,
+}
+
+impl Built {
+    /// The new row of an input's row, if it was taken over.
+    pub(crate) fn new_row(&self, input: usize, row: u32) -> Option<u32> {
+        self.row_maps.get(input)?.get(row as usize).copied().filter(|&new| new != GONE)
+    }
+}
+
+/// Writes one new segment.
+pub(crate) struct SegmentBuilder<'a> {
+    pub(crate) fs: &'a FsRef,
+    pub(crate) collection: &'a Path,
+    pub(crate) id: SegmentId,
+    pub(crate) config: &'a CollectionConfig,
+    /// Rows dead at this lsn are left out; the manifest that names the new segment must not be older.
+    pub(crate) at: Lsn,
+    pub(crate) control: &'a BuildControl,
+    pub(crate) pool: &'a rayon::ThreadPool,
+}
+
+/// A row of an input.
+type Source = (usize, u32);
+
+impl SegmentBuilder<'_> {
+    /// Writes all files and opens them. Nothing refers to them yet; a crash leaves a directory that the next open removes.
+    ///
+    /// # Errors
+    /// Those of the file system, damaged inputs, and [`Error::Cancelled`].
+    pub(crate) fn build(&self, inputs: &[Input]) -> Result<Built> {
+        let path = super::directory(self.collection, self.id);
+        self.fs.create_dir_all(&path)?;
+        let (sources, row_maps) = self.live_rows(inputs)?;
+        let mut meta = SegmentMeta {
+            id: self.id,
+            rows: u32::try_from(sources.len()).unwrap_or(GONE),
+            fields: Vec::new(),
+            indexes: None,
+            tombstones: None,
+            dead: 0,
+            bytes: 0,
+        };
+        meta.bytes += self.write_rows(&path, inputs, &sources)?;
+        meta.bytes += self.write_payload(&path, inputs, &sources)?;
+        for (number, (name, params)) in self.config.vectors.iter().enumerate() {
+            // A field that no input has costs no file.
+            if inputs.iter().any(|input| input.segment.field(name).is_some()) {
+                let (field, bytes) = self.write_vectors(&path, inputs, &sources, number, name, params)?;
+                meta.fields.push(field);
+                meta.bytes += bytes;
+            }
+        }
+        self.fs.sync_dir(&path)?;
+        let mut sealed = Sealed::open(self.fs, self.collection, meta, self.config, self.at)?;
+        let meta = self.write_derived(&path, &sealed)?;
+        if meta != *sealed.meta() {
+            sealed = Sealed::open(self.fs, self.collection, meta, self.config, self.at)?;
+        }
+        self.fs.sync_dir(&super::directory(self.collection, self.id).join(".."))?;
+        Ok(Built { sealed, row_maps })
+    }
+
+    fn live_rows(&self, inputs: &[Input]) -> Result<(Vec<Source>, Vec<Vec<u32>>)> {
+        let mut sources = Vec::new();
+        let mut maps = Vec::new();
+        for (input, each) in inputs.iter().enumerate() {
+            let rows = each.segment.rows(self.at);
+            let mut map = vec![GONE; rows as usize];
+            for row in (0..rows).filter(|&row| each.segment.tombstones().is_live(row, self.at)) {
+                map[row as usize] = u32::try_from(sources.len()).unwrap_or(GONE);
+                sources.push((input, row));
+            }
+            maps.push(map);
+        }
+        if sources.len() >= 1 << 31 {
+            return Err(Error::LimitExceeded { what: "rows of a segment", actual: sources.len() as u64, limit: (1 << 31) - 1 });
+        }
+        Ok((sources, maps))
+    }
+
+    fn write_rows(&self, path: &Path, inputs: &[Input], sources: &[Source]) -> Result<u64> {
+        let ids: Vec<PointId> = sources.iter().map(|&(input, row)| inputs[input].segment.id(row)).collect();
+        let versions: Vec<Lsn> = sources.iter().map(|&(input, row)| inputs[input].segment.version(row)).collect();
+        self.write_file(path.join(ROWS_FILE), kind::ROWS, |file| ids::encode(&ids, &versions, &mut |part| file.write(part)))
+    }
+
+    fn write_payload(&self, path: &Path, inputs: &[Input], sources: &[Source]) -> Result<u64> {
+        let mut blob = Vec::new();
+        let base = (sources.len() as u64 + 1) * 8;
+        let mut offsets = vec![base];
+        for &(input, row) in sources {
+            let payload = inputs[input].segment.payload(row)?;
+            if !payload.is_empty() {
+                serde_json::to_writer(&mut blob, &*payload).map_err(|error| Error::Internal { what: error.to_string() })?;
+            }
+            offsets.push(base + blob.len() as u64);
+        }
+        self.write_file(path.join(PAYLOAD_FILE), kind::PAYLOAD, |file| {
+            file.write(bytemuck::cast_slice(&offsets))?;
+            file.write(&blob)
+        })
+    }
+
+    fn write_vectors(
+        &self,
+        path: &Path,
+        inputs: &[Input],
+        sources: &[Source],
+        number: usize,
+        name: &str,
+        params: &VectorParams,
+    ) -> Result<(FieldMeta, u64)> {
+        let stride = params.stride();
+        let empty = vec![0; stride];
+        let mut present = RoaringBitmap::new();
+        let vectors = format!("vectors-{number}");
+        let mut bytes = self.write_file(path.join(&vectors), kind::VECTORS, |file| {
+            for (new, &(input, row)) in (0u32..).zip(sources) {
+                let segment = &inputs[input].segment;
+                match segment.field(name).filter(|_| segment.has_vector(name, row)) {
+                    Some(field) => {
+                        file.write(field.rows.get(row))?;
+                        present.insert(new);
+                    }
+                    None => file.write(&empty)?,
+                }
+            }
+            Ok(())
+        })?;
+        #[expect(clippy::cast_possible_truncation, reason = "a segment has fewer than 2^31 rows")]
+        let count = present.len() as u32;
+        let present = if count as usize == sources.len() {
+            None
+        } else {
+            let file = format!("present-{number}");
+            bytes += self.write_bitmap(path.join(&file), kind::PRESENT, &present)?;
+            Some(file)
+        };
+        Ok((FieldMeta { name: name.to_owned(), vectors, present, graph: None, graph_params: None, count }, bytes))
+    }
+
+    /// Graphs where they are wanted, and the payload indexes.
+    fn write_derived(&self, path: &Path, sealed: &Sealed) -> Result<SegmentMeta> {
+        let mut meta = sealed.meta().clone();
+        for (number, field) in meta.fields.iter_mut().enumerate() {
+            let Some(params) = self.config.vectors.get(&field.name) else { continue };
+            let Some(shape) = graph_wanted(self.config, params, field.count) else { continue };
+            let file = format!("graph-{number}");
+            meta.bytes += self.write_graph(path.join(&file), sealed, &field.name, shape)?;
+            field.graph = Some(file);
+            field.graph_params = Some(shape);
+        }
+        if !self.config.payload_schema.is_empty() {
+            let (file, bytes) = write_indexes(self.fs, path, sealed.indexes(), 0)?;
+            meta.indexes = Some(file);
+            meta.bytes += bytes;
+        }
+        self.fs.sync_dir(path)?;
+        Ok(meta)
+    }
+
+    fn write_graph(&self, path: PathBuf, sealed: &Sealed, name: &str, shape: GraphParams) -> Result<u64> {
+        let Some(field) = sealed.field(name) else { return Ok(0) };
+        let present: Vec<u32> = (0..sealed.total_rows()).filter(|&row| sealed.has_vector(name, row)).collect();
+        let (space, rows): (Space, Rows<'_>) = (field.space, field.rows);
+        self.write_file(path, kind::GRAPH, |file| {
+            let mut sink = |part: &[u8]| file.write(part);
+            graph::build(shape, space, rows, &present, sealed.total_rows(), self.id.0, self.control, self.pool, &mut sink)
+        })
+    }
+
+    fn write_file(&self, path: PathBuf, kind: u32, fill: impl FnOnce(&mut SealedWriter) -> Result<()>) -> Result<u64> {
+        let mut file = SealedWriter::create(self.fs, &path, kind)?;
+        fill(&mut file)?;
+        file.finish()
+    }
+
+    fn write_bitmap(&self, path: PathBuf, kind: u32, rows: &RoaringBitmap) -> Result<u64> {
+        write_bitmap(self.fs, &path, kind, rows)
+    }
+}
+
+/// The shape of the graph a field of so many vectors gets, if it is large enough for one.
+pub(super) fn graph_wanted(config: &CollectionConfig, params: &VectorParams, count: u32) -> Option<GraphParams> {
+    let hnsw = config.hnsw_of(params);
+    let threshold_kb = config.optimizers_config.indexing_threshold.unwrap_or(10_000);
+    let large = count as usize * params.stride() >= threshold_kb.saturating_mul(1024) && count > 1;
+    let shape = GraphParams { m: u32::try_from(hnsw.m).ok()?, ef_construct: u32::try_from(hnsw.ef_construct).ok()? };
+    (hnsw.m > 0 && threshold_kb > 0 && large).then_some(shape)
+}
+
+fn write_bitmap(fs: &FsRef, path: &Path, kind: u32, rows: &RoaringBitmap) -> Result<u64> {
+    let mut bytes = Vec::with_capacity(rows.serialized_size());
+    rows.serialize_into(&mut bytes).map_err(|error| Error::io(path, error))?;
+    let mut file = SealedWriter::create(fs, path, kind)?;
+    file.write(&bytes)?;
+    file.finish()
+}
+
+/// Writes payload indexes into a segment's directory under a name of their own; the caller syncs the directory.
+pub(crate) fn write_indexes(fs: &FsRef, path: &Path, indexes: &FieldIndexes, generation: u64) -> Result<(String, u64)> {
+    let name = format!("indexes-{generation}");
+    let mut file = SealedWriter::create(fs, &path.join(&name), kind::INDEXES)?;
+    file.write(&indexes.encode())?;
+    Ok((name, file.finish()?))
+}
+
+/// Writes the rows dead at the manifest's lsn; the caller syncs the directory.
+pub(crate) fn write_tombstones(fs: &FsRef, path: &Path, dead: &RoaringBitmap, generation: u64) -> Result<String> {
+    let name = format!("tombstones-{generation}");
+    write_bitmap(fs, &path.join(&name), kind::TOMBSTONES, dead)?;
+    Ok(name)
+}

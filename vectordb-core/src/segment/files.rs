@@ -1,0 +1,71 @@
+//! Names of a sealed segment's files, and what the manifest says of it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::GraphParams;
+
+/// Number of a segment, unique in its collection for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct SegmentId(pub(crate) u64);
+
+/// What is inside a file; stands in its header.
+pub(super) mod kind {
+    pub(in crate::segment) const ROWS: u32 = 1;
+    pub(in crate::segment) const PAYLOAD: u32 = 2;
+    pub(in crate::segment) const VECTORS: u32 = 3;
+    pub(in crate::segment) const PRESENT: u32 = 4;
+    pub(in crate::segment) const GRAPH: u32 = 5;
+    pub(in crate::segment) const INDEXES: u32 = 6;
+    pub(in crate::segment) const TOMBSTONES: u32 = 7;
+}
+
+/// A sealed segment as the manifest knows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SegmentMeta {
+    pub(crate) id: SegmentId,
+    pub(crate) rows: u32,
+    pub(crate) fields: Vec<FieldMeta>,
+    /// File of the payload indexes.
+    pub(crate) indexes: Option<String>,
+    /// File of the rows dead at the manifest's lsn; none when all are alive.
+    pub(crate) tombstones: Option<String>,
+    /// Rows in that file.
+    pub(crate) dead: u64,
+    /// Bytes of all files.
+    pub(crate) bytes: u64,
+}
+
+/// A vector field of a sealed segment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FieldMeta {
+    pub(crate) name: String,
+    pub(crate) vectors: String,
+    /// File of the rows that have a vector; none when all have.
+    pub(crate) present: Option<String>,
+    pub(crate) graph: Option<String>,
+    pub(crate) graph_params: Option<GraphParams>,
+    /// Rows that have a vector.
+    pub(crate) count: u32,
+}
+
+impl SegmentMeta {
+    /// Names of all files, in the segment's directory.
+    pub(crate) fn file_names(&self) -> Vec<&str> {
+        let mut names = vec![super::sealed::ROWS_FILE, super::sealed::PAYLOAD_FILE];
+        for field in &self.fields {
+            names.push(&field.vectors);
+            names.extend(field.present.as_deref());
+            names.extend(field.graph.as_deref());
+        }
+        names.extend(self.indexes.as_deref());
+        names.extend(self.tombstones.as_deref());
+        names
+    }
+}
+
+/// The directory of a segment.
+pub(crate) fn directory(collection: &Path, id: SegmentId) -> PathBuf {
+    collection.join("segments").join(format!("{:010}", id.0))
+}

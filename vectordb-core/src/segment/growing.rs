@@ -1,0 +1,233 @@
+//! The segment that takes writes: in memory, durable through the log alone, searched by scanning.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+
+use super::append::AppendVec;
+use super::{Field, Segment, Tombstones};
+use crate::error::Result;
+use crate::model::PointId;
+use crate::model::config::CollectionConfig;
+use crate::model::payload::Payload;
+use crate::model::point::Lsn;
+use crate::model::vector::Vectors;
+use crate::payload::index::FieldIndexes;
+use crate::vectors::{Rows, RowsBuf, Space};
+
+/// Rows in memory. One writer appends, any number of readers look.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    rows: AppendVec<Row>,
+    /// Newest row of each id; older ones hang on it by [`Row::previous`].
+    ids: RwLock<BTreeMap<PointId, u32>>,
+    fields: BTreeMap<String, GrowingField>,
+    indexes: RwLock<FieldIndexes>,
+    tombstones: Tombstones,
+    vector_bytes: AtomicUsize,
+    payload_bytes: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Row {
+    id: PointId,
+    version: Lsn,
+    payload: Payload,
+    /// The row this id had before, in this segment.
+    previous: Option<u32>,
+    /// Fields the row has a vector in, by their position among the segment's fields.
+    present: Box<[u64]>,
+}
+
+#[derive(Debug)]
+struct GrowingField {
+    position: usize,
+    space: Space,
+    rows: RowsBuf,
+    missing: AtomicU32,
+    /// Set when the vector is removed from the collection. Relaxed: readers of an older view may or may not see it.
+    dropped: AtomicBool,
+}
+
+impl Growing {
+    /// An empty segment with the fields and indexes of a configuration.
+    ///
+    /// # Errors
+    /// Those of a payload index whose settings cannot be used.
+    pub(crate) fn new(config: &CollectionConfig) -> Result<Self> {
+        let field = |(position, (name, params)): (usize, (&String, &_))| {
+            let space = Space::of(params);
+            (
+                name.clone(),
+                GrowingField {
+                    position,
+                    space,
+                    rows: RowsBuf::new(space.stride()),
+                    missing: AtomicU32::new(0),
+                    dropped: AtomicBool::new(false),
+                },
+            )
+        };
+        Ok(Self {
+            rows: AppendVec::new(),
+            ids: RwLock::new(BTreeMap::new()),
+            fields: config.vectors.iter().enumerate().map(field).collect(),
+            indexes: RwLock::new(FieldIndexes::new(&config.payload_schema)?),
+            tombstones: Tombstones::new(),
+            vector_bytes: AtomicUsize::new(0),
+            payload_bytes: AtomicUsize::new(0),
+        })
+    }
+
+    /// Appends a point; readers see it when its lsn is published. Vectors of unknown names are left out.
+    pub(crate) fn insert(&self, id: PointId, version: Lsn, vectors: &Vectors, payload: Payload, payload_bytes: usize) -> u32 {
+        let row = self.rows.len();
+        let mut present = vec![0u64; self.fields.len().div_ceil(64)].into_boxed_slice();
+        let mut bytes = 0;
+        for (name, field) in &self.fields {
+            bytes += field.space.stride();
+            match vectors.get(name) {
+                Some(vector) => {
+                    present[field.position / 64] |= 1 << (field.position % 64);
+                    field.rows.push(&field.space.encode(vector.as_dense()));
+                }
+                None => {
+                    field.missing.fetch_add(1, Ordering::Relaxed);
+                    field.rows.push(&[]);
+                }
+            }
+        }
+        if !payload.is_empty() {
+            self.indexes.write().add(row, &payload);
+        }
+        let mut ids = self.ids.write();
+        let previous = ids.insert(id.clone(), row);
+        self.rows.push(Row { id, version, payload, previous, present });
+        drop(ids);
+        self.vector_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.payload_bytes.fetch_add(payload_bytes + 64, Ordering::Relaxed);
+        row
+    }
+
+    /// Replaces the payload indexes by those of a new schema; returns when all rows are in them.
+    pub(crate) fn reindex(&self, config: &CollectionConfig) -> Result<()> {
+        let mut indexes = FieldIndexes::new(&config.payload_schema)?;
+        for row in 0..self.rows.len() {
+            if let Some(row_data) = self.rows.get(row) {
+                indexes.add(row, &row_data.payload);
+            }
+        }
+        *self.indexes.write() = indexes;
+        Ok(())
+    }
+
+    /// Hides a vector field for ever, also from a new one of its name.
+    pub(crate) fn drop_field(&self, name: &str) {
+        if let Some(field) = self.fields.get(name) {
+            field.dropped.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn open_field(&self, name: &str) -> Option<&GrowingField> {
+        self.fields.get(name).filter(|field| !field.dropped.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.rows.len()
+    }
+
+    /// Bytes of all vectors, the empty places of missing ones included.
+    pub(crate) fn vector_bytes(&self) -> usize {
+        self.vector_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let vectors: usize = self.fields.values().map(|field| field.rows.memory_bytes()).sum();
+        vectors + 2 * self.payload_bytes.load(Ordering::Relaxed) + self.indexes.read().memory_bytes() + self.tombstones.memory_bytes()
+    }
+
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.payload_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Segment for Growing {
+    fn rows(&self, at: Lsn) -> u32 {
+        // The common reader is at the newest lsn, for which the last row answers alone.
+        let len = self.rows.len();
+        match len.checked_sub(1).and_then(|last| self.rows.get(last)) {
+            Some(last) if last.version > at => self.rows.partition_point(|row| row.version <= at),
+            _ => len,
+        }
+    }
+
+    fn id(&self, row: u32) -> PointId {
+        self.rows.get(row).map_or(PointId::Num(0), |row| row.id.clone())
+    }
+
+    fn version(&self, row: u32) -> Lsn {
+        self.rows.get(row).map_or(Lsn::ZERO, |row| row.version)
+    }
+
+    fn payload(&self, row: u32) -> Result<Cow<'_, Payload>> {
+        Ok(match self.rows.get(row) {
+            Some(row) => Cow::Borrowed(&row.payload),
+            // Only reached through a row number from outside the segment.
+            None => Cow::Owned(Payload::new()),
+        })
+    }
+
+    fn find(&self, id: &PointId, at: Lsn) -> Option<u32> {
+        let mut newest = self.ids.read().get(id).copied();
+        while let Some(row) = newest {
+            let data = self.rows.get(row)?;
+            if data.version <= at {
+                return self.tombstones.is_live(row, at).then_some(row);
+            }
+            newest = data.previous;
+        }
+        None
+    }
+
+    fn tombstones(&self) -> &Tombstones {
+        &self.tombstones
+    }
+
+    fn field(&self, name: &str) -> Option<Field<'_>> {
+        let field = self.open_field(name)?;
+        // Missing vectors of rows newer than the reader's lsn only cost a look at each row.
+        let complete = field.missing.load(Ordering::Relaxed) == 0;
+        Some(Field { space: field.space, rows: Rows::Chunked(&field.rows), complete, graph: None })
+    }
+
+    fn field_names(&self) -> Vec<String> {
+        self.fields.keys().filter(|name| self.open_field(name).is_some()).cloned().collect()
+    }
+
+    fn has_vector(&self, name: &str, row: u32) -> bool {
+        let Some(field) = self.open_field(name) else { return false };
+        self.rows.get(row).is_some_and(|row| row.present[field.position / 64] & (1 << (field.position % 64)) != 0)
+    }
+
+    fn with_indexes(&self, run: &mut dyn FnMut(&FieldIndexes)) {
+        run(&self.indexes.read());
+    }
+
+    fn by_id(&self, from: Option<&PointId>, visit: &mut dyn FnMut(u32) -> bool) {
+        let ids = self.ids.read();
+        let start = from.map_or(Bound::Unbounded, Bound::Included);
+        for (_, &newest) in ids.range::<PointId, _>((start, Bound::Unbounded)) {
+            let mut row = Some(newest);
+            while let Some(version) = row {
+                if !visit(version) {
+                    return;
+                }
+                row = self.rows.get(version).and_then(|row| row.previous);
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The unit of search: a set of rows that only loses rows once it is sealed.
+//!
+//! A segment is either [`Growing`], in memory and appended to by the collection's writer, or [`Sealed`], files that never
+//! change. A row is live at lsn `v` when `inserted ≤ v < deleted`; the only thing that ever changes about a sealed row is its
+//! tombstone. A reader that holds an lsn therefore sees exactly that state, whatever the writer does meanwhile.
+//!
+//! Files: `growing`, `sealed` (the two kinds), `append` (rows with stable addresses), `tombstones`, `ids` (the id table),
+//! `build` (inputs → files, used by seal and merge alike), `files` (names and metadata), `matcher` (a filter over a
+//! segment), `search` (plan → walk or scan → hits).
+
+mod append;
+mod build;
+mod files;
+mod growing;
+mod ids;
+mod matcher;
+mod sealed;
+mod search;
+mod tombstones;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::model::PointId;
+use crate::model::payload::Payload;
+use crate::model::point::Lsn;
+use crate::model::vector::Vectors;
+use crate::payload::index::FieldIndexes;
+use crate::vectors::{Rows, Space};
+
+pub(crate) use build::{Built, Input, SegmentBuilder, write_indexes, write_tombstones};
+pub(crate) use files::{FieldMeta, SegmentId, SegmentMeta, directory};
+pub(crate) use growing::Growing;
+pub(crate) use matcher::{CompiledFilter, Matcher};
+pub(crate) use sealed::Sealed;
+pub(crate) use search::{Leaf, search};
+pub(crate) use tombstones::Tombstones;
+
+/// A vector field of a segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Field<'a> {
+    pub(crate) space: Space,
+    pub(crate) rows: Rows<'a>,
+    /// Whether every row has a vector in this field.
+    pub(crate) complete: bool,
+    pub(crate) graph: Option<&'a Graph>,
+}
+
+/// What reads need of a segment.
+pub(crate) trait Segment: Send + Sync + fmt::Debug {
+    /// Rows inserted up to an lsn: rows `0..n`, live or not.
+    fn rows(&self, at: Lsn) -> u32;
+    fn id(&self, row: u32) -> PointId;
+    /// Lsn of the row's insertion, which is the version of its point.
+    fn version(&self, row: u32) -> Lsn;
+    fn payload(&self, row: u32) -> Result<Cow<'_, Payload>>;
+    /// The row of a point that is live at an lsn.
+    fn find(&self, id: &PointId, at: Lsn) -> Option<u32>;
+    fn tombstones(&self) -> &Tombstones;
+    fn field(&self, name: &str) -> Option<Field<'_>>;
+    fn field_names(&self) -> Vec<String>;
+    fn has_vector(&self, name: &str, row: u32) -> bool;
+    /// Runs with the payload indexes. They may hold rows newer than the reader's lsn.
+    fn with_indexes(&self, run: &mut dyn FnMut(&FieldIndexes));
+    /// Rows in the order of their ids, from the first id that is not below `from`; dead rows and old versions included.
+    fn by_id(&self, from: Option<&PointId>, visit: &mut dyn FnMut(u32) -> bool);
+
+    /// Whether a row is part of the state at an lsn.
+    fn is_live(&self, row: u32, at: Lsn) -> bool {
+        row < self.rows(at) && self.tombstones().is_live(row, at)
+    }
+
+    /// The vectors of a row whose names are wanted.
+    fn vectors(&self, row: u32, wanted: &dyn Fn(&str) -> bool) -> Vectors {
+        let mut vectors = Vectors::default();
+        for name in self.field_names() {
+            if wanted(&name)
+                && self.has_vector(&name, row)
+                && let Some(field) = self.field(&name)
+            {
+                vectors.insert(name, field.space.decode(field.rows.get(row)));
+            }
+        }
+        vectors
+    }
+}
