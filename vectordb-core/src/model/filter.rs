@@ -81,7 +81,7 @@ pub enum FieldTest {
     Value(MatchValue),
     /// Equal to one of these.
     Any(MatchSet),
-    /// A string or an integer that is none of these.
+    /// Some value, not null, is none of these; a value of another kind is none of them.
     Except(MatchSet),
     /// The text holds all words of this one; without a text index: holds it as a substring, case-sensitive.
     Text(String),

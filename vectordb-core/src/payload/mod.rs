@@ -1,4 +1,10 @@
-//! STUB
+//! Payloads: finding values by path, and indexes over them.
+//!
+//! Files: `path` (values of a path, and changes at one), `tokenizer` (texts into words), `geo` (places and shapes),
+//! `index` (which rows satisfy a test of a field).
+
+pub(crate) mod geo;
 pub(crate) mod index;
 pub(crate) mod path;
+mod stopwords;
 pub(crate) mod tokenizer;

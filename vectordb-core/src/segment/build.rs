@@ -235,7 +235,7 @@ fn write_bitmap(fs: &FsRef, path: &Path, kind: u32, rows: &RoaringBitmap) -> Res
 pub(crate) fn write_indexes(fs: &FsRef, path: &Path, indexes: &FieldIndexes, generation: u64) -> Result<(String, u64)> {
     let name = format!("indexes-{generation}");
     let mut file = SealedWriter::create(fs, &path.join(&name), kind::INDEXES)?;
-    file.write(&indexes.encode())?;
+    file.write(&indexes.encode()?)?;
     Ok((name, file.finish()?))
 }
 

@@ -1,0 +1,114 @@
+//! Value → rows, for values that are looked up.
+
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
+
+/// The rows of each value.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Postings<K: Ord> {
+    rows: BTreeMap<K, Posting>,
+}
+
+/// Most values of a field like an id or a title have one row, for which a bitmap would be wasteful.
+#[derive(Debug, Serialize, Deserialize)]
+enum Posting {
+    One(u32),
+    Many(#[serde(with = "as_bytes")] RoaringBitmap),
+}
+
+impl Posting {
+    fn add(&mut self, row: u32) {
+        match self {
+            Self::One(only) if *only == row => {}
+            Self::One(only) => *self = Self::Many([*only, row].into_iter().collect()),
+            Self::Many(rows) => drop(rows.insert(row)),
+        }
+    }
+
+    fn add_to(&self, all: &mut RoaringBitmap) {
+        match self {
+            Self::One(row) => drop(all.insert(*row)),
+            Self::Many(rows) => *all |= rows,
+        }
+    }
+
+    fn bitmap(&self) -> RoaringBitmap {
+        match self {
+            Self::One(row) => RoaringBitmap::from_iter([*row]),
+            Self::Many(rows) => rows.clone(),
+        }
+    }
+}
+
+impl<K: Ord> Default for Postings<K> {
+    fn default() -> Self {
+        Self { rows: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord> Postings<K> {
+    pub(super) fn add(&mut self, row: u32, value: K) {
+        self.rows.entry(value).and_modify(|posting| posting.add(row)).or_insert(Posting::One(row));
+    }
+
+    /// Rows with a value.
+    pub(super) fn get<Q: Ord + ?Sized>(&self, value: &Q) -> RoaringBitmap
+    where
+        K: Borrow<Q>,
+    {
+        self.rows.get(value).map(Posting::bitmap).unwrap_or_default()
+    }
+
+    /// Rows with any of some values.
+    pub(super) fn any(&self, values: &[K]) -> RoaringBitmap {
+        let mut all = RoaringBitmap::new();
+        values.iter().filter_map(|value| self.rows.get(value)).for_each(|posting| posting.add_to(&mut all));
+        all
+    }
+
+    /// Rows with a value that is none of some.
+    pub(super) fn except(&self, values: &[K]) -> RoaringBitmap {
+        let values: BTreeSet<&K> = values.iter().collect();
+        self.matching(|value| !values.contains(value))
+    }
+
+    /// Rows with a value that satisfies a test. Looks at every value once, which is still far fewer than there are rows.
+    pub(super) fn matching(&self, test: impl Fn(&K) -> bool) -> RoaringBitmap {
+        let mut all = RoaringBitmap::new();
+        self.rows.iter().filter(|(value, _)| test(value)).for_each(|(_, posting)| posting.add_to(&mut all));
+        all
+    }
+
+    /// Bytes of memory, about.
+    pub(super) fn memory_bytes(&self, extra: impl Fn(&K) -> usize) -> usize {
+        let each = size_of::<K>() + size_of::<Posting>();
+        self.rows
+            .iter()
+            .map(|(value, posting)| {
+                let rows = if let Posting::Many(rows) = posting { rows.serialized_size() + 32 } else { 0 };
+                // Nodes of a BTreeMap are about three quarters full.
+                each * 4 / 3 + extra(value) + rows
+            })
+            .sum()
+    }
+}
+
+/// Bitmaps in their own portable format.
+pub(super) mod as_bytes {
+    use roaring::RoaringBitmap;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+    pub(in crate::payload::index) fn serialize<S: Serializer>(rows: &RoaringBitmap, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::with_capacity(rows.serialized_size());
+        rows.serialize_into(&mut bytes).map_err(ser::Error::custom)?;
+        bytes.serialize(serializer)
+    }
+
+    pub(in crate::payload::index) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RoaringBitmap, D::Error> {
+        let bytes = Vec::<u8>::deserialize(deserializer)?;
+        RoaringBitmap::deserialize_from(bytes.as_slice()).map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of the whole engine through its public API.
+
+mod basics;
+mod model;
+mod support;
