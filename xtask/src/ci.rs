@@ -3,6 +3,7 @@
 //! Every step covers the whole workspace, because cargo then settles on one set of features and the steps share what
 //! they build: clippy and doc the checked dependencies, tests and examples the compiled ones.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -65,13 +66,17 @@ fn examples() -> bool {
     };
     let mut programs: Vec<String> = String::from_utf8_lossy(&output).lines().filter_map(executable).collect();
     programs.sort();
-    for program in &programs {
-        println!("-- {}", program.rsplit(['/', '\\']).next().unwrap_or(program));
-        if !succeeds(&mut Command::new(program)) {
-            return false;
-        }
+    // What the examples leave behind is theirs and goes with `target`.
+    let Some(room) = programs.first().and_then(|program| Some(Path::new(program).parent()?.join("run"))) else { return false };
+    let _ = std::fs::remove_dir_all(&room);
+    if let Err(error) = std::fs::create_dir_all(&room) {
+        eprintln!("{}: {error}", room.display());
+        return false;
     }
-    !programs.is_empty()
+    programs.iter().all(|program| {
+        println!("-- {}", program.rsplit(['/', '\\']).next().unwrap_or(program));
+        succeeds(Command::new(program).current_dir(&room))
+    })
 }
 
 /// The executable of an example in a line of cargo's messages.

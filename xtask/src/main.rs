@@ -78,7 +78,7 @@ fn harness(bin: &str, args: &[&str], json: bool) -> bool {
 
 /// The top directory of the repository.
 fn top() -> PathBuf {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let here = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()));
     here.parent().map_or_else(|| here.clone(), PathBuf::from)
 }
 
