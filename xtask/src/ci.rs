@@ -1,0 +1,87 @@
+//! `ci`: the steps a change must pass, in the order in which a mistake shows soonest.
+//!
+//! Every step covers the whole workspace, because cargo then settles on one set of features and the steps share what
+//! they build: clippy and doc the checked dependencies, tests and examples the compiled ones.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::{cargo, succeeds, tidy};
+
+type Step = (&'static str, fn() -> bool);
+
+const STEPS: [Step; 6] =
+    [("format", format), ("clippy", clippy), ("tidy", || tidy::run(false)), ("test", test), ("doc", doc), ("examples", examples)];
+
+/// Runs the steps up to the first that fails, and ends with a line of how many passed and failed.
+pub(crate) fn run() -> bool {
+    let start = Instant::now();
+    let mut passed = 0;
+    for (name, step) in STEPS {
+        println!("== {name}");
+        let start = Instant::now();
+        if !step() {
+            println!("== {name} FAILED after {:.1} s", start.elapsed().as_secs_f64());
+            break;
+        }
+        println!("== {name} passed in {:.1} s", start.elapsed().as_secs_f64());
+        passed += 1;
+    }
+    let failed = usize::from(passed < STEPS.len());
+    println!("== {} steps in {:.1} s", passed + failed, start.elapsed().as_secs_f64());
+    println!("{passed} passed, {failed} failed");
+    failed == 0
+}
+
+/// What [`run`] would complain about and a program can mend.
+pub(crate) fn fix() -> bool {
+    succeeds(&mut cargo(&["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"]))
+        && succeeds(&mut cargo(&["fmt", "--all"]))
+}
+
+fn format() -> bool {
+    succeeds(&mut cargo(&["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> bool {
+    // After the `--`, so that the flag reaches the workspace's crates alone and no dependency is built anew for it.
+    succeeds(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn test() -> bool {
+    succeeds(&mut cargo(&["test", "--workspace"]))
+}
+
+fn doc() -> bool {
+    succeeds(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Runs every example with its defaults. Cargo names the executables, which the tests have built already.
+fn examples() -> bool {
+    let mut build = cargo(&["build", "--workspace", "--examples", "--message-format=json-render-diagnostics"]);
+    let output = match build.stderr(Stdio::inherit()).output() {
+        Ok(output) if output.status.success() => output.stdout,
+        _ => return false,
+    };
+    let mut programs: Vec<String> = String::from_utf8_lossy(&output).lines().filter_map(executable).collect();
+    programs.sort();
+    // What the examples leave behind is theirs and goes with `target`.
+    let Some(room) = programs.first().and_then(|program| Some(Path::new(program).parent()?.join("run"))) else { return false };
+    let _ = std::fs::remove_dir_all(&room);
+    if let Err(error) = std::fs::create_dir_all(&room) {
+        eprintln!("{}: {error}", room.display());
+        return false;
+    }
+    programs.iter().all(|program| {
+        println!("-- {}", program.rsplit(['/', '\\']).next().unwrap_or(program));
+        succeeds(Command::new(program).current_dir(&room))
+    })
+}
+
+/// The executable of an example in a line of cargo's messages.
+fn executable(message: &str) -> Option<String> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let is_example = message["target"]["kind"].as_array()?.iter().any(|kind| kind == "example");
+    if is_example { message["executable"].as_str().map(str::to_owned) } else { None }
+}
