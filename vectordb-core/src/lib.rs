@@ -24,6 +24,7 @@ pub use model::config::{
     ShardingMethod, SparseVectorParams, Stopwords, TextIndexParams, Tokenizer, VectorDiff, VectorParams, WalConfig,
 };
 pub use model::filter::{Condition, FieldTest, Filter, MatchSet, MatchValue, MinShould, Range};
+pub use model::filter_build::{Field, field, has_id, has_vector};
 pub use model::payload::{DateTime, GeoPoint, PathStep, Payload, PayloadPath, Value};
 pub use model::point::{Lsn, PayloadSelector, Point, PointId, Record, ScoredPoint, VectorSelector};
 pub use model::query::{

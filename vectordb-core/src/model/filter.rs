@@ -222,7 +222,7 @@ impl Filter {
         self.must.is_empty() && self.should.is_empty() && self.must_not.is_empty() && self.min_should.is_none()
     }
 
-    fn into_condition(mut self) -> Condition {
+    pub(super) fn into_condition(mut self) -> Condition {
         if self.should.is_empty() && self.must_not.is_empty() && self.min_should.is_none() && self.must.len() == 1 {
             return self.must.swap_remove(0);
         }

@@ -5,6 +5,9 @@
 
 pub(crate) mod config;
 pub(crate) mod filter;
+pub(crate) mod filter_build;
+mod filter_json;
+mod filter_text;
 pub(crate) mod payload;
 pub(crate) mod point;
 pub(crate) mod query;

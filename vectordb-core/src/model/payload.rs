@@ -39,6 +39,11 @@ impl PayloadPath {
         PathParser { text, rest: text }.parse()
     }
 
+    /// The path of one key, whatever characters it has.
+    pub(super) fn key(name: &str) -> Self {
+        Self { steps: vec![PathStep::Key(name.to_owned())] }
+    }
+
     /// The steps, outermost first; the first is always a key.
     pub fn steps(&self) -> &[PathStep] {
         &self.steps
