@@ -1,7 +1,5 @@
 //! Searches of 20,000 points of 128 dimensions, with and without filters.
 
-#![expect(missing_docs, reason = "criterion makes a public function")]
-
 use criterion::{Criterion, criterion_group, criterion_main};
 use vectordb_benches::synthetic::Source;
 use vectordb_core::{Collection, Condition, Database, Distance, FieldSchema, FieldTest, Filter, Point, Range, Result};

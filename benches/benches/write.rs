@@ -1,7 +1,5 @@
 //! Upserts of new points, by batch size and by durability. What `sync` costs is what the disk costs.
 
-#![expect(missing_docs, reason = "criterion makes a public function")]
-
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use vectordb_benches::synthetic::Source;
 use vectordb_core::{Background, CollectionConfig, Database, Distance, Durability, Options, Point};

@@ -71,6 +71,8 @@ struct Soak {
     stop: AtomicBool,
     /// Whether background work is under way.
     working: AtomicBool,
+    /// A pair of the batch each writer is writing: the place where half a batch would show.
+    hot: Vec<AtomicU64>,
     searches: AtomicU64,
     writes: AtomicU64,
     violations: AtomicU64,
@@ -105,6 +107,7 @@ fn run(args: &Args) -> Result<u64> {
         seed: args.seed,
         stop: AtomicBool::new(false),
         working: AtomicBool::new(false),
+        hot: (0..args.writers.max(1)).map(|_| AtomicU64::new(0)).collect(),
         searches: AtomicU64::new(0),
         writes: AtomicU64::new(0),
         violations: AtomicU64::new(0),
@@ -242,11 +245,12 @@ impl Soak {
             self.check_hits(&query, &hits, &*holds);
 
             turn += 1;
-            let pair = random.below(PAIRS);
-            if turn.is_multiple_of(4) {
+            let writer = usize::try_from(random.below(self.hot.len() as u64))?;
+            let pair = if turn.is_multiple_of(2) { random.below(PAIRS) } else { self.hot[writer].load(Ordering::Relaxed) };
+            for _ in 0..4 {
                 self.check_pair("get", pair, &self.collection.get(&[(pair * 2).into(), (pair * 2 + 1).into()])?);
             }
-            if turn.is_multiple_of(16) {
+            if turn % 10 < 2 {
                 let filter = Condition::Field { key: "pair".parse()?, test: FieldTest::Value(i64::try_from(pair)?.into()) };
                 let request = ScrollRequest { filter: Some(filter.into()), limit: 10, ..ScrollRequest::default() };
                 self.check_pair("scroll", pair, &self.collection.scroll(&request)?.records);
@@ -265,10 +269,11 @@ impl Soak {
         let mut model: HashMap<u64, Option<Facts>> = HashMap::new();
         let mut serial = 0;
         while !self.stop.load(Ordering::Relaxed) {
-            let mut batch = Vec::new();
+            let (mut batch, mut hot) = (Vec::new(), writer);
             for _ in 0..=random.below(50) {
                 let pair = random.below(PAIRS / writers) * writers + writer;
                 serial += 1;
+                hot = pair;
                 let alive = model.get(&pair).map_or(pair < FIRST_PAIRS, Option::is_some);
                 let ids = || vec![PointId::Num(pair * 2), PointId::Num(pair * 2 + 1)];
                 let facts = match random.below(10) {
@@ -291,6 +296,7 @@ impl Soak {
                 model.insert(pair, facts);
             }
             let count = batch.len() as u64;
+            self.hot[usize::try_from(writer)?].store(hot, Ordering::Relaxed);
             self.collection.apply(batch)?;
             self.writes.fetch_add(count, Ordering::Relaxed);
         }
