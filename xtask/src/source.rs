@@ -287,13 +287,34 @@ fn without_tests(tokens: Vec<Token>, modules: &mut Vec<String>) -> Vec<Token> {
             at += 1;
             continue;
         }
-        let end = (close..tokens.len()).find(|&at| is(at, "{") || is(at, ";")).unwrap_or(tokens.len());
-        if is(end, ";") && end > 1 && is(end - 2, "mod") {
-            modules.push(tokens[end - 1].text.clone());
+        let start = close + 1;
+        at = item_end(&tokens, start);
+        if is(at - 1, ";") && is(at - 3, "mod") {
+            modules.push(tokens[at - 2].text.clone());
         }
-        at = if is(end, "{") { closing(&tokens, end) + 1 } else { end + 1 };
     }
     kept
+}
+
+/// The token after an item, or after a field or variant, that starts at a token.
+fn item_end(tokens: &[Token], start: usize) -> usize {
+    const ITEMS: [&str; 13] =
+        ["mod", "fn", "use", "impl", "struct", "enum", "const", "static", "type", "trait", "unsafe", "extern", "macro_rules"];
+    let mut depth = 0;
+    let mut is_item = None;
+    for (at, token) in tokens.iter().enumerate().skip(start) {
+        match token.text.as_str() {
+            "(" | "[" => depth += 1,
+            ")" | "]" => depth -= 1,
+            "{" if depth == 0 => return closing(tokens, at) + 1,
+            ";" if depth == 0 => return at + 1,
+            "," if depth == 0 && is_item == Some(false) => return at + 1,
+            "}" if depth == 0 => return at,
+            name if depth == 0 && is_name(name) && name != "pub" => is_item = is_item.or(Some(ITEMS.contains(&name))),
+            _ => {}
+        }
+    }
+    tokens.len()
 }
 
 /// The brace that opens a function's body; `None` for a declaration.
@@ -347,6 +368,13 @@ mod tests {
         let text = "// crate::a::b\n/* crate::c /* x */ crate::d */ const A: &str = \"crate::e\";\nconst B: &str = r#\"crate::\"f\"#;\n\
                     fn f<'a>(x: &'a str) -> char { '\"' }\nfn g() { crate::h::i() }\n#[cfg(test)]\nmod tests {\n use crate::j::k;\n}\n";
         assert_eq!(paths(text), ["crate::h::i"]);
+    }
+
+    #[test]
+    fn only_what_is_marked_is_a_test() {
+        let text = "struct S {\n    #[cfg(test)]\n    probe: fn([u8; 2]) -> crate::a::B,\n    real: crate::c::D,\n}\n\
+                    #[cfg(test)]\n#[rustfmt::skip]\npub(crate) fn f<A, B>(x: [u8; 2]) -> crate::e::F { x }\nfn g() { crate::h::i() }\n";
+        assert_eq!(paths(text), ["crate::c::D", "crate::h::i"]);
     }
 
     #[test]
