@@ -9,6 +9,8 @@ mod filter;
 mod graph;
 mod model;
 mod payload;
+#[cfg(feature = "linalg")]
+mod quantization;
 mod query;
 mod segment;
 mod storage;
@@ -23,14 +25,14 @@ pub use model::config::{
     IntegerIndexParams, KeywordIndexParams, Memory, MultiVectorComparator, MultiVectorConfig, OptimizersConfig, QuantizationConfig,
     ShardingMethod, SparseVectorParams, Stopwords, TextIndexParams, Tokenizer, VectorDiff, VectorParams, WalConfig,
 };
-pub use model::filter::{Condition, FieldTest, Filter, MatchSet, MatchValue, MinShould, Range};
+pub use model::filter::{Condition, FieldTest, Filter, MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH, MatchSet, MatchValue, MinShould, Range};
 pub use model::filter_build::{Field, field, has_id, has_vector};
 pub use model::payload::{DateTime, GeoPoint, PathStep, Payload, PayloadPath, Value};
-pub use model::point::{Lsn, PayloadSelector, Point, PointId, Record, ScoredPoint, VectorSelector};
+pub use model::point::{Lsn, MAX_STRING_ID_BYTES, PayloadSelector, Point, PointId, Record, ScoredPoint, VectorSelector};
 pub use model::query::{
-    Budget, OrderBy, OrderValue, ScrollPage, ScrollRequest, SearchParams, SearchRequest, Strategy, Target as SearchTarget,
+    Budget, MAX_RESULTS, OrderBy, OrderValue, ScrollPage, ScrollRequest, SearchParams, SearchRequest, Strategy, Target as SearchTarget,
 };
 pub use model::update::{Target, Update, UpsertMode};
-pub use model::vector::{UNNAMED, Vector, Vectors};
+pub use model::vector::{MAX_DIMENSIONS, MAX_VECTOR_NAME_BYTES, UNNAMED, Vector, Vectors};
 pub use storage::fs::{File, Fs, FsRef, MemFs, StdFs};
 pub use storage::mmap::Mmap;

@@ -18,7 +18,7 @@ mod snapshot;
 mod view;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -109,10 +109,6 @@ impl std::fmt::Debug for Collection {
 impl Collection {
     pub(crate) fn name(&self) -> String {
         self.name.read().clone()
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     pub(crate) fn config(&self) -> Arc<CollectionConfig> {

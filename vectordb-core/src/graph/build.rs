@@ -37,7 +37,21 @@ pub(crate) struct BuildControl {
     pub(crate) cancel: AtomicBool,
 }
 
-/// Builds a graph over the given rows (ascending) of `total` and writes it to `sink` in the layout of `links`.
+/// What a graph is built of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BuildPlan<'a> {
+    pub(crate) params: GraphParams,
+    pub(crate) space: Space,
+    pub(crate) rows: Rows<'a>,
+    /// The rows to be linked, ascending.
+    pub(crate) present: &'a [u32],
+    /// All rows, also those that stay alone.
+    pub(crate) total: u32,
+    /// Decides the rows' levels.
+    pub(crate) seed: u64,
+}
+
+/// Builds a graph and writes it to `sink` in the layout of `links`.
 ///
 /// Levels depend on the seed alone; links also depend on the order in which threads meet.
 /// Costs about `ef_construct * m` distances a row.
@@ -45,17 +59,13 @@ pub(crate) struct BuildControl {
 /// # Errors
 /// [`Error::Cancelled`], and whatever the sink returns.
 pub(crate) fn build(
-    params: GraphParams,
-    space: Space,
-    rows: Rows<'_>,
-    present: &[u32],
-    total: u32,
-    seed: u64,
+    plan: BuildPlan<'_>,
     control: &BuildControl,
     pool: &rayon::ThreadPool,
     sink: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let builder = Builder::new(params, space, rows, present, total, seed);
+    let BuildPlan { present, total, .. } = plan;
+    let builder = Builder::new(plan);
     if let Some((&first, rest)) = present.split_first() {
         *builder.entry.write() = Some((first, builder.level(first)));
         control.done.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +91,8 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(params: GraphParams, space: Space, rows: Rows<'a>, present: &[u32], total: u32, seed: u64) -> Self {
+    fn new(plan: BuildPlan<'a>) -> Self {
+        let BuildPlan { params, space, rows, present, total, seed } = plan;
         let width = params.links_at(0) + params.links_at(0) / 2;
         let mut builder = Self {
             params,

@@ -16,7 +16,7 @@ mod select;
 mod tests;
 mod visited;
 
-pub(crate) use build::{BuildControl, build};
+pub(crate) use build::{BuildControl, BuildPlan, build};
 pub(crate) use links::Links;
 pub(crate) use search::{Filtered, Graph, Scored};
 

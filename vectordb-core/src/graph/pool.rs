@@ -36,10 +36,6 @@ impl Pool {
         self.entries.len() >= self.capacity
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Adds a row if it is good enough.
     #[inline]
     pub(super) fn insert(&mut self, score: f32, row: u32) {

@@ -29,20 +29,12 @@ impl Data {
     fn graph(&self, m: u32, present: &[u32]) -> Graph {
         let mut file = Vec::new();
         let control = BuildControl::default();
-        build(
-            GraphParams { m, ef_construct: 100 },
-            self.space,
-            self.rows(),
-            present,
-            self.rows,
-            7,
-            &control,
-            &rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads"),
-            &mut |bytes| {
-                file.extend_from_slice(bytes);
-                Ok(())
-            },
-        )
+        let params = GraphParams { m, ef_construct: 100 };
+        let plan = BuildPlan { params, space: self.space, rows: self.rows(), present, total: self.rows, seed: 7 };
+        build(plan, &control, &rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads"), &mut |bytes| {
+            file.extend_from_slice(bytes);
+            Ok(())
+        })
         .expect("a build without cancel succeeds");
         Graph::new(Links::open(Mmap::from(file)).expect("what was written opens"))
     }

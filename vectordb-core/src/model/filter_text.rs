@@ -252,7 +252,10 @@ impl Parser {
             ids.push(self.id()?);
         } else {
             self.at += 1;
-            self.list(|parser| Ok(ids.push(parser.id()?)))?;
+            self.list(|parser| {
+                ids.push(parser.id()?);
+                Ok(())
+            })?;
         }
         Ok(Condition::HasId(ids).into())
     }

@@ -14,4 +14,4 @@ pub(crate) mod query;
 pub(crate) mod update;
 pub(crate) mod vector;
 
-pub use point::PointId;
+pub(crate) use point::PointId;

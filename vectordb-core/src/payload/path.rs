@@ -32,11 +32,6 @@ pub(crate) fn descend<'a>(value: &'a Value, steps: &[PathStep], found: &mut dyn 
     }
 }
 
-/// Gives every single value of a path: arrays at the end are looked into, one level deep.
-pub(crate) fn visit_each<'a>(payload: &'a Payload, path: &PayloadPath, found: &mut dyn FnMut(&'a Value)) {
-    visit(payload, path, &mut |value| each(value, found));
-}
-
 /// Gives a value, or the elements of an array.
 pub(crate) fn each<'a>(value: &'a Value, found: &mut dyn FnMut(&'a Value)) {
     match value {

@@ -9,7 +9,7 @@ use super::files::{FieldMeta, SegmentId, SegmentMeta, kind};
 use super::sealed::{PAYLOAD_FILE, ROWS_FILE};
 use super::{Sealed, Segment, ids};
 use crate::error::{Error, Result};
-use crate::graph::{self, BuildControl, GraphParams};
+use crate::graph::{self, BuildControl, BuildPlan, GraphParams};
 use crate::model::PointId;
 use crate::model::config::{CollectionConfig, VectorParams};
 use crate::model::point::Lsn;
@@ -54,7 +54,7 @@ pub(crate) struct SegmentBuilder<'a> {
 }
 
 /// A row of an input.
-type Source = (usize, u32);
+pub(super) type Source = (usize, u32);
 
 impl SegmentBuilder<'_> {
     /// Writes all files and opens them. Nothing refers to them yet; a crash leaves a directory that the next open removes.
@@ -64,7 +64,8 @@ impl SegmentBuilder<'_> {
     pub(crate) fn build(&self, inputs: &[Input]) -> Result<Built> {
         let path = super::directory(self.collection, self.id);
         self.fs.create_dir_all(&path)?;
-        let (sources, row_maps) = self.live_rows(inputs)?;
+        let sources = self.ordered(inputs, self.live_rows(inputs)?);
+        let row_maps = row_maps(inputs, &sources, self.at);
         let mut meta = SegmentMeta {
             id: self.id,
             rows: u32::try_from(sources.len()).unwrap_or(GONE),
@@ -94,22 +95,32 @@ impl SegmentBuilder<'_> {
         Ok(Built { sealed, row_maps })
     }
 
-    fn live_rows(&self, inputs: &[Input]) -> Result<(Vec<Source>, Vec<Vec<u32>>)> {
+    fn live_rows(&self, inputs: &[Input]) -> Result<Vec<Source>> {
         let mut sources = Vec::new();
-        let mut maps = Vec::new();
         for (input, each) in inputs.iter().enumerate() {
-            let rows = each.segment.rows(self.at);
-            let mut map = vec![GONE; rows as usize];
-            for row in (0..rows).filter(|&row| each.segment.tombstones().is_live(row, self.at)) {
-                map[row as usize] = u32::try_from(sources.len()).unwrap_or(GONE);
-                sources.push((input, row));
-            }
-            maps.push(map);
+            let live = (0..each.segment.rows(self.at)).filter(|&row| each.segment.tombstones().is_live(row, self.at));
+            sources.extend(live.map(|row| (input, row)));
         }
         if sources.len() >= 1 << 31 {
             return Err(Error::LimitExceeded { what: "rows of a segment", actual: sources.len() as u64, limit: (1 << 31) - 1 });
         }
-        Ok((sources, maps))
+        Ok(sources)
+    }
+
+    /// The rows in the order they will lie in: near ones near each other, when there will be a graph to walk along.
+    #[cfg(feature = "linalg")]
+    fn ordered(&self, inputs: &[Input], sources: Vec<Source>) -> Vec<Source> {
+        let count = u32::try_from(sources.len()).unwrap_or(GONE);
+        let linked = self.config.vectors.iter().filter(|(_, params)| graph_wanted(self.config, params, count).is_some());
+        match linked.max_by_key(|(_, params)| params.stride()) {
+            Some((name, params)) => super::order::by_cluster(inputs, sources, name, Space::of(params), self.pool),
+            None => sources,
+        }
+    }
+
+    #[cfg(not(feature = "linalg"))]
+    fn ordered(&self, _inputs: &[Input], sources: Vec<Source>) -> Vec<Source> {
+        sources
     }
 
     fn write_rows(&self, path: &Path, inputs: &[Input], sources: &[Source]) -> Result<u64> {
@@ -199,7 +210,8 @@ impl SegmentBuilder<'_> {
         let (space, rows): (Space, Rows<'_>) = (field.space, field.rows);
         self.write_file(path, kind::GRAPH, |file| {
             let mut sink = |part: &[u8]| file.write(part);
-            graph::build(shape, space, rows, &present, sealed.total_rows(), self.id.0, self.control, self.pool, &mut sink)
+            let plan = BuildPlan { params: shape, space, rows, present: &present, total: sealed.total_rows(), seed: self.id.0 };
+            graph::build(plan, self.control, self.pool, &mut sink)
         })
     }
 
@@ -212,6 +224,15 @@ impl SegmentBuilder<'_> {
     fn write_bitmap(&self, path: PathBuf, kind: u32, rows: &RoaringBitmap) -> Result<u64> {
         write_bitmap(self.fs, &path, kind, rows)
     }
+}
+
+/// Where each input's rows went.
+fn row_maps(inputs: &[Input], sources: &[Source], at: Lsn) -> Vec<Vec<u32>> {
+    let mut maps: Vec<Vec<u32>> = inputs.iter().map(|input| vec![GONE; input.segment.rows(at) as usize]).collect();
+    for (new, &(input, row)) in (0u32..).zip(sources) {
+        maps[input][row as usize] = new;
+    }
+    maps
 }
 
 /// The shape of the graph a field of so many vectors gets, if it is large enough for one.

@@ -114,7 +114,6 @@ impl IdTable {
 
 fn unpack(packed: u64) -> (usize, usize) {
     // Lengths fit 16 bits (an id has at most 256 bytes), offsets 48.
-    #[expect(clippy::cast_possible_truncation, reason = "48 bits fit a usize of 64")]
     ((packed >> 16) as usize, (packed & 0xFFFF) as usize)
 }
 

@@ -5,7 +5,7 @@
 //! tombstone. A reader that holds an lsn therefore sees exactly that state, whatever the writer does meanwhile.
 //!
 //! Files: `growing`, `sealed` (the two kinds), `append` (rows with stable addresses), `tombstones`, `ids` (the id table),
-//! `build` (inputs → files, used by seal and merge alike), `files` (names and metadata), `matcher` (a filter over a
+//! `build` (inputs → files, used by seal and merge alike), `order` (rows of a cluster side by side), `files` (names and metadata), `matcher` (a filter over a
 //! segment), `search` (plan → walk or scan → hits).
 
 mod append;
@@ -14,6 +14,8 @@ mod files;
 mod growing;
 mod ids;
 mod matcher;
+#[cfg(feature = "linalg")]
+mod order;
 mod sealed;
 mod search;
 mod tombstones;
@@ -66,11 +68,6 @@ pub(crate) trait Segment: Send + Sync + fmt::Debug {
     fn with_indexes(&self, run: &mut dyn FnMut(&FieldIndexes));
     /// Rows in the order of their ids, from the first id that is not below `from`; dead rows and old versions included.
     fn by_id(&self, from: Option<&PointId>, visit: &mut dyn FnMut(u32) -> bool);
-
-    /// Whether a row is part of the state at an lsn.
-    fn is_live(&self, row: u32, at: Lsn) -> bool {
-        row < self.rows(at) && self.tombstones().is_live(row, at)
-    }
 
     /// The vectors of a row whose names are wanted.
     fn vectors(&self, row: u32, wanted: &dyn Fn(&str) -> bool) -> Vectors {

@@ -171,11 +171,6 @@ impl Sealed {
         )
     }
 
-    /// Bytes of the largest field.
-    pub(crate) fn largest_field(&self) -> usize {
-        self.fields.values().map(|field| field.space.stride() * self.meta.rows as usize).max().unwrap_or(0)
-    }
-
     pub(crate) fn memory_bytes(&self) -> usize {
         self.indexes.memory_bytes() + self.tombstones.memory_bytes()
     }

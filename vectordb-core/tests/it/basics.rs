@@ -81,7 +81,8 @@ fn bad_vectors_are_refused_and_nothing_of_their_batch_is_written() {
     let db = Database::in_memory().expect("memory is there");
     let collection = docs(&db);
     let good = Point::new(1, [0.0; 3]);
-    let bad: Vec<(Point, fn(&Error) -> bool)> = vec![
+    type Expected = fn(&Error) -> bool;
+    let bad: Vec<(Point, Expected)> = vec![
         (Point::new(2, [0.0; 2]), |error| matches!(error, Error::DimensionMismatch { expected: 3, actual: 2, .. })),
         (Point::new(2, Vec::new()), |error| matches!(error, Error::DimensionMismatch { actual: 0, .. })),
         (Point::new(2, [0.0, f32::NAN, 0.0]), |error| matches!(error, Error::InvalidVector { dimension: 1, .. })),

@@ -95,15 +95,13 @@ impl<N: Number> Numbers<N> {
 
     /// Rows with a value in a range, compared as another kind of number.
     pub(super) fn range<T: PartialOrd>(&self, range: &Range<T>, to: impl Fn(N) -> T) -> RoaringBitmap {
-        let below = |value: N| {
-            let value = to(value);
-            // Negated, so that a bound that compares with nothing excludes everything, as `Range::contains` does.
-            range.gt.as_ref().is_some_and(|bound| !(value > *bound)) || range.gte.as_ref().is_some_and(|bound| !(value >= *bound))
+        use Ordering::{Equal, Greater, Less};
+        // What is not inside a bound is outside of it, also where the two do not compare, as in `Range::contains`.
+        let outside = |bound: &Option<T>, inside: &[Ordering], value: N| {
+            bound.as_ref().is_some_and(|bound| !to(value).partial_cmp(bound).is_some_and(|order| inside.contains(&order)))
         };
-        let above = |value: N| {
-            let value = to(value);
-            range.lt.as_ref().is_some_and(|bound| !(value < *bound)) || range.lte.as_ref().is_some_and(|bound| !(value <= *bound))
-        };
+        let below = |value| outside(&range.gt, &[Greater], value) || outside(&range.gte, &[Greater, Equal], value);
+        let above = |value| outside(&range.lt, &[Less], value) || outside(&range.lte, &[Less, Equal], value);
         self.between(below, above)
     }
 

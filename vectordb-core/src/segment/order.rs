@@ -1,0 +1,43 @@
+//! The order of rows in a segment that will have a graph: clusters one after another.
+//!
+//! A walk stays in a few clusters, so their rows and links share pages and cache lines.
+
+use rayon::prelude::*;
+
+use super::build::{Input, Source};
+use crate::quantization::kmeans::Centroids;
+use crate::vectors::Space;
+
+/// Rows that the centers are learned from, at most, and rounds of learning. The order need not be perfect to help.
+const SAMPLE: usize = 16_384;
+const ROUNDS: usize = 4;
+/// Fewest and most clusters; between them the square root of the rows.
+const CLUSTERS: std::ops::RangeInclusive<usize> = 16..=1024;
+const BATCH: usize = 4096;
+
+/// Sorts rows by cluster; rows of one cluster, and rows without a vector, keep their order.
+pub(super) fn by_cluster(inputs: &[Input], sources: Vec<Source>, field: &str, space: Space, pool: &rayon::ThreadPool) -> Vec<Source> {
+    let vector = |&(input, row): &Source| {
+        let segment = &inputs[input].segment;
+        let field = segment.field(field).filter(|_| segment.has_vector(field, row))?;
+        Some(space.decode(field.rows.get(row)))
+    };
+    let step = (sources.len() / SAMPLE).max(1);
+    let sample: Vec<f32> = sources.iter().step_by(step).filter_map(vector).flatten().collect();
+    if sample.is_empty() {
+        return sources;
+    }
+    let clusters = (sources.len() as f64).sqrt() as usize;
+    pool.install(|| {
+        let centroids = Centroids::learn(&sample, space.dim, clusters.clamp(*CLUSTERS.start(), *CLUSTERS.end()), ROUNDS);
+        let empty = vec![0.0; space.dim];
+        let nearest = |batch: &[Source]| {
+            let rows: Vec<f32> = batch.iter().flat_map(|source| vector(source).unwrap_or_else(|| empty.clone())).collect();
+            centroids.nearest(&rows)
+        };
+        let clusters: Vec<u32> = sources.par_chunks(BATCH).flat_map_iter(nearest).collect();
+        let mut keyed: Vec<(u32, Source)> = clusters.into_iter().zip(sources).collect();
+        keyed.sort_by_key(|(cluster, _)| *cluster);
+        keyed.into_iter().map(|(_, source)| source).collect()
+    })
+}
