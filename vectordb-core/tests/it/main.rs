@@ -2,4 +2,5 @@
 
 mod basics;
 mod model;
+mod planner;
 mod support;

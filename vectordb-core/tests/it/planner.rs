@@ -1,0 +1,152 @@
+//! If k points match, k come back: at any selectivity, whatever the matches have to do with the vectors, by every strategy.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use vectordb_core::*;
+
+use crate::support::{Random, manual};
+
+const POINTS: u64 = 20_000;
+const DIM: usize = 16;
+const K: usize = 10;
+
+struct Data {
+    collection: Collection,
+    vectors: Vec<Vec<f32>>,
+    /// Places of each point in three orders: random, near the corner first, far from it first.
+    ranks: [Vec<u64>; 3],
+}
+
+const ORDERS: [&str; 3] = ["random", "near", "far"];
+/// Where queries come from; "near" and "far" are as seen from here.
+const CORNER: [f32; DIM] = [0.8; DIM];
+
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
+}
+
+fn ranks(mut order: Vec<u64>, mut key: impl FnMut(u64) -> f32) -> Vec<u64> {
+    order.sort_by(|a, b| key(*a).total_cmp(&key(*b)));
+    let mut ranks = vec![0; order.len()];
+    for (rank, id) in (0..).zip(order) {
+        ranks[id as usize] = rank;
+    }
+    ranks
+}
+
+fn data(indexed: bool) -> Data {
+    let mut random = Random::new(11);
+    let centers: Vec<Vec<f32>> = (0..40).map(|_| random.vector(DIM)).collect();
+    let vectors: Vec<Vec<f32>> =
+        (0..POINTS).map(|_| centers[random.below(40) as usize].iter().map(|value| value + 0.3 * random.float()).collect()).collect();
+    let noise: Vec<f32> = (0..POINTS).map(|_| random.float()).collect();
+    let ids: Vec<u64> = (0..POINTS).collect();
+    let ranks = [
+        ranks(ids.clone(), |id| noise[id as usize]),
+        ranks(ids.clone(), |id| distance(&vectors[id as usize], &CORNER)),
+        ranks(ids, |id| -distance(&vectors[id as usize], &CORNER)),
+    ];
+    let db = manual(Arc::new(MemFs::default()));
+    let mut config = CollectionConfig::unnamed(DIM, Distance::Euclid);
+    config.optimizers_config.indexing_threshold = Some(100);
+    config.hnsw_config.full_scan_threshold = 100;
+    let collection = db.create_collection("c", config).expect("it is made");
+    for batch in (0..POINTS).collect::<Vec<_>>().chunks(2000) {
+        let points = batch.iter().map(|&id| {
+            let place = |order: usize| ranks[order][id as usize];
+            let payload = json!({"random": place(0), "near": place(1), "far": place(2)});
+            Point { payload: payload.as_object().cloned().unwrap_or_default(), ..Point::new(id, vectors[id as usize].clone()) }
+        });
+        collection.upsert(points).expect("good points");
+    }
+    if indexed {
+        ORDERS.iter().for_each(|field| collection.create_index(field, FieldSchema::integer()).expect("indexing works"));
+    }
+    collection.optimize().expect("optimizing works");
+    let info = collection.info().expect("info works");
+    assert_eq!(info.indexed_vectors, POINTS, "the test needs a graph");
+    Data { collection, vectors, ranks }
+}
+
+/// Searches with "rank in this order below `matches`"; gives the share of the true nearest that was found.
+fn check(data: &Data, order: usize, matches: u64, strategy: Option<Strategy>, random: &mut Random, deleted: u64) -> f32 {
+    let query: Vec<f32> = CORNER.iter().map(|value| value + 0.2 * random.float()).collect();
+    let wanted = |id: u64| data.ranks[order][id as usize] < matches && id >= deleted;
+    let mut exact: Vec<(f32, u64)> =
+        (0..POINTS).filter(|&id| wanted(id)).map(|id| (distance(&data.vectors[id as usize], &query), id)).collect();
+    exact.sort_by(|a, b| a.0.total_cmp(&b.0));
+    exact.truncate(K);
+    let mut search = data.collection.search(&query).filter(field(ORDERS[order]).lt(matches as f64)).limit(K);
+    if let Some(strategy) = strategy {
+        search = search.strategy(strategy);
+    }
+    let hits = search.run().expect("searching works");
+    let what = format!("{strategy:?}, {} {matches}", ORDERS[order]);
+    assert_eq!(hits.len(), exact.len(), "{what}: too few");
+    assert!(hits.is_sorted_by(|a, b| a.score <= b.score), "{what}: unsorted");
+    let id = |hit: &ScoredPoint| if let PointId::Num(id) = hit.id { id } else { u64::MAX };
+    assert!(hits.iter().all(|hit| wanted(id(hit))), "{what}: a point that does not match");
+    let found = hits.iter().filter(|hit| exact.iter().any(|(_, exact)| *exact == id(hit))).count();
+    if exact.is_empty() { 1.0 } else { found as f32 / exact.len() as f32 }
+}
+
+#[test]
+fn every_strategy_returns_k_of_k_matches() {
+    let matches = [0, 1, 3, 10, 11, 50, 200, 1000, 3000, 8000, 15_000, 20_000];
+    for indexed in [true, false] {
+        let data = data(indexed);
+        let mut random = Random::new(3);
+        for deleted in [0, 4000] {
+            if deleted > 0 {
+                data.collection.delete(Target::Ids((0..deleted).map(PointId::from).collect())).expect("deleting works");
+            }
+            for order in 0..3 {
+                for strategy in [None, Some(Strategy::Scan), Some(Strategy::FilteredGraph), Some(Strategy::Graph)] {
+                    // Walks that were forced although they are the wrong way may find other points, but never too few.
+                    let least = match strategy {
+                        Some(Strategy::Scan) => 1.0,
+                        None => 0.95,
+                        Some(_) => 0.0,
+                    };
+                    let rounds = if indexed { 6 } else { 2 };
+                    for matches in matches {
+                        let recall: f32 =
+                            (0..rounds).map(|_| check(&data, order, matches, strategy, &mut random, deleted)).sum::<f32>() / rounds as f32;
+                        let what = format!("{strategy:?}, {} {matches}, indexed {indexed}, {deleted} deleted", ORDERS[order]);
+                        assert!(recall >= least, "{what}: recall {recall}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn plans_agree_with_each_other_on_small_random_collections() {
+    for seed in 0..30 {
+        let mut random = Random::new(seed);
+        let count = random.below(400) + 1;
+        let db = manual(Arc::new(MemFs::default()));
+        let collection = db.create_collection("c", crate::support::small_segments(3, Distance::Dot)).expect("it is made");
+        let mut expected = 0;
+        for id in 0..count {
+            let group = random.below(7);
+            expected += u64::from(group == 2);
+            collection.upsert([Point::new(id, random.vector(3)).with("g", group)]).expect("a good point");
+        }
+        if random.chance(50) {
+            collection.create_index("g", FieldSchema::integer()).expect("indexing works");
+        }
+        for _ in 0..2 {
+            let query = random.vector(3);
+            let search = || collection.search(&query).filter(field("g").eq(2)).limit(500);
+            let exact = search().exact(true).run().expect("searching works");
+            assert_eq!(exact.len() as u64, expected);
+            for strategy in [Strategy::Scan, Strategy::FilteredGraph, Strategy::Graph] {
+                assert_eq!(search().strategy(strategy).run().expect("searching works"), exact, "seed {seed}, {strategy:?}");
+            }
+            collection.optimize().expect("optimizing works");
+        }
+    }
+}
