@@ -1,6 +1,6 @@
 //! Stores three books and finds the two nearest of those written since 1900.
 
-use vectordb_core::{Condition, Database, FieldTest, Point, Range, Result};
+use vectordb_core::{Database, Point, Result, field};
 
 fn main() -> Result<()> {
     let db = Database::open("books.vdb")?;
@@ -10,7 +10,7 @@ fn main() -> Result<()> {
         Point::new(2, [0.8, 0.3, 0.1]).with("title", "Solaris").with("year", 1961),
         Point::new(3, [0.9, 0.2, 0.1]).with("title", "The Time Machine").with("year", 1895),
     ])?;
-    let modern = Condition::Field { key: "year".parse()?, test: FieldTest::Range(Range { gte: Some(1900.0), ..Range::default() }) };
+    let modern = field("year").ge(1900);
     for hit in books.search([0.9, 0.2, 0.1]).filter(modern).limit(2).run()? {
         println!("{} {:.3} {:?}", hit.id, hit.score, hit.payload);
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use vectordb_core::{Collection, Condition, Database, Distance, FieldSchema, FieldTest, Point, PointId, Range, ScoredPoint};
+use vectordb_core::{Collection, Database, Distance, FieldSchema, Filter, Point, PointId, Range, ScoredPoint, field};
 use vectordb_examples::data::{self, Data, Passage};
 use vectordb_examples::exact;
 
@@ -116,17 +116,16 @@ impl Question {
         data.questions.row(self.query)
     }
 
-    /// The same condition as [`Question::allows`], in the engine's words.
-    fn condition(&self) -> vectordb_core::Result<Option<Condition>> {
-        let (key, test) = match &self.keep {
-            Keep::All => return Ok(None),
-            Keep::Source(source) => ("source", FieldTest::Value(source.as_str().into())),
+    /// The same as [`Question::allows`], in the engine's words.
+    fn filter(&self) -> Option<Filter> {
+        match &self.keep {
+            Keep::All => None,
+            Keep::Source(source) => Some(field("source").eq(source.as_str())),
             #[expect(clippy::cast_precision_loss, reason = "numbers of words are small")]
             Keep::Words(from, to) => {
-                ("words", FieldTest::Range(Range { gte: Some(*from as f64), lte: Some(*to as f64), ..Range::default() }))
+                Some(field("words").range(Range { gte: Some(*from as f64), lte: Some(*to as f64), ..Range::default() }))
             }
-        };
-        Ok(Some(Condition::Field { key: key.parse()?, test }))
+        }
     }
 
     fn allows(&self, passage: &Passage) -> bool {
@@ -139,8 +138,8 @@ impl Question {
 
     fn ask(&self, docs: &Collection, data: &Data) -> vectordb_core::Result<Vec<ScoredPoint>> {
         let search = docs.search(self.vector(data)).limit(LIMIT);
-        match self.condition()? {
-            Some(condition) => search.filter(condition).run(),
+        match self.filter() {
+            Some(filter) => search.filter(filter).run(),
             None => search.run(),
         }
     }

@@ -76,8 +76,7 @@ impl Collection {
             wal.append(lsn, 0, &body)?;
         }
         drop(changes);
-        let points = self.apply_effects(lsn, pending)?;
-        writer.applied = lsn;
+        let points = self.apply_logged(&mut writer, lsn, pending)?;
         drop(writer);
         self.make_durable(lsn, durability)?;
         self.wake_if_due();
@@ -100,12 +99,19 @@ impl Collection {
         if let Some(wal) = &self.wal {
             wal.append(lsn, 0, &codec::encode(&vec![change])?)?;
         }
-        self.apply_effects(lsn, pending)?;
-        writer.applied = lsn;
+        self.apply_logged(&mut writer, lsn, pending)?;
         drop(writer);
         self.make_durable(lsn, durability)?;
         self.wake_if_due();
         Ok(())
+    }
+
+    /// Applies a batch that the log has taken. A failure leaves memory behind the log, so nothing more is written until the
+    /// collection is reopened, which applies the batch again.
+    fn apply_logged(&self, writer: &mut WriterState, lsn: Lsn, pending: Pending<'_>) -> Result<u64> {
+        let points = self.apply_effects(lsn, pending).inspect_err(|error| writer.poisoned = Some(error.to_string()))?;
+        writer.applied = lsn;
+        Ok(points)
     }
 
     /// Applies a logged batch: replay, and readers that follow a writer. The caller holds the writer lock.

@@ -10,7 +10,7 @@ pub enum Background {
     /// A thread of the database.
     #[default]
     Thread,
-    /// The caller, by [`Collection::maintain`]; nothing happens by itself, which makes tests repeatable.
+    /// The caller, by [`Collection::maintain`](crate::Collection::maintain); nothing happens by itself, which makes tests repeatable.
     Manual,
 }
 

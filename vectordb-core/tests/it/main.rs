@@ -1,6 +1,7 @@
 //! Tests of the whole engine through its public API.
 
 mod basics;
+mod disk;
 mod model;
 mod planner;
 mod support;

@@ -101,7 +101,7 @@ fn every_strategy_returns_k_of_k_matches() {
             if deleted > 0 {
                 data.collection.delete(Target::Ids((0..deleted).map(PointId::from).collect())).expect("deleting works");
             }
-            for order in 0..3 {
+            for (order, order_name) in ORDERS.iter().enumerate() {
                 for strategy in [None, Some(Strategy::Scan), Some(Strategy::FilteredGraph), Some(Strategy::Graph)] {
                     // Walks that were forced although they are the wrong way may find other points, but never too few.
                     let least = match strategy {
@@ -113,7 +113,7 @@ fn every_strategy_returns_k_of_k_matches() {
                     for matches in matches {
                         let recall: f32 =
                             (0..rounds).map(|_| check(&data, order, matches, strategy, &mut random, deleted)).sum::<f32>() / rounds as f32;
-                        let what = format!("{strategy:?}, {} {matches}, indexed {indexed}, {deleted} deleted", ORDERS[order]);
+                        let what = format!("{strategy:?}, {order_name} {matches}, indexed {indexed}, {deleted} deleted");
                         assert!(recall >= least, "{what}: recall {recall}");
                     }
                 }
