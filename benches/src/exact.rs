@@ -102,6 +102,6 @@ mod tests {
     #[test]
     fn distances_count_every_dimension() {
         let a: Vec<f32> = (0..19u8).map(f32::from).collect();
-        assert_eq!(distance(&a, &[0.0; 19]), (0..19u16).map(|n| f32::from(n * n)).sum());
+        assert_eq!(distance(&a, &[0.0; 19]), (0..19u16).map(|n| f32::from(n * n)).sum::<f32>());
     }
 }

@@ -203,7 +203,7 @@ impl Collection {
             config: &view.config,
             at,
             control: &control,
-            pool: &self.around.pools.build,
+            pool: self.around.pools.build()?,
         };
         builder.build(inputs)
     }

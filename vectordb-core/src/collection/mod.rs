@@ -12,6 +12,7 @@ mod info;
 mod jobs;
 mod maintain;
 mod manifest;
+mod pools;
 mod prepare;
 mod recover;
 mod snapshot;
@@ -37,26 +38,18 @@ use crate::storage::fs::FsRef;
 use crate::wal::Wal;
 
 pub use info::{CollectionInfo, FieldInfo, JobKind, JobProgress, SegmentInfo, SegmentKind, Status};
+pub(crate) use pools::Pools;
 pub(crate) use recover::create;
 pub(crate) use snapshot::restore;
 pub(crate) use view::View;
 use view::ViewCell;
 use writer::WriterState;
 
-/// Threads for work beside the callers' own.
-#[derive(Debug, Clone)]
-pub(crate) struct Pools {
-    /// Batches of queries.
-    pub(crate) search: Arc<rayon::ThreadPool>,
-    /// Graph building, at the lowest priority of the operating system.
-    pub(crate) build: Arc<rayon::ThreadPool>,
-}
-
 /// What a collection needs of its surroundings.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) fs: FsRef,
-    pub(crate) pools: Pools,
+    pub(crate) pools: Arc<Pools>,
     pub(crate) read_only: bool,
     /// Wakes the maintenance thread; nothing when maintenance is done by hand.
     pub(crate) wake: Option<Arc<dyn Fn() + Send + Sync>>,
@@ -166,7 +159,7 @@ impl Collection {
 
     pub(crate) fn search_batch(&self, requests: &[SearchRequest]) -> Result<Vec<Vec<ScoredPoint>>> {
         let (view, at) = self.read()?;
-        query::search_batch(&view.reading(at), requests, &self.around.pools.search)
+        query::search_batch(&view.reading(at), requests, self.around.pools.search()?)
     }
 
     pub(crate) fn retrieve(&self, ids: &[PointId], payload: &PayloadSelector, vectors: &VectorSelector) -> Result<Vec<Record>> {

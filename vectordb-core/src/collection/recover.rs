@@ -143,6 +143,8 @@ fn open_segments(fs: &FsRef, path: &Path, manifest: &Manifest) -> Result<View> {
 
 /// Removes files of jobs that a crash cut off, and manifests that a newer one replaced.
 fn remove_leftovers(fs: &FsRef, path: &Path, manifest: &Manifest) -> Result<()> {
+    // The manifest may have got its name from a process that died before it could make the name durable.
+    fs.sync_dir(path)?;
     let keep: HashSet<PathBuf> = manifest.files(path).into_iter().collect();
     for name in fs.list(path)? {
         let is_ours = name.starts_with("MANIFEST-") && name != file_name(manifest.generation);

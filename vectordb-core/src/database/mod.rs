@@ -115,7 +115,11 @@ impl Database {
             lock = Some(fs.lock(&path.join(LOCK))?);
             // Read again: the former holder of the lock may have changed it.
             match Catalog::read(fs, &path)? {
-                Some(found) => catalog = found,
+                Some(found) => {
+                    // A process that died may have left its name to be lost, and what it lists no more is removed next.
+                    fs.sync_dir(&path)?;
+                    catalog = found;
+                }
                 None => catalog.write(fs, &path)?,
             }
             remove_unlisted(fs, &path, &catalog)?;
@@ -123,7 +127,7 @@ impl Database {
         let (wake, woken) = bounded(1);
         let around = Surroundings {
             fs: Arc::clone(fs),
-            pools: pools(options.threads)?,
+            pools: Arc::new(Pools::new(options.threads)),
             read_only: options.read_only,
             wake: (options.background == Background::Thread && !options.read_only).then(|| worker::waker(wake)),
         };
@@ -350,14 +354,4 @@ fn remove_unlisted(fs: &FsRef, path: &Path, catalog: &Catalog) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn pools(threads: usize) -> Result<Pools> {
-    let failed = |error: rayon::ThreadPoolBuildError| Error::Internal { what: error.to_string() };
-    let search = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("vectordb-search-{n}"));
-    let build = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|n| format!("vectordb-build-{n}"))
-        .start_handler(|_| crate::storage::priority::lower_this_thread());
-    Ok(Pools { search: Arc::new(search.build().map_err(failed)?), build: Arc::new(build.build().map_err(failed)?) })
 }

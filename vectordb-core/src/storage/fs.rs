@@ -31,7 +31,7 @@ pub trait Fs: Send + Sync + fmt::Debug {
     fn len(&self, path: &Path) -> Result<Option<u64>>;
     /// Names (not paths) of the entries of a directory, sorted; empty when there is no such directory.
     fn list(&self, dir: &Path) -> Result<Vec<String>>;
-    /// Makes a directory and those above it.
+    /// Makes a directory and those above it; their names are durable when it returns.
     fn create_dir_all(&self, dir: &Path) -> Result<()>;
     /// Renames a file or a directory, replacing a file of the new name.
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;

@@ -74,7 +74,16 @@ impl Fs for StdFs {
     }
 
     fn create_dir_all(&self, dir: &Path) -> Result<()> {
-        fs::create_dir_all(dir).map_err(failed(dir))
+        if dir.as_os_str().is_empty() || dir.is_dir() {
+            return Ok(());
+        }
+        let parent = dir.parent().unwrap_or(Path::new(""));
+        self.create_dir_all(parent)?;
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(dir)(error)),
+            _ => {}
+        }
+        self.sync_dir(parent)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {

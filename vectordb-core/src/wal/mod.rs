@@ -25,7 +25,7 @@ use crate::model::point::Lsn;
 use crate::storage::fs::{File, FsRef};
 
 pub(crate) use end::write as mark_end;
-use file::{Header, file_name, files};
+use file::{HEADER_BYTES, Header, file_name, files};
 pub(crate) use tail::Tail;
 
 /// Bytes that may wait in memory when nobody asks for durability.
@@ -71,19 +71,21 @@ impl Wal {
         fs.create_dir_all(dir)?;
         let mut kept = Vec::new();
         for (first, path) in files(&fs, dir)? {
-            match tail::valid_end(&fs, &path)? {
-                Some(end) => {
-                    if fs.len(&path)? != Some(end) {
-                        let file = fs.open(&path)?;
-                        file.set_len(end)?;
-                        file.sync()?;
-                    }
-                    kept.push((first, end));
-                }
-                // Its creation was cut off: no frame was ever acknowledged in it.
-                None => fs.remove(&path)?,
+            // Only a file that holds a frame is kept. One that holds none was just begun, and will be begun again.
+            let Some(end) = tail::valid_end(&fs, &path)?.filter(|&end| end > HEADER_BYTES as u64) else {
+                fs.remove(&path)?;
+                continue;
+            };
+            let file = fs.open(&path)?;
+            if fs.len(&path)? != Some(end) {
+                file.set_len(end)?;
             }
+            // A process that died may have left frames that were written and not synced. They count from now on, and no later
+            // frame may reach the disk before them.
+            file.sync()?;
+            kept.push((first, end));
         }
+        fs.sync_dir(dir)?;
         // From now on the log may end anywhere.
         end::remove(&fs, dir)?;
         let state = State {
