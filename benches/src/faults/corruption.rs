@@ -28,7 +28,7 @@ enum Damage {
     RepeatedBlock,
     Emptied,
     Removed,
-    /// The file of another name, or of an older state of the same database.
+    /// The content of another file of the same collection.
     Replaced,
 }
 
@@ -107,18 +107,26 @@ fn damaged(files: &[(PathBuf, Vec<u8>)], random: &mut Random) -> (PathBuf, Damag
     loop {
         let at = random.below(files.len() as u64) as usize;
         let damage = KINDS[random.below(KINDS.len() as u64) as usize];
-        let other = &files[random.below(files.len() as u64) as usize].1;
+        let (other, instead) = &files[random.below(files.len() as u64) as usize];
         let path = copy[at].0.clone();
+        if matches!(damage, Damage::Replaced) && collection(other) != collection(&path) {
+            continue;
+        }
         if matches!(damage, Damage::Removed) {
             copy.remove(at);
             return (path, damage, copy);
         }
         let bytes = &mut copy[at].1;
-        inflict(damage, bytes, other, random);
+        inflict(damage, bytes, instead, random);
         if *bytes != files[at].1 {
             return (path, damage, copy);
         }
     }
+}
+
+/// The collection's directory, of a file in one.
+fn collection(path: &Path) -> Option<&std::ffi::OsStr> {
+    path.iter().nth(2)
 }
 
 fn inflict(damage: Damage, bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {

@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::sim_fs::{Failure, Loss, SimFs};
-use super::workload::{Sight, Timeline, Unreadable, Workload, look_twice, open};
+use super::workload::{Sight, Timeline, Unreadable, Workload, look_twice, open, same_points};
 use super::{Report, Verdict, guarded};
 use crate::synthetic::Random;
 
@@ -25,8 +25,9 @@ pub fn run(workloads: u64, seed: u64, progress: &(dyn Fn(u64) + Sync)) -> Report
             .par_iter()
             .map(|&(at, failure)| {
                 let mut report = Report { io_errors: 1, ..Report::default() };
-                let verdict = guarded(|| trial(seed, at, failure, &mut report.acked));
-                report.failed(&verdict, || format!("workload {seed}, call {at} fails: {failure:?}"));
+                let mut what = "";
+                let verdict = guarded(|| trial(seed, at, failure, &mut what, &mut report.acked));
+                report.failed(&verdict, || format!("workload {seed}, call {at} fails during {what}: {failure:?}"));
                 report
             })
             .collect();
@@ -43,24 +44,25 @@ fn calls(seed: u64) -> u64 {
     workload.fs.calls()
 }
 
-fn trial(seed: u64, at: u64, failure: Failure, acked: &mut u64) -> Verdict {
+fn trial(seed: u64, at: u64, failure: Failure, what: &mut &'static str, acked: &mut u64) -> Verdict {
     let fs = SimFs::default();
     fs.fail(at, failure);
     let Ok(mut workload) = Workload::begin(fs.clone(), seed) else { return opened_later(&fs) };
     let mut before = Sight::new();
     let mut failed = None;
-    for _ in 0..STEPS {
+    for number in 1..=STEPS {
         before = workload.look().unwrap_or_default();
         let step = workload.step();
         if step.result.is_err() {
-            failed = Some(step.began);
+            failed = Some((number, step.began));
+            *what = workload.what;
             break;
         }
     }
-    if let Some(began) = failed {
-        let whole = undisturbed(seed, began);
+    if let Some((steps, began)) = failed {
+        let whole = undisturbed(seed, steps);
         match (workload.look(), &whole) {
-            (Ok(now), _) if now == before || now.is_empty() => {}
+            (Ok(now), _) if same_points(&before, &now) || now.is_empty() => {}
             (Ok(now), Some(whole)) if whole.explains(began, &before, &now) => {}
             (Ok(_), _) => return Verdict::Phantom("a failed operation is visible in part".into()),
             (Err(error), _) => return Verdict::Lost(format!("reading after a failed operation: {error}")),
@@ -74,15 +76,11 @@ fn trial(seed: u64, at: u64, failure: Failure, acked: &mut u64) -> Verdict {
     recovered(&mut workload, acked)
 }
 
-/// The run without failures, up to and with the operation that began behind so many calls.
-fn undisturbed(seed: u64, began: u64) -> Option<Timeline> {
+/// The first steps of the run without failures.
+fn undisturbed(seed: u64, steps: usize) -> Option<Timeline> {
     let mut workload = Workload::begin(SimFs::default(), seed).ok()?;
-    for _ in 0..STEPS {
-        if workload.step().began == began {
-            return Some(workload.timeline);
-        }
-    }
-    None
+    (0..steps).for_each(|_| drop(workload.step()));
+    Some(workload.timeline)
 }
 
 /// Another process opens what the failure left, in the cache and after a loss of power.

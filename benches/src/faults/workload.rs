@@ -39,6 +39,9 @@ struct Moment {
     done: Option<u64>,
     /// None while there is no such collection.
     state: Option<Arc<State>>,
+    /// Whether an operation that failed may have brought it about. Nothing is promised from here on, since what a reader
+    /// sees need not be what the disk holds.
+    maybe: bool,
 }
 
 /// The states of all collections, in order.
@@ -48,20 +51,21 @@ pub struct Timeline(BTreeMap<String, Vec<Moment>>);
 impl Timeline {
     /// A timeline that begins with what is seen.
     pub fn starting(sight: &Sight) -> Self {
-        let begin = |state: &Arc<State>| vec![Moment { began: 0, done: Some(0), state: Some(Arc::clone(state)) }];
+        let begin = |state: &Arc<State>| vec![Moment { began: 0, done: Some(0), state: Some(Arc::clone(state)), maybe: false }];
         Self(sight.iter().map(|(name, state)| (name.clone(), begin(state))).collect())
     }
 
     /// Takes in what is seen after an operation that was acknowledged.
-    fn advance(&mut self, began: u64, done: u64, sight: &Sight, promised: bool) {
+    fn advance(&mut self, began: u64, done: u64, sight: &Sight) {
         for name in sight.keys().filter(|name| !self.0.contains_key(*name)).cloned().collect::<Vec<_>>() {
-            self.0.insert(name, vec![Moment { began: 0, done: Some(0), state: None }]);
+            self.0.insert(name, vec![Moment { began: 0, done: Some(0), state: None, maybe: false }]);
         }
         for (name, moments) in &mut self.0 {
             let state = sight.get(name).cloned();
             if moments.last().is_some_and(|last| last.state != state) {
-                let durable = promised && state.as_ref().is_none_or(|state| state.durability == Durability::Sync);
-                moments.push(Moment { began, done: durable.then_some(done), state });
+                let durable =
+                    !moments.iter().any(|moment| moment.maybe) && state.as_ref().is_none_or(|state| state.durability == Durability::Sync);
+                moments.push(Moment { began, done: durable.then_some(done), state, maybe: false });
                 if durable {
                     harden(moments, done);
                 }
@@ -105,8 +109,8 @@ impl Timeline {
     pub fn allow(&mut self, undisturbed: &Self, began: u64) {
         for (name, moments) in &undisturbed.0 {
             if let Some(later) = moments.iter().find(|moment| moment.began >= began) {
-                let own = self.0.entry(name.clone()).or_insert_with(|| vec![Moment { began: 0, done: Some(0), state: None }]);
-                own.push(Moment { began, done: None, state: later.state.clone() });
+                let own = self.0.entry(name.clone()).or_insert_with(|| vec![Moment { began: 0, done: Some(0), state: None, maybe: false }]);
+                own.push(Moment { began, done: None, state: later.state.clone(), maybe: true });
             }
         }
     }
@@ -123,7 +127,7 @@ impl Timeline {
 }
 
 fn harden(moments: &mut [Moment], done: u64) {
-    for moment in moments {
+    for moment in moments.iter_mut().take_while(|moment| !moment.maybe) {
         moment.done.get_or_insert(done);
     }
 }
@@ -160,6 +164,20 @@ pub fn look(db: &Database) -> Result<Sight> {
         sight.insert(name, Arc::new(state));
     }
     Ok(sight)
+}
+
+/// Whether two sights show the same points. Settings may be ahead: readers learn of them when they are logged, not when
+/// they are durable, and a failure in between stops all writes until the collection is opened again.
+pub fn same_points(one: &Sight, other: &Sight) -> bool {
+    one.len() == other.len() && one.iter().all(|(name, state)| other.get(name).is_some_and(|other| other.shows(state)))
+}
+
+impl State {
+    /// Whether the points are the same, but for vectors that the collection has no more.
+    fn shows(&self, other: &Self) -> bool {
+        self.records.len() == other.records.len()
+            && self.records.iter().zip(&other.records).all(|(one, other)| one.id == other.id && one.payload == other.payload)
+    }
 }
 
 /// Why a database could not be read.
@@ -214,6 +232,8 @@ pub struct Workload {
     random: Random,
     seed: u64,
     serial: u64,
+    /// The operation under way, for reports.
+    pub what: &'static str,
 }
 
 /// What a step was and came to.
@@ -233,7 +253,7 @@ impl Workload {
     pub fn begin(fs: SimFs, seed: u64) -> Result<Self> {
         let db = open(&fs)?;
         let timeline = Timeline::starting(&look(&db)?);
-        Ok(Self { timeline, db: Some(db), random: Random::new(seed, 7), seed, serial: seed << 32, fs })
+        Ok(Self { timeline, db: Some(db), random: Random::new(seed, 7), seed, serial: seed << 32, what: "open", fs })
     }
 
     /// What a reader sees now.
@@ -254,19 +274,32 @@ impl Workload {
         if result.is_ok()
             && let Ok(sight) = self.look()
         {
-            self.timeline.advance(began, self.fs.calls(), &sight, true);
+            self.timeline.advance(began, self.fs.calls(), &sight);
         }
         Step { began, result }
     }
 
     fn operate(&mut self) -> Result<()> {
+        self.what = "reopen";
         let Some(db) = self.db.clone() else { return self.reopen() };
+        self.what = "create";
         if !db.collections().iter().any(|name| name == "a") {
             return db.create_collection("a", config(self.seed)).map(drop);
         }
         let name = self.pick(&db);
         let collection = db.get(&name)?;
-        match self.random.below(100) {
+        let kind = self.random.below(100);
+        self.what = match kind {
+            0..=11 => "maintain",
+            12..=15 => "change an index",
+            16..=18 => "change a vector",
+            19..=21 => "configure",
+            22..=24 => "snapshot and restore",
+            25..=27 => "create or drop",
+            28..=33 => "reopen",
+            _ => "write",
+        };
+        match kind {
             0..=5 => collection.maintain().map(drop),
             6..=11 => collection.optimize(),
             12..=15 => self.change_index(&collection),

@@ -73,6 +73,7 @@ impl Collection {
     fn run_next(&self, effort: Effort) -> Result<bool> {
         self.check_maintainable()?;
         let _alone = self.maintenance.lock();
+        self.check_unpoisoned()?;
         self.shorten_log()?;
         let Some(job) = self.planned(effort) else { return Ok(false) };
         let result = self.run(&job);
@@ -89,6 +90,15 @@ impl Collection {
                 *self.last_error.lock() = None;
                 Ok(true)
             }
+        }
+    }
+
+    /// After a write that may not have reached the disk, memory may be ahead of what a restart finds (a vector dropped, an
+    /// index added), and files must not be made of it.
+    fn check_unpoisoned(&self) -> Result<()> {
+        match &self.writer.lock().poisoned {
+            Some(reason) => Err(Error::Poisoned { reason: reason.clone() }),
+            None => Ok(()),
         }
     }
 

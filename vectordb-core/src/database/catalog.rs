@@ -24,12 +24,13 @@ struct CatalogFile {
     body: String,
 }
 
-const CATALOG: &str = "CATALOG";
 const CATALOG_FORMAT: u32 = 1;
 
 impl Catalog {
+    pub(super) const FILE: &str = "CATALOG";
+
     pub(super) fn read(fs: &FsRef, path: &Path) -> Result<Option<Self>> {
-        let file = path.join(CATALOG);
+        let file = path.join(Self::FILE);
         if fs.len(&file)?.is_none() {
             return Ok(None);
         }
@@ -48,6 +49,6 @@ impl Catalog {
         let internal = |error: serde_json::Error| Error::Internal { what: error.to_string() };
         let body = serde_json::to_string(self).map_err(internal)?;
         let file = CatalogFile { format: CATALOG_FORMAT, crc32: crc32fast::hash(body.as_bytes()), body };
-        write_atomic(fs, &path.join(CATALOG), &serde_json::to_vec(&file).map_err(internal)?)
+        write_atomic(fs, &path.join(Self::FILE), &serde_json::to_vec(&file).map_err(internal)?)
     }
 }

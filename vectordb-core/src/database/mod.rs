@@ -120,7 +120,13 @@ impl Database {
                     fs.sync_dir(&path)?;
                     catalog = found;
                 }
-                None => catalog.write(fs, &path)?,
+                None => {
+                    if let Some(directory) = fs.list(&path.join(COLLECTIONS))?.first() {
+                        let what = format!("the file is missing, although there is a collection in {COLLECTIONS}/{directory}");
+                        return Err(Error::corrupt(path.join(Catalog::FILE), 0, what));
+                    }
+                    catalog.write(fs, &path)?;
+                }
             }
             remove_unlisted(fs, &path, &catalog)?;
         }

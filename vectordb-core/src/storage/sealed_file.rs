@@ -7,7 +7,8 @@
 //!       u64 data bytes | u64 tag | u32 crc32 of the table | "FBDV"
 //! ```
 //!
-//! The tag is the same in header and footer and another for each file, so that no part of one file passes for another's.
+//! The tag is the same in header and footer and another for each file, so that no part of one file passes for another's. Its
+//! upper half is made of the names of the file and of its directory, so that no file passes for another either.
 
 use std::path::{Path, PathBuf};
 
@@ -128,11 +129,20 @@ fn header(kind: u32, data_bytes: u64, tag: u64) -> Vec<u8> {
     header
 }
 
-/// A number that another file is unlikely to have: made of the file's place and content, so that writing is repeatable.
+/// A number that another file is unlikely to have: made of the file's name and content, so that writing is repeatable.
 fn tag_of(path: &Path, kind: u32, len: u64, table: &[u8]) -> u64 {
-    let name = crc32fast::hash(path.as_os_str().as_encoded_bytes());
     let content = crc32fast::hash(table) ^ kind.rotate_left(24) ^ (len as u32);
-    u64::from(name) << 32 | u64::from(content)
+    u64::from(hash_of_name(path)) << 32 | u64::from(content)
+}
+
+/// Of the file's name and that of its directory: what is above them may be another place after a restore.
+fn hash_of_name(path: &Path) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for name in path.iter().rev().take(2) {
+        hasher.update(name.as_encoded_bytes());
+        hasher.update(b"/");
+    }
+    hasher.finalize()
 }
 
 /// An open sealed file.
@@ -149,7 +159,11 @@ impl SealedFile {
     /// # Errors
     /// [`Error::Corrupt`] when anything checked is not as it was written, [`Error::UnknownFormat`] for files of newer versions.
     pub(crate) fn open(fs: &FsRef, path: &Path, kind: u32, check: Check) -> Result<Self> {
-        let map = fs.map(path)?;
+        let map = fs.map(path).map_err(|error| match error {
+            // Whoever opens a sealed file knows that there must be one.
+            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Error::corrupt(path, 0, "the file is missing"),
+            error => error,
+        })?;
         let data_bytes = check_structure(&map, path, kind)?;
         if check == Check::Structure {
             map.advise_random();
@@ -205,6 +219,9 @@ fn check_structure(map: &[u8], path: &Path, kind: u32) -> Result<usize> {
     if u32_at(8) != kind || u32_at(12) != BLOCK_BYTES as u32 {
         return Err(corrupt(8, "a file of another kind"));
     }
+    if u32_at(28) != hash_of_name(path) {
+        return Err(corrupt(28, "the content of a file of another name"));
+    }
     let data_bytes = usize::try_from(u64_at(16)).map_err(|_| corrupt(16, "an impossible length"))?;
     let table_bytes = data_bytes.div_ceil(BLOCK_BYTES) * 4;
     let expected = data_bytes.checked_add(DATA_AT + table_bytes + FOOTER_BYTES);
@@ -257,12 +274,14 @@ mod tests {
         let fs: FsRef = Arc::new(MemFs::default());
         write(&fs, 3000);
         let whole = fs.read(Path::new("f")).expect("it is there");
-        let opens = |bytes: &[u8]| {
-            let file = fs.create(Path::new("g")).expect("memory takes files");
+        let opens_as = |name: &str, bytes: &[u8]| {
+            let file = fs.create(Path::new(name)).expect("memory takes files");
             file.write_at(0, bytes).expect("and bytes");
-            SealedFile::open(&fs, Path::new("g"), 9, Check::Everything).is_ok()
+            SealedFile::open(&fs, Path::new(name), 9, Check::Everything).is_ok()
         };
+        let opens = |bytes: &[u8]| opens_as("f", bytes);
         assert!(opens(&whole));
+        assert!(!opens_as("g", &whole), "under another name");
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 1 << (at % 8);

@@ -35,6 +35,11 @@ pub(super) fn read(fs: &FsRef, dir: &Path) -> Result<Option<Lsn>> {
     }
 }
 
+/// Whether the log was closed cleanly, and so is durable to its end.
+pub(super) fn is_there(fs: &FsRef, dir: &Path) -> bool {
+    fs.len(&dir.join(NAME)).is_ok_and(|len| len.is_some())
+}
+
 /// Removes the mark durably.
 pub(super) fn remove(fs: &FsRef, dir: &Path) -> Result<()> {
     if fs.len(&dir.join(NAME))?.is_some() {

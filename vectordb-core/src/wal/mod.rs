@@ -22,7 +22,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::error::{Error, Result};
 use crate::model::config::Durability;
 use crate::model::point::Lsn;
-use crate::storage::fs::{File, FsRef};
+use crate::storage::fs::{File, FsRef, write_atomic};
 
 pub(crate) use end::write as mark_end;
 use file::{HEADER_BYTES, Header, file_name, files};
@@ -72,19 +72,15 @@ impl Wal {
         let mut kept = Vec::new();
         for (first, path) in files(&fs, dir)? {
             // Only a file that holds a frame is kept. One that holds none was just begun, and will be begun again.
-            let Some(end) = tail::valid_end(&fs, &path)?.filter(|&end| end > HEADER_BYTES as u64) else {
-                fs.remove(&path)?;
-                continue;
-            };
-            let file = fs.open(&path)?;
-            if fs.len(&path)? != Some(end) {
-                file.set_len(end)?;
+            match tail::valid_end(&fs, &path)?.filter(|&end| end > HEADER_BYTES as u64) {
+                Some(end) => kept.push((first, path, end)),
+                None => fs.remove(&path)?,
             }
-            // A process that died may have left frames that were written and not synced. They count from now on, and no later
-            // frame may reach the disk before them.
-            file.sync()?;
-            kept.push((first, end));
         }
+        if let Some((_, path, end)) = kept.last().filter(|_| !end::is_there(&fs, dir)) {
+            rewrite(&fs, path, *end)?;
+        }
+        let kept = kept.into_iter().map(|(first, _, end)| (first, end)).collect();
         fs.sync_dir(dir)?;
         // From now on the log may end anywhere.
         end::remove(&fs, dir)?;
@@ -264,6 +260,17 @@ impl Wal {
         self.commit(last, Durability::Sync)?;
         end::write(&self.fs, &self.dir, last)
     }
+}
+
+/// Makes the frames of the last file durable, and cuts what follows them.
+///
+/// A process that died may have left frames that it wrote and did not sync. They count from now on, so no later frame may
+/// reach the disk before them. Syncing the file would not do: after a sync that failed, the system may take the bytes for
+/// clean and never write them. So they are written again, to a new file.
+fn rewrite(fs: &FsRef, path: &Path, end: u64) -> Result<()> {
+    let mut bytes = fs.read(path)?;
+    bytes.truncate(usize::try_from(end).unwrap_or(usize::MAX));
+    write_atomic(fs, path, &bytes)
 }
 
 impl State {
