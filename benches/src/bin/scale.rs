@@ -54,6 +54,7 @@ struct Step {
     ingest_s: f64,
     index_s: f64,
     points_per_s: f64,
+    segments: usize,
     rss_mb: f64,
     peak_rss_mb: f64,
     disk_mb: f64,
@@ -203,6 +204,7 @@ fn fill(args: &Args, source: &Source, path: &Path, step: &mut Step) -> Result<()
     let indexing = Instant::now();
     optimize(&collection)?;
     step.index_s = indexing.elapsed().as_secs_f64();
+    step.segments = collection.info()?.segments.iter().filter(|segment| segment.rows > 0).count();
     step.points_per_s = step.points as f64 / (step.ingest_s + step.index_s);
     db.close()?;
     Ok(())
@@ -269,10 +271,11 @@ fn bar(len: u64, what: &'static str) -> ProgressBar {
 fn show(args: &Args, steps: &[Step]) {
     println!("{} dimensions, {} queries, seed {}", args.dim, args.queries, args.seed);
     type Figure = (&'static str, fn(&Step) -> f64, usize);
-    let figures: [Figure; 16] = [
+    let figures: [Figure; 17] = [
         ("ingest, s", |step| step.ingest_s, 1),
         ("index, s", |step| step.index_s, 1),
         ("points/s, both", |step| step.points_per_s, 0),
+        ("segments", |step| step.segments as f64, 0),
         ("memory, MB", |step| step.rss_mb, 0),
         ("peak memory, MB", |step| step.peak_rss_mb, 0),
         ("disk, MB", |step| step.disk_mb, 0),

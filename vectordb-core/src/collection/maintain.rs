@@ -48,8 +48,6 @@ const BACKLOG_FROZEN: usize = 4;
 const MOST_SMALL: usize = 8;
 /// Bytes of vectors of the largest segment a merge makes, if nothing is configured.
 const LARGEST_SEGMENT: u64 = 4 << 30;
-/// A collection of at most this many bytes is made one segment when its owner asks for optimization.
-const WORTH_ONE_SEGMENT: u64 = 256 << 20;
 
 /// Whether a growing segment should be frozen.
 pub(super) fn is_full(growing: &Growing) -> bool {
@@ -103,9 +101,16 @@ fn merge(segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Optio
     let threshold = optimizers.indexing_threshold.map_or(10_000, |kb| kb as u64).saturating_mul(1024);
     let mut by_size: Vec<&Sizes> = segments.iter().collect();
     by_size.sort_by_key(|segment| (segment.bytes, segment.id));
-    let total: u64 = segments.iter().map(|segment| segment.bytes).sum();
-    if effort == Effort::Full && segments.len() > 1 && total <= WORTH_ONE_SEGMENT.min(largest) {
-        return Some(Job::Merge(by_size.iter().map(|segment| segment.id).collect()));
+    if effort == Effort::Full {
+        let mut bytes = 0;
+        let fits = |segment: &&&Sizes| {
+            bytes += segment.bytes;
+            bytes <= largest
+        };
+        let together: Vec<SegmentId> = by_size.iter().take_while(fits).map(|segment| segment.id).collect();
+        if together.len() > 1 {
+            return Some(Job::Merge(together));
+        }
     }
     let mut gathered: Vec<SegmentId> = Vec::new();
     let mut bytes = 0;
@@ -180,6 +185,14 @@ mod tests {
         let small: Vec<Sizes> = (0..8).map(|id| flat(id, 0)).collect();
         assert!(matches!(next(&small), Some(Job::Merge(merged)) if merged.len() == 8));
         assert_eq!(next(&small[..7]), None);
+    }
+
+    #[test]
+    fn whoever_asks_gets_as_few_segments_as_their_limit_allows() {
+        let full = |segments: &[Sizes]| plan(0, segments, &CollectionConfig::default(), Effort::Full);
+        assert_eq!(full(&[linked(1, 500), linked(2, 900), flat(3, 1)]), Some(Job::Merge(ids(&[3, 1, 2]))));
+        assert_eq!(full(&[linked(1, 3000), linked(2, 3000), flat(3, 1)]), Some(Job::Merge(ids(&[3, 1]))));
+        assert_eq!(full(&[linked(1, 3000), linked(2, 3000)]), None);
     }
 
     #[test]
