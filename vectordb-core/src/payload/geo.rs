@@ -20,14 +20,15 @@ pub(crate) fn distance(a: GeoPoint, b: GeoPoint) -> f64 {
     2.0 * EARTH_RADIUS * h.clamp(0.0, 1.0).sqrt().asin()
 }
 
-/// Whether a place lies in the box between its north-west and south-east corners, across the antimeridian if left is east of right.
+/// Whether a place lies inside the box between its north-west and south-east corners, not on its edge; across the antimeridian
+/// if left is east of right.
 pub(crate) fn in_box(place: GeoPoint, top_left: GeoPoint, bottom_right: GeoPoint) -> bool {
     let lon = if top_left.lon > bottom_right.lon {
-        place.lon >= top_left.lon || place.lon <= bottom_right.lon
+        place.lon > top_left.lon || place.lon < bottom_right.lon
     } else {
-        (top_left.lon..=bottom_right.lon).contains(&place.lon)
+        top_left.lon < place.lon && place.lon < bottom_right.lon
     };
-    lon && (bottom_right.lat..=top_left.lat).contains(&place.lat)
+    lon && bottom_right.lat < place.lat && place.lat < top_left.lat
 }
 
 /// Whether a place lies inside a ring: a ray to the east crosses its edges an odd number of times.
@@ -53,7 +54,7 @@ pub(crate) fn in_ring(place: GeoPoint, ring: &[GeoPoint]) -> bool {
 pub(crate) fn matches(test: &FieldTest, place: GeoPoint) -> bool {
     match test {
         FieldTest::GeoBoundingBox { top_left, bottom_right } => in_box(place, *top_left, *bottom_right),
-        FieldTest::GeoRadius { center, radius } => distance(*center, place) <= *radius,
+        FieldTest::GeoRadius { center, radius } => distance(*center, place) < *radius,
         FieldTest::GeoPolygon { exterior, interiors } => in_ring(place, exterior) && !interiors.iter().any(|hole| in_ring(place, hole)),
         _ => false,
     }
@@ -116,6 +117,14 @@ mod tests {
         assert!(in_box(at(179.0, 0.0), at(170.0, 10.0), at(-170.0, -10.0)));
         assert!(in_box(at(-179.0, 0.0), at(170.0, 10.0), at(-170.0, -10.0)));
         assert!(!in_box(at(0.0, 0.0), at(170.0, 10.0), at(-170.0, -10.0)));
+        assert!(!in_box(at(180.0, 0.0), at(0.0, 90.0), at(180.0, -90.0)), "edges lie outside");
+    }
+
+    /// As indexes read the bounds: with their edges.
+    fn in_bounds(place: GeoPoint, top_left: GeoPoint, bottom_right: GeoPoint) -> bool {
+        let wraps = top_left.lon > bottom_right.lon;
+        let (east, west) = (place.lon >= top_left.lon, place.lon <= bottom_right.lon);
+        (if wraps { east || west } else { east && west }) && (bottom_right.lat..=top_left.lat).contains(&place.lat)
     }
 
     #[test]
@@ -127,7 +136,7 @@ mod tests {
                 for lon in (-180..=180).step_by(3) {
                     for lat in (-90..=90).step_by(3) {
                         let place = at(f64::from(lon), f64::from(lat));
-                        assert!(!matches(&test, place) || in_box(place, top_left, bottom_right), "{center:?} {radius} {place:?}");
+                        assert!(!matches(&test, place) || in_bounds(place, top_left, bottom_right), "{center:?} {radius} {place:?}");
                     }
                 }
             }
