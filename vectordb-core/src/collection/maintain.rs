@@ -1,6 +1,7 @@
 //! What to do next: a pure function of sizes.
 //!
-//! Full growing segments are sealed first, since they hold memory and log. Small sealed segments have no graph and are
+//! Full growing segments are sealed first when several wait, since they hold memory and log; but graphs and cleaning have
+//! their turn also under steady writing. Small sealed segments have no graph and are
 //! scanned; once they are worth a graph together they are merged into one, with all graph segments that are no larger than
 //! what has been gathered (so segment sizes at least double, and a row is indexed a logarithmic number of times).
 
@@ -38,12 +39,14 @@ pub(super) struct Sizes {
 }
 
 /// Growing segments are full at this many bytes of vectors, of payload, or rows.
-const FULL_VECTOR_BYTES: usize = 16 << 20;
+const FULL_VECTOR_BYTES: usize = 4 << 20;
 const FULL_PAYLOAD_BYTES: usize = 64 << 20;
 const FULL_ROWS: u32 = 1 << 17;
 /// Bytes of vectors without a graph from which writers wait: what a search can scan in some milliseconds.
 const BACKLOG_BYTES: u64 = 160 << 20;
-const BACKLOG_FROZEN: usize = 4;
+const BACKLOG_FROZEN: usize = 8;
+/// Frozen segments up to which making graphs comes before sealing.
+const MOST_FROZEN_BEFORE_GRAPHS: usize = 2;
 /// Small segments from which they are merged although they are not worth a graph.
 const MOST_SMALL: usize = 8;
 /// Bytes of vectors of the largest segment a merge makes, if nothing is configured.
@@ -74,6 +77,15 @@ pub(super) enum Effort {
 
 /// The next job, or nothing.
 pub(super) fn plan(frozen: usize, segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Option<Job> {
+    // Under steady writing there is always something to seal; graphs must have their turn, or searches scan more and more.
+    if frozen > 0
+        && frozen <= MOST_FROZEN_BEFORE_GRAPHS
+        && effort == Effort::Background
+        && segments.iter().all(|segment| segment.indexes_saved)
+        && let Some(job) = vacuum(segments, config, effort).or_else(|| merge(segments, config, effort))
+    {
+        return Some(job);
+    }
     if frozen > 0 {
         return Some(Job::Seal);
     }
@@ -98,7 +110,7 @@ fn vacuum(segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Opti
 fn merge(segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Option<Job> {
     let optimizers = &config.optimizers_config;
     let largest = optimizers.max_segment_size.map_or(LARGEST_SEGMENT, |kb| (kb as u64).saturating_mul(1024));
-    let threshold = optimizers.indexing_threshold.map_or(10_000, |kb| kb as u64).saturating_mul(1024);
+    let threshold = optimizers.indexing_threshold.map_or(4_000, |kb| kb as u64).saturating_mul(1024);
     let mut by_size: Vec<&Sizes> = segments.iter().collect();
     by_size.sort_by_key(|segment| (segment.bytes, segment.id));
     if effort == Effort::Full {

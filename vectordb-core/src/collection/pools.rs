@@ -29,7 +29,7 @@ impl Pools {
     /// Threads that build graphs; they give way to everything else.
     pub(super) fn build(&self) -> Result<&ThreadPool> {
         self.get(&self.build, |builder| {
-            builder.thread_name(|number| format!("vectordb-build-{number}")).start_handler(|_| priority::lower_this_thread())
+            builder.thread_name(|number| format!("vectordb-build-{number}")).start_handler(|_| priority::lower_this_thread(priority::LATER))
         })
     }
 

@@ -66,7 +66,8 @@ impl Collection {
             pending.change(&change)?;
             changes.push(change);
         }
-        let durability = pending.config.durability;
+        // Files made from now on lack the vectors, so no restart may find the collection still having them.
+        let durability = if drops_vectors { Durability::Sync } else { pending.config.durability };
         let lsn = writer.applied.next();
         let body = codec::encode(&changes)?;
         if body.len() as u64 > MAX_BATCH_BYTES {

@@ -43,7 +43,7 @@ pub(super) fn start(inner: &Arc<Inner>, woken: Receiver<()>) -> Result<Worker> {
     let (stop, stopped) = bounded::<()>(0);
     let weak = Arc::downgrade(inner);
     let run = move || {
-        priority::lower_this_thread();
+        priority::lower_this_thread(priority::SOON);
         loop {
             crossbeam::select! {
                 recv(stopped) -> _ => return,
