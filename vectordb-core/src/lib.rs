@@ -1,4 +1,43 @@
-//! An embedded vector database.
+//! An embedded vector database: open a directory, store points with vectors and JSON payloads, search them by similarity and
+//! by filter, in your own process. No async runtime, no network.
+//!
+//! ```
+//! use vectordb_core::{Database, FieldSchema, Point, Result, field};
+//!
+//! # fn main() -> Result<()> {
+//! # let dir = tempfile::tempdir().map_err(|error| vectordb_core::Error::io("tmp", error))?;
+//! # let path = dir.path().join("books.vdb");
+//! let db = Database::open(path)?;
+//! let books = db.collection("books").dim(3).open_or_create()?;
+//! books.create_index("year", FieldSchema::integer())?;
+//! books.upsert([
+//!     Point::new(1, [0.9, 0.1, 0.2]).with("title", "Dune").with("year", 1965),
+//!     Point::new(2, [0.8, 0.3, 0.1]).with("title", "Solaris").with("year", 1961),
+//! ])?;
+//! let hits = books.search([0.9, 0.2, 0.1]).filter(field("year").ge(1962)).limit(2).run()?;
+//! assert_eq!(hits[0].id, 1.into());
+//! db.close()
+//! # }
+//! ```
+//!
+//! | To | use |
+//! |---|---|
+//! | open a directory, for writing or beside a writer | [`Database::open`], [`Database::open_read_only`], [`Options`] |
+//! | make a collection | [`Database::collection`], [`CollectionConfig`] |
+//! | write | [`Collection::upsert`], [`Collection::apply`] with [`Update`]s, in atomic batches |
+//! | search | [`Collection::search`], [`Collection::query_batch`] |
+//! | filter | [`field`], [`Filter::parse`], [`Filter::from_json`] |
+//! | read | [`Collection::get`], [`Collection::scroll`], [`Collection::count`] |
+//! | watch and tidy | [`Collection::info`], [`Collection::optimize`], [`Collection::verify`] |
+//! | copy | [`Collection::snapshot`], [`Database::restore`] |
+//!
+//! Search is approximate by an HNSW graph (Malkov & Yashunin 2018) where there are enough rows, and exact below that and on
+//! request. Every fallible call returns [`Error`]; [`Error::kind`] says what to do. Nothing panics on bad input.
+//!
+//! Features: `linalg` (default) uses `faer` to lay near rows side by side in large segments; without it everything works, with
+//! rows in the order in which they came.
+#![doc = ""]
+#![doc = include_str!("../ARCHITECTURE.md")]
 #![deny(unsafe_code)]
 
 mod collection;

@@ -166,12 +166,9 @@ impl Collection {
             self.checkpoint()?;
         }
         let manifest = Arc::clone(&self.writer.lock().manifest);
-        let inputs: Vec<Input> = view
-            .sealed
-            .iter()
-            .filter(|sealed| ids.contains(&sealed.segment_id()))
-            .map(|sealed| Input { segment: Arc::clone(sealed) as Arc<dyn Segment> })
-            .collect();
+        let sources = || view.sealed.iter().filter(|sealed| ids.contains(&sealed.segment_id()));
+        sources().try_for_each(|sealed| sealed.verify_rows())?;
+        let inputs: Vec<Input> = sources().map(|sealed| Input { segment: Arc::clone(sealed) as Arc<dyn Segment> }).collect();
         let built = self.build(view, &inputs, manifest.lsn, kind)?;
         self.commit(Commit {
             lsn: manifest.lsn,

@@ -210,3 +210,21 @@ fn damaged_and_cut_files_are_noticed_or_do_no_harm() {
         }
     }
 }
+
+#[test]
+fn a_merge_refuses_damaged_rows_instead_of_sealing_them() {
+    let fs: FsRef = Arc::new(MemFs::default());
+    let db = manual(Arc::clone(&fs));
+    let collection = db.create_collection("c", small_segments(4, Distance::Dot)).expect("it is made");
+    collection.upsert(points(0, 200)).expect("good points");
+    collection.optimize().expect("optimizing works");
+    drop((collection, db));
+    let file = Path::new("db/collections/0000000000/segments/0000000001/vectors-0");
+    let byte = fs.read(file).expect("it is there")[4096 + 77];
+    fs.open(file).expect("it is there").write_at(4096 + 77, &[byte ^ 1]).expect("memory takes bytes");
+    let db = manual(fs);
+    let collection = db.get("c").expect("blocks of vectors are not read at opening");
+    collection.delete([PointId::from(3)]).expect("deleting works");
+    let failed = collection.optimize().expect_err("the vacuum reads every row");
+    assert_eq!(failed.kind(), ErrorKind::Corrupt, "{failed}");
+}
