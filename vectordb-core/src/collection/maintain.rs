@@ -43,8 +43,8 @@ const FULL_VECTOR_BYTES: usize = 4 << 20;
 const FULL_PAYLOAD_BYTES: usize = 64 << 20;
 const FULL_ROWS: u32 = 1 << 17;
 /// Bytes of vectors without a graph from which writers wait: what a search can scan in some milliseconds.
-const BACKLOG_BYTES: u64 = 160 << 20;
-const BACKLOG_FROZEN: usize = 8;
+const BACKLOG_BYTES: u64 = 64 << 20;
+const BACKLOG_FROZEN: usize = 3;
 /// Frozen segments up to which making graphs comes before sealing.
 const MOST_FROZEN_BEFORE_GRAPHS: usize = 2;
 /// Small segments from which they are merged although they are not worth a graph.
