@@ -35,13 +35,13 @@ fn ranks(mut order: Vec<u64>, mut key: impl FnMut(u64) -> f32) -> Vec<u64> {
     ranks
 }
 
-fn data(indexed: bool) -> Data {
+fn data(indexed: bool, count: u64) -> Data {
     let mut random = Random::new(11);
     let centers: Vec<Vec<f32>> = (0..40).map(|_| random.vector(DIM)).collect();
     let vectors: Vec<Vec<f32>> =
-        (0..POINTS).map(|_| centers[random.below(40) as usize].iter().map(|value| value + 0.3 * random.float()).collect()).collect();
-    let noise: Vec<f32> = (0..POINTS).map(|_| random.float()).collect();
-    let ids: Vec<u64> = (0..POINTS).collect();
+        (0..count).map(|_| centers[random.below(40) as usize].iter().map(|value| value + 0.3 * random.float()).collect()).collect();
+    let noise: Vec<f32> = (0..count).map(|_| random.float()).collect();
+    let ids: Vec<u64> = (0..count).collect();
     let ranks = [
         ranks(ids.clone(), |id| noise[id as usize]),
         ranks(ids.clone(), |id| distance(&vectors[id as usize], &CORNER)),
@@ -52,7 +52,7 @@ fn data(indexed: bool) -> Data {
     config.optimizers_config.indexing_threshold = Some(100);
     config.hnsw_config.full_scan_threshold = 100;
     let collection = db.create_collection("c", config).expect("it is made");
-    for batch in (0..POINTS).collect::<Vec<_>>().chunks(2000) {
+    for batch in (0..count).collect::<Vec<_>>().chunks(2000) {
         let points = batch.iter().map(|&id| {
             let place = |order: usize| ranks[order][id as usize];
             let payload = json!({"random": place(0), "near": place(1), "far": place(2)});
@@ -65,7 +65,7 @@ fn data(indexed: bool) -> Data {
     }
     collection.optimize().expect("optimizing works");
     let info = collection.info().expect("info works");
-    assert_eq!(info.indexed_vectors, POINTS, "the test needs a graph");
+    assert_eq!(info.indexed_vectors, count, "the test needs a graph");
     Data { collection, vectors, ranks }
 }
 
@@ -74,7 +74,7 @@ fn check(data: &Data, order: usize, matches: u64, strategy: Option<Strategy>, ra
     let query: Vec<f32> = CORNER.iter().map(|value| value + 0.2 * random.float()).collect();
     let wanted = |id: u64| data.ranks[order][id as usize] < matches && id >= deleted;
     let mut exact: Vec<(f32, u64)> =
-        (0..POINTS).filter(|&id| wanted(id)).map(|id| (distance(&data.vectors[id as usize], &query), id)).collect();
+        (0..data.vectors.len() as u64).filter(|&id| wanted(id)).map(|id| (distance(&data.vectors[id as usize], &query), id)).collect();
     exact.sort_by(|a, b| a.0.total_cmp(&b.0));
     exact.truncate(K);
     let mut search = data.collection.search(&query).filter(field(ORDERS[order]).lt(matches as f64)).limit(K);
@@ -95,7 +95,7 @@ fn check(data: &Data, order: usize, matches: u64, strategy: Option<Strategy>, ra
 fn every_strategy_returns_k_of_k_matches() {
     let matches = [0, 1, 3, 10, 11, 50, 200, 1000, 3000, 8000, 15_000, 20_000];
     for indexed in [true, false] {
-        let data = data(indexed);
+        let data = data(indexed, POINTS);
         let mut random = Random::new(3);
         for deleted in [0, 4000] {
             if deleted > 0 {
@@ -117,6 +117,22 @@ fn every_strategy_returns_k_of_k_matches() {
                         assert!(recall >= least, "{what}: recall {recall}");
                     }
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn one_point_of_a_hundred_thousand_is_found_by_every_strategy() {
+    let data = data(true, 100_000);
+    let mut random = Random::new(5);
+    for (order, order_name) in ORDERS.iter().enumerate() {
+        for matches in [1, 2, 10, 100] {
+            for strategy in [None, Some(Strategy::Scan), Some(Strategy::FilteredGraph), Some(Strategy::Graph)] {
+                let recall = check(&data, order, matches, strategy, &mut random, 0);
+                // Up to ten matches all of them must come back, so there the recall is 1 whatever the way.
+                let complete = matches <= K as u64 || matches!(strategy, None | Some(Strategy::Scan));
+                assert!(recall == 1.0 || !complete, "{strategy:?}, {order_name} {matches}: recall {recall}");
             }
         }
     }
