@@ -11,6 +11,21 @@ pub fn memory_mb() -> [f64; 2] {
     })
 }
 
+/// Seconds of CPU the whole process has had.
+pub fn cpu_seconds() -> f64 {
+    seconds(rustix::time::ClockId::ProcessCPUTime)
+}
+
+/// Seconds of CPU this thread has had.
+pub fn thread_cpu_seconds() -> f64 {
+    seconds(rustix::time::ClockId::ThreadCPUTime)
+}
+
+fn seconds(clock: rustix::time::ClockId) -> f64 {
+    let time = rustix::time::clock_gettime(clock);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
 /// Bytes of all files below a directory, as they take room on disk.
 pub fn disk_bytes(dir: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };

@@ -49,30 +49,48 @@ pub fn read(path: &Path) -> Result<Matrix> {
     })
 }
 
-/// Magic, version, length of the header, header (a Python dict as text), numbers.
-fn parse(bytes: &[u8]) -> Option<Matrix> {
+/// What stands before the numbers of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Header {
+    /// Element type as numpy writes it: `<f4`, `<f2`, `<i4`.
+    pub kind: String,
+    /// Rows.
+    pub rows: usize,
+    /// Numbers in a row; 1 for a list of numbers.
+    pub dim: usize,
+    /// Where the numbers begin.
+    pub start: usize,
+}
+
+/// Reads the header: magic, version, length of the header, header (a Python dict as text), numbers.
+pub fn header(bytes: &[u8]) -> Option<Header> {
     let (version, rest) = bytes.strip_prefix(b"\x93NUMPY")?.split_at_checked(2)?;
-    let (len, rest) = match version[0] {
-        1 => (usize::from(u16::from_le_bytes(rest.get(..2)?.try_into().ok()?)), &rest[2..]),
-        2 | 3 => (usize::try_from(u32::from_le_bytes(rest.get(..4)?.try_into().ok()?)).ok()?, &rest[4..]),
+    let (len, before): (usize, usize) = match version[0] {
+        1 => (usize::from(u16::from_le_bytes(rest.get(..2)?.try_into().ok()?)), 10),
+        2 | 3 => (usize::try_from(u32::from_le_bytes(rest.get(..4)?.try_into().ok()?)).ok()?, 12),
         _ => return None,
     };
-    let (header, numbers) = rest.split_at_checked(len)?;
-    let header = std::str::from_utf8(header).ok()?;
+    let header = std::str::from_utf8(bytes.get(before..before.checked_add(len)?)?).ok()?;
     if !header.contains("'fortran_order': False") {
         return None;
     }
+    let (_, kind) = header.split_once("'descr': '")?;
     let (_, shape) = header.split_once("'shape': (")?;
     let (rows, dim) = shape.split_once(')')?.0.split_once(',')?;
-    let (rows, dim): (usize, usize) = (rows.trim().parse().ok()?, dim.trim().parse().ok()?);
-    let values: Vec<f32> = if header.contains("'<f2'") {
-        numbers.as_chunks::<2>().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect()
-    } else if header.contains("'<f4'") {
-        numbers.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
-    } else {
-        return None;
+    let dim = if dim.trim().is_empty() { 1 } else { dim.trim().parse().ok()? };
+    let kind = kind.split_once('\'')?.0.to_owned();
+    (dim > 0).then_some(Header { kind, rows: rows.trim().parse().ok()?, dim, start: before + len })
+}
+
+fn parse(bytes: &[u8]) -> Option<Matrix> {
+    let Header { kind, rows, dim, start } = header(bytes)?;
+    let numbers = bytes.get(start..)?;
+    let values: Vec<f32> = match kind.as_str() {
+        "<f2" => numbers.as_chunks::<2>().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect(),
+        "<f4" => numbers.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+        _ => return None,
     };
-    (dim > 0 && rows.checked_mul(dim) == Some(values.len())).then_some(Matrix { dim, values })
+    (rows.checked_mul(dim) == Some(values.len())).then_some(Matrix { dim, values })
 }
 
 #[cfg(test)]

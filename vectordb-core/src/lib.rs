@@ -48,7 +48,6 @@ mod filter;
 mod graph;
 mod model;
 mod payload;
-#[cfg(feature = "linalg")]
 mod quantization;
 mod query;
 mod segment;
@@ -61,13 +60,17 @@ pub use database::{Background, Collection, CollectionBuilder, Database, Options,
 pub use error::{Error, ErrorKind, Result};
 pub use model::config::{
     CollectionConfig, ConfigDiff, Datatype, Distance, Durability, FieldPlacement, FieldSchema, HnswConfig, HnswConfigDiff,
-    IntegerIndexParams, KeywordIndexParams, Memory, MultiVectorComparator, MultiVectorConfig, OptimizersConfig, QuantizationConfig,
-    ShardingMethod, SparseVectorParams, Stopwords, TextIndexParams, Tokenizer, VectorDiff, VectorParams, WalConfig,
+    IntegerIndexParams, KeywordIndexParams, Memory, MultiVectorComparator, MultiVectorConfig, OptimizersConfig, ShardingMethod,
+    SparseVectorParams, Stopwords, TextIndexParams, Tokenizer, VectorDiff, VectorParams, WalConfig,
 };
 pub use model::filter::{Condition, FieldTest, Filter, MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH, MatchSet, MatchValue, MinShould, Range};
 pub use model::filter_build::{Field, field, has_id, has_vector};
 pub use model::payload::{DateTime, GeoPoint, PathStep, Payload, PayloadPath, Value};
 pub use model::point::{Lsn, MAX_STRING_ID_BYTES, PayloadSelector, Point, PointId, Record, ScoredPoint, VectorSelector};
+pub use model::quantization::{
+    BinaryEncoding, BinaryQuantization, Compression, ProductQuantization, QuantizationConfig, QuantizationParams, QueryEncoding,
+    ScalarQuantization, ScalarType, TurboBits, TurboQuantization,
+};
 pub use model::query::{
     Budget, MAX_RESULTS, OrderBy, OrderValue, ScrollPage, ScrollRequest, SearchParams, SearchRequest, Strategy, Target as SearchTarget,
 };

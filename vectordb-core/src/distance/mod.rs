@@ -7,13 +7,18 @@
 //! Files: `scalar` holds the portable loops, which are the oracle of all others; `x86` those for AVX2 and AVX-512;
 //! `portable` those of the SimSIMD library, used on CPUs for which we have no loop of our own.
 
+mod codes;
 #[cfg(all(feature = "simsimd", target_arch = "aarch64"))]
 mod portable;
 mod scalar;
+mod transform;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use crate::model::config::{Datatype, Distance};
+
+pub(crate) use codes::{CodeKernel, CodeQuery, CodeRows, HEADER, Width};
+pub(crate) use transform::{fit_grid, hadamard, largest, quantize, to_bytes};
 
 /// A loop that scores rows of raw elements against a query: one score for each row.
 ///
@@ -95,6 +100,7 @@ impl Kernel {
     }
 
     /// Scores one row.
+    #[cfg(test)]
     pub(crate) fn score(&self, query: &[f32], row: &[u8]) -> f32 {
         let mut out = [0.0];
         self.score_many(query, &[row], &mut out);

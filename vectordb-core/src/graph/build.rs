@@ -13,11 +13,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Error, Result};
-use crate::vectors::{RowScorer, Rows, Space};
+use crate::vectors::{RowSet, Scorer};
 
 use super::GraphParams;
 use super::links::{self, NONE};
 use super::pool::Pool;
+use super::reuse::Reused;
 use super::search::{Adjacency, Scored, beam, climb};
 use super::select::select;
 use super::visited::VisitedPool;
@@ -39,16 +40,17 @@ pub(crate) struct BuildControl {
 
 /// What a graph is built of.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct BuildPlan<'a> {
+pub(crate) struct BuildPlan<'a, R> {
     pub(crate) params: GraphParams,
-    pub(crate) space: Space,
-    pub(crate) rows: Rows<'a>,
+    pub(crate) set: &'a R,
     /// The rows to be linked, ascending.
     pub(crate) present: &'a [u32],
     /// All rows, also those that stay alone.
     pub(crate) total: u32,
     /// Decides the rows' levels.
     pub(crate) seed: u64,
+    /// A graph over some of the rows, whose links are taken over.
+    pub(crate) reused: Option<Reused<'a>>,
 }
 
 /// Builds a graph and writes it to `sink` in the layout of `links`.
@@ -59,45 +61,50 @@ pub(crate) struct BuildPlan<'a> {
 /// # Errors
 /// [`Error::Cancelled`], and whatever the sink returns.
 pub(crate) fn build(
-    plan: BuildPlan<'_>,
+    plan: BuildPlan<'_, impl RowSet>,
     control: &BuildControl,
     pool: &rayon::ThreadPool,
     sink: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let BuildPlan { present, total, .. } = plan;
-    let builder = Builder::new(plan);
-    if let Some((&first, rest)) = present.split_first() {
+    let BuildPlan { present, total, reused, .. } = plan;
+    let mut builder = Builder::new(plan);
+    let mut rest = present.to_vec();
+    if let Some(reused) = reused {
+        let taken = builder.take_over(reused, pool);
+        control.done.fetch_add(taken.len(), Ordering::Relaxed);
+        rest.retain(|&row| !taken.contains(row));
+    }
+    if builder.entry.read().is_none() && !rest.is_empty() {
+        let first = rest.remove(0);
         *builder.entry.write() = Some((first, builder.level(first)));
         control.done.fetch_add(1, Ordering::Relaxed);
-        builder.insert_all(rest, control, pool)?;
-        builder.finish(first);
     }
+    builder.insert_all(&rest, control, pool)?;
+    builder.finish_all(present, control, pool)?;
     builder.write(total, sink)
 }
 
-struct Builder<'a> {
-    params: GraphParams,
-    space: Space,
-    rows: Rows<'a>,
+pub(super) struct Builder<'a, R> {
+    pub(super) params: GraphParams,
+    pub(super) set: &'a R,
     seed: u64,
     /// Width of a list of the lowest level, slack included.
     width: usize,
     lowest: Box<[AtomicU32]>,
     /// Lists of the rows that have upper levels; made before the first insertion.
-    upper: BTreeMap<u32, Vec<RwLock<Vec<u32>>>>,
+    pub(super) upper: BTreeMap<u32, Vec<RwLock<Vec<u32>>>>,
     stripes: Box<[Mutex<()>]>,
-    entry: RwLock<Option<(u32, usize)>>,
+    pub(super) entry: RwLock<Option<(u32, usize)>>,
     visited: VisitedPool,
 }
 
-impl<'a> Builder<'a> {
-    fn new(plan: BuildPlan<'a>) -> Self {
-        let BuildPlan { params, space, rows, present, total, seed } = plan;
+impl<'a, R: RowSet> Builder<'a, R> {
+    fn new(plan: BuildPlan<'a, R>) -> Self {
+        let BuildPlan { params, set, present, total, seed, .. } = plan;
         let width = params.links_at(0) + params.links_at(0) / 2;
         let mut builder = Self {
             params,
-            space,
-            rows,
+            set,
             seed,
             width,
             lowest: (0..total as usize * width).map(|_| AtomicU32::new(NONE)).collect(),
@@ -128,30 +135,22 @@ impl<'a> Builder<'a> {
         level.min(HIGHEST_LEVEL)
     }
 
-    /// Inserts rows on all threads of the pool, each taking the next few, so that they go through the rows together.
+    /// Inserts rows on all threads of the pool.
     fn insert_all(&self, rows: &[u32], control: &BuildControl, pool: &rayon::ThreadPool) -> Result<()> {
-        let run = |work: &(dyn Fn(u32) + Sync)| {
-            let next = AtomicUsize::new(0);
-            pool.broadcast(|_| {
-                while let Some(some) = rows.chunks(TAKEN_AT_ONCE).nth(next.fetch_add(1, Ordering::Relaxed)) {
-                    if control.cancel.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    some.iter().for_each(|&row| work(row));
-                }
-            });
-        };
-        run(&|row| {
+        each_row(rows, control, pool, &|row| {
             self.insert(row);
             control.done.fetch_add(1, Ordering::Relaxed);
-        });
-        run(&|row| self.finish(row));
-        if control.cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+        })
+    }
+
+    /// Takes the slack out of all lists.
+    fn finish_all(&self, rows: &[u32], control: &BuildControl, pool: &rayon::ThreadPool) -> Result<()> {
+        each_row(rows, control, pool, &|row| self.finish(row))
     }
 
     fn insert(&self, row: u32) {
         let level = self.level(row);
-        let scorer = RowScorer::of_row(self.space, row, self.rows);
+        let scorer = self.set.scorer_of(row);
         let Some((entry, top)) = *self.entry.read() else { return };
         let mut best = Scored { score: scorer.score(entry), row: entry };
         for above in (level + 1..=top).rev() {
@@ -165,7 +164,7 @@ impl<'a> Builder<'a> {
                 beam(self, at, &scorer, &mut pool, visited, &entries);
                 pool.into_sorted().filter(|&(_, found)| found != row).collect::<Vec<_>>()
             });
-            let neighbours = select(self.space, self.rows, &found, self.params.m as usize);
+            let neighbours = select(self.set, &found, self.params.m as usize);
             self.set(row, at, &neighbours);
             for &neighbour in &neighbours {
                 self.link_back(neighbour, at, row);
@@ -203,16 +202,17 @@ impl<'a> Builder<'a> {
         }
         let _alone = self.stripe(row).lock();
         let mut merged = links.to_vec();
-        self.each(row, 0, |link| {
-            if !links.contains(&link) {
-                merged.push(link);
-            }
+        self.gather(row, 0, &mut merged);
+        let mut place = 0;
+        merged.retain(|link| {
+            place += 1;
+            place <= links.len() || !links.contains(link)
         });
         self.store(row, &merged);
     }
 
     /// Replaces a list of the lowest level; the caller holds the row's stripe.
-    fn store(&self, row: u32, links: &[u32]) {
+    pub(super) fn store(&self, row: u32, links: &[u32]) {
         let slots = self.list(row);
         for (slot, link) in slots.iter().zip(links.iter().copied().chain(std::iter::repeat(NONE))) {
             // Relaxed: a link needs nothing published before it, the rows' bytes were complete before the build began.
@@ -234,7 +234,7 @@ impl<'a> Builder<'a> {
         }
         let _alone = self.stripe(row).lock();
         let mut links = Vec::with_capacity(self.width + 1);
-        self.each(row, 0, |link| links.push(link));
+        self.gather(row, 0, &mut links);
         if links.contains(&to) {
             return;
         }
@@ -246,20 +246,20 @@ impl<'a> Builder<'a> {
         self.store(row, &self.pruned(row, &links, self.params.links_at(0)));
     }
 
-    fn pruned(&self, row: u32, links: &[u32], keep: usize) -> Vec<u32> {
-        let scorer = RowScorer::of_row(self.space, row, self.rows);
+    pub(super) fn pruned(&self, row: u32, links: &[u32], keep: usize) -> Vec<u32> {
+        let scorer = self.set.scorer_of(row);
         let mut scores = vec![0.0; links.len()];
         scorer.score_many(links, &mut scores);
         let mut candidates: Vec<(f32, u32)> = scores.into_iter().zip(links.iter().copied()).collect();
         candidates.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        select(self.space, self.rows, &candidates, keep)
+        select(self.set, &candidates, keep)
     }
 
     /// Takes the slack out of a finished list.
     fn finish(&self, row: u32) {
         let _alone = self.stripe(row).lock();
         let mut links = Vec::with_capacity(self.width);
-        self.each(row, 0, |link| links.push(link));
+        self.gather(row, 0, &mut links);
         if links.len() > self.params.links_at(0) {
             self.store(row, &self.pruned(row, &links, self.params.links_at(0)));
         }
@@ -270,26 +270,35 @@ impl<'a> Builder<'a> {
             self.upper.iter().map(|(&row, lists)| (row, lists.iter().map(|list| list.read().clone()).collect())).collect();
         let lowest = |row| {
             let mut links = Vec::with_capacity(self.width);
-            self.each(row, 0, |link| links.push(link));
+            self.gather(row, 0, &mut links);
             links
         };
         links::encode(self.params, self.entry.read().map(|(row, _)| row), total, lowest, &upper, sink)
     }
 }
 
-impl Adjacency for Builder<'_> {
-    fn each(&self, row: u32, level: usize, mut visit: impl FnMut(u32)) {
+/// Does something with rows on all threads of the pool, each taking the next few, so that they go through the rows together.
+fn each_row(rows: &[u32], control: &BuildControl, pool: &rayon::ThreadPool, work: &(dyn Fn(u32) + Sync)) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    pool.broadcast(|_| {
+        while let Some(some) = rows.chunks(TAKEN_AT_ONCE).nth(next.fetch_add(1, Ordering::Relaxed)) {
+            if control.cancel.load(Ordering::Relaxed) {
+                return;
+            }
+            some.iter().for_each(|&row| work(row));
+        }
+    });
+    if control.cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+}
+
+impl<R: RowSet> Adjacency for Builder<'_, R> {
+    fn gather(&self, row: u32, level: usize, into: &mut Vec<u32>) {
         if level > 0 {
             if let Some(list) = self.upper.get(&row).and_then(|lists| lists.get(level - 1)) {
-                list.read().iter().copied().for_each(visit);
+                into.extend_from_slice(&list.read());
             }
             return;
         }
-        for slot in self.list(row) {
-            match slot.load(Ordering::Relaxed) {
-                NONE => break,
-                link => visit(link),
-            }
-        }
+        into.extend(self.list(row).iter().map(|slot| slot.load(Ordering::Relaxed)).take_while(|&link| link != NONE));
     }
 }

@@ -11,6 +11,7 @@
 
 use crate::error::Result;
 use crate::storage::mmap::as_numbers;
+use crate::storage::placed::Placed;
 
 use super::GraphParams;
 
@@ -20,7 +21,7 @@ const HEADER_WORDS: usize = 16;
 
 /// Adjacency over any bytes that hold the layout above.
 pub(crate) struct Links {
-    words: Box<dyn AsRef<[u8]> + Send + Sync>,
+    words: Placed,
     rows: usize,
     params: GraphParams,
     entry: u32,
@@ -35,8 +36,8 @@ impl std::fmt::Debug for Links {
 
 impl Links {
     /// Reads the layout; nothing when the bytes cannot be one. Links to rows that do not exist are harmless: walks pass them over.
-    pub(crate) fn open(words: impl AsRef<[u8]> + Send + Sync + 'static) -> Option<Self> {
-        let numbers: &[u32] = as_numbers(words.as_ref())?;
+    pub(crate) fn open(words: Placed) -> Option<Self> {
+        let numbers: &[u32] = as_numbers(&words)?;
         let header = numbers.get(..HEADER_WORDS)?;
         let [rows, m, ef_construct, entry, upper_rows, upper_words] = *header.first_chunk()?;
         let (rows, upper_rows) = (rows as usize, upper_rows as usize);
@@ -45,17 +46,22 @@ impl Links {
         if m == 0 || numbers.len() != expected || (entry != NONE && entry as usize >= rows) {
             return None;
         }
-        Some(Self { rows, params: GraphParams { m, ef_construct }, entry, upper_rows, words: Box::new(words) })
+        Some(Self { rows, params: GraphParams { m, ef_construct }, entry, upper_rows, words })
     }
 
     #[inline]
     fn numbers(&self) -> &[u32] {
         // `open` has cast the same bytes before.
-        as_numbers((*self.words).as_ref()).unwrap_or_default()
+        as_numbers(&self.words).unwrap_or_default()
     }
 
     pub(crate) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Bytes of memory that are not a mapped file.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.words.memory_bytes()
     }
 
     pub(crate) fn params(&self) -> GraphParams {
@@ -78,7 +84,7 @@ impl Links {
     }
 
     /// Levels of a row above the lowest.
-    fn levels(&self, row: u32) -> usize {
+    pub(super) fn levels(&self, row: u32) -> usize {
         self.upper_at(row).map_or(0, |(from, to)| to.saturating_sub(from) / self.params.m as usize)
     }
 

@@ -1,15 +1,16 @@
 //! The HNSW graph: *Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
 //! graphs*, Malkov & Yashunin, 2018.
 //!
-//! A graph knows rows and links and nothing of points or payloads; a [`RowScorer`](crate::vectors::RowScorer) tells how close
+//! A graph knows rows and links and nothing of points or payloads; a [`Scorer`](crate::vectors::Scorer) tells how close
 //! a row is. It is built once over the rows of a sealed segment and never changes.
 //!
-//! Files: `build` (parallel insertion), `select` (which neighbours to keep, algorithm 4), `links` (flat adjacency, in
+//! Files: `build` (parallel insertion), `reuse` (of an older graph's links), `select` (which neighbours to keep, algorithm 4), `links` (flat adjacency, in
 //! memory and on disk), `search` (the walks), `pool` (the candidate list), `visited` (which rows a walk has seen).
 
 mod build;
 mod links;
 mod pool;
+mod reuse;
 mod search;
 mod select;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod visited;
 
 pub(crate) use build::{BuildControl, BuildPlan, build};
 pub(crate) use links::Links;
+pub(crate) use reuse::Reused;
 pub(crate) use search::{Filtered, Graph, Scored};
 
 /// The shape of a graph.

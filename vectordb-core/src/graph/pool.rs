@@ -16,14 +16,21 @@ struct Entry {
 pub(super) struct Pool {
     entries: Vec<Entry>,
     capacity: usize,
+    /// Only the best so many are expanded.
+    window: usize,
     /// All entries before this one are expanded.
     cursor: usize,
 }
 
 impl Pool {
     pub(super) fn new(capacity: usize) -> Self {
+        Self::with_window(capacity, capacity)
+    }
+
+    /// A pool that keeps more than the walk expands.
+    pub(super) fn with_window(window: usize, capacity: usize) -> Self {
         // The capacity comes from a user's `ef`; memory grows with what is found, not with what is asked.
-        Self { entries: Vec::with_capacity(capacity.min(1024) + 1), capacity, cursor: 0 }
+        Self { entries: Vec::with_capacity(capacity.min(1024) + 1), capacity, window, cursor: 0 }
     }
 
     /// The score a row must beat to enter.
@@ -53,7 +60,9 @@ impl Pool {
     /// The best row not expanded yet, which counts as expanded from now on.
     #[inline]
     pub(super) fn next(&mut self) -> Option<(f32, u32)> {
-        while let Some(entry) = self.entries.get_mut(self.cursor) {
+        while self.cursor < self.window
+            && let Some(entry) = self.entries.get_mut(self.cursor)
+        {
             self.cursor += 1;
             if entry.row & EXPANDED == 0 {
                 let found = (entry.score, entry.row);
@@ -67,7 +76,7 @@ impl Pool {
     /// The row that `next` would give.
     #[inline]
     pub(super) fn peek(&self) -> Option<u32> {
-        self.entries.get(self.cursor..)?.iter().map(|entry| entry.row).find(|row| row & EXPANDED == 0)
+        self.entries.get(self.cursor..self.window.min(self.entries.len()))?.iter().map(|entry| entry.row).find(|row| row & EXPANDED == 0)
     }
 
     /// Scores and rows, best first.

@@ -2,11 +2,14 @@
 
 use std::collections::BinaryHeap;
 
-use crate::vectors::RowScorer;
+use crate::vectors::Scorer;
 
 use super::links::Links;
 use super::pool::Pool;
 use super::visited::{Visited, VisitedPool};
+
+/// Neighbours of most rows, at most.
+const MOST_NEIGHBOURS: usize = 64;
 
 /// A row and how close it is; larger is closer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,22 +69,32 @@ impl Graph {
         Self { visited: VisitedPool::new(links.rows()), links }
     }
 
+    /// Bytes of memory that are not a mapped file.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.links.memory_bytes() + self.visited.memory_bytes()
+    }
+
+    pub(super) fn links(&self) -> &Links {
+        &self.links
+    }
+
     pub(crate) fn params(&self) -> super::GraphParams {
         self.links.params()
     }
 
-    /// The rows closest to the query, at most `ef`. Costs about `ef * 2 m` distances at worst, far fewer as a rule.
-    pub(crate) fn nearest(&self, scorer: &RowScorer<'_>, ef: usize) -> Outcome {
+    /// The rows closest to the query, at most `ef` or, if that is more, `keep`. Costs about `ef * 2 m` distances at worst, far
+    /// fewer as a rule.
+    pub(crate) fn nearest(&self, scorer: &impl Scorer, ef: usize, keep: usize) -> Outcome {
         let Some(entry) = self.descend(scorer) else { return Outcome::default() };
         self.visited.with(|visited| {
-            let mut pool = Pool::new(ef);
+            let mut pool = Pool::with_window(ef, ef.max(keep));
             let scored = beam(&self.links, 0, scorer, &mut pool, visited, &[entry]);
             Outcome { hits: pool.into_sorted().map(|(score, row)| Scored { score, row }).collect(), scored, ..Outcome::default() }
         })
     }
 
     /// The accepted rows closest to the query, at most `ef`.
-    pub(crate) fn nearest_accepted(&self, scorer: &RowScorer<'_>, ef: usize, filtered: Filtered<'_>) -> Outcome {
+    pub(crate) fn nearest_accepted(&self, scorer: &impl Scorer, ef: usize, filtered: Filtered<'_>) -> Outcome {
         let Some(entry) = self.descend(scorer) else { return Outcome::default() };
         self.visited.with(|visited| {
             let walk = FilteredWalk { links: &self.links, scorer, visited, filtered, outcome: Outcome::default() };
@@ -90,7 +103,7 @@ impl Graph {
     }
 
     /// Greedy descent through the upper levels to the row the lowest level is entered at.
-    fn descend(&self, scorer: &RowScorer<'_>) -> Option<Scored> {
+    fn descend(&self, scorer: &impl Scorer) -> Option<Scored> {
         let (row, top) = self.links.entry()?;
         let mut best = Scored { score: scorer.score(row), row };
         for level in (1..=top).rev() {
@@ -102,16 +115,16 @@ impl Graph {
 
 /// Links that a walk can follow: finished ones, or those of a graph under construction.
 pub(super) trait Adjacency {
-    /// Gives the neighbours of a row one by one.
-    fn each(&self, row: u32, level: usize, visit: impl FnMut(u32));
+    /// Adds the neighbours of a row to a list.
+    fn gather(&self, row: u32, level: usize, into: &mut Vec<u32>);
     /// Asks the CPU to load a row's list of the lowest level.
     fn prefetch(&self, _row: u32) {}
 }
 
 impl Adjacency for Links {
     #[inline]
-    fn each(&self, row: u32, level: usize, visit: impl FnMut(u32)) {
-        self.of(row, level).iter().copied().for_each(visit);
+    fn gather(&self, row: u32, level: usize, into: &mut Vec<u32>) {
+        into.extend_from_slice(self.of(row, level));
     }
 
     #[inline]
@@ -121,11 +134,11 @@ impl Adjacency for Links {
 }
 
 /// Goes to the best neighbour until no neighbour is better.
-pub(super) fn climb(links: &impl Adjacency, level: usize, scorer: &RowScorer<'_>, mut best: Scored) -> Scored {
+pub(super) fn climb(links: &impl Adjacency, level: usize, scorer: &impl Scorer, mut best: Scored) -> Scored {
     let (mut neighbours, mut scores) = (Vec::new(), Vec::new());
     loop {
         neighbours.clear();
-        links.each(best.row, level, |row| neighbours.push(row));
+        links.gather(best.row, level, &mut neighbours);
         scores.resize(neighbours.len(), 0.0);
         scorer.score_many(&neighbours, &mut scores);
         let next = neighbours.iter().zip(&scores).map(|(&row, &score)| Scored { score, row }).max();
@@ -140,7 +153,7 @@ pub(super) fn climb(links: &impl Adjacency, level: usize, scorer: &RowScorer<'_>
 pub(super) fn beam(
     links: &impl Adjacency,
     level: usize,
-    scorer: &RowScorer<'_>,
+    scorer: &impl Scorer,
     pool: &mut Pool,
     visited: &mut Visited,
     entries: &[Scored],
@@ -151,28 +164,23 @@ pub(super) fn beam(
         }
     }
     let mut scored = 0;
-    let mut fresh: Vec<u32> = Vec::with_capacity(64);
-    let mut scores = [0.0f32; 64];
+    let (mut fresh, mut scores) = (Vec::with_capacity(MOST_NEIGHBOURS), Vec::with_capacity(MOST_NEIGHBOURS));
     while let Some((_, row)) = pool.next() {
         fresh.clear();
-        links.each(row, level, |neighbour| {
-            if visited.insert(neighbour) {
-                scorer.prefetch(neighbour);
-                fresh.push(neighbour);
-            }
-        });
+        links.gather(row, level, &mut fresh);
+        fresh.retain(|&neighbour| visited.insert(neighbour));
+        fresh.iter().for_each(|&neighbour| scorer.prefetch(neighbour));
         if level == 0
             && let Some(next) = pool.peek()
         {
             links.prefetch(next);
         }
-        for chunk in fresh.chunks(scores.len()) {
-            let scores = &mut scores[..chunk.len()];
-            scorer.score_many(chunk, scores);
-            for (&score, &neighbour) in scores.iter().zip(chunk) {
-                if score > pool.bound() {
-                    pool.insert(score, neighbour);
-                }
+        scores.clear();
+        scores.resize(fresh.len(), 0.0);
+        scorer.score_many(&fresh, &mut scores);
+        for (&score, &neighbour) in scores.iter().zip(&fresh) {
+            if score > pool.bound() {
+                pool.insert(score, neighbour);
             }
         }
         scored += fresh.len();
@@ -180,15 +188,15 @@ pub(super) fn beam(
     scored
 }
 
-struct FilteredWalk<'a, 'b> {
+struct FilteredWalk<'a, 'b, S> {
     links: &'a Links,
-    scorer: &'a RowScorer<'a>,
+    scorer: &'a S,
     visited: &'a mut Visited,
     filtered: Filtered<'b>,
     outcome: Outcome,
 }
 
-impl FilteredWalk<'_, '_> {
+impl<S: Scorer> FilteredWalk<'_, '_, S> {
     fn accepts(&mut self, row: u32) -> bool {
         self.outcome.asked += 1;
         let accepted = (self.filtered.accept)(row);

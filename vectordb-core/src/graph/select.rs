@@ -1,36 +1,43 @@
 //! Which of many candidates become neighbours: algorithm 4 of the paper, with pruned candidates filling what is left.
 
-use crate::vectors::{RowScorer, Rows, Space};
+use crate::vectors::{RowSet, Scorer};
 
 /// Keeps at most `keep` of the candidates, given best first: one that is closer to a kept neighbour than to the row itself is
 /// reached through that neighbour and left out, unless there is room in the end.
-pub(super) fn select(space: Space, rows: Rows<'_>, candidates: &[(f32, u32)], keep: usize) -> Vec<u32> {
+///
+/// Each kept neighbour is compared with all candidates that are left at once: a query is prepared for every neighbour kept and
+/// not for every candidate, and kernels get long batches.
+pub(super) fn select(set: &impl RowSet, candidates: &[(f32, u32)], keep: usize) -> Vec<u32> {
     if candidates.len() <= keep {
         return candidates.iter().map(|&(_, row)| row).collect();
     }
     let mut kept: Vec<u32> = Vec::with_capacity(keep);
-    let mut pruned: Vec<u32> = Vec::new();
-    for &(score, row) in candidates {
+    let mut shadowed: Vec<(f32, u32)> = Vec::new();
+    let mut open = candidates.to_vec();
+    let (mut rows, mut scores) = (Vec::with_capacity(open.len()), Vec::with_capacity(open.len()));
+    while kept.len() < keep && !open.is_empty() {
+        let (_, nearest) = open.remove(0);
+        kept.push(nearest);
         if kept.len() == keep {
             break;
         }
-        if kept.is_empty() || !is_shadowed(space, rows, row, score, &kept) {
-            kept.push(row);
-        } else {
-            pruned.push(row);
-        }
+        rows.clear();
+        rows.extend(open.iter().map(|&(_, row)| row));
+        scores.clear();
+        scores.resize(rows.len(), 0.0);
+        set.scorer_of(nearest).score_many(&rows, &mut scores);
+        let mut between = scores.iter();
+        open.retain(|candidate| {
+            let stays = between.next().is_none_or(|&between| between <= candidate.0);
+            if !stays {
+                shadowed.push(*candidate);
+            }
+            stays
+        });
     }
+    // The nearest of those left out fill what is left.
+    shadowed.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let room = keep - kept.len();
-    kept.extend(pruned.into_iter().take(room));
+    kept.extend(shadowed.into_iter().take(room).map(|(_, row)| row));
     kept
-}
-
-/// Whether a kept neighbour is closer to the candidate than the candidate is to its row.
-fn is_shadowed(space: Space, rows: Rows<'_>, candidate: u32, score: f32, kept: &[u32]) -> bool {
-    let scorer = RowScorer::of_row(space, candidate, rows);
-    let mut scores = [0.0; 8];
-    kept.chunks(8).any(|chunk| {
-        scorer.score_many(chunk, &mut scores[..chunk.len()]);
-        scores[..chunk.len()].iter().any(|&between| between > score)
-    })
 }

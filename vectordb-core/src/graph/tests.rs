@@ -1,7 +1,8 @@
 use super::*;
 use crate::model::config::{Distance, VectorParams};
 use crate::storage::mmap::Mmap;
-use crate::vectors::{RowScorer, Rows, Space};
+use crate::storage::placed::Placed;
+use crate::vectors::{Originals, RowScorer, Rows, Scorer, Space};
 
 struct Data {
     space: Space,
@@ -30,13 +31,14 @@ impl Data {
         let mut file = Vec::new();
         let control = BuildControl::default();
         let params = GraphParams { m, ef_construct: 100 };
-        let plan = BuildPlan { params, space: self.space, rows: self.rows(), present, total: self.rows, seed: 7 };
+        let set = Originals { space: self.space, rows: self.rows() };
+        let plan = BuildPlan { params, set: &set, present, total: self.rows, seed: 7, reused: None };
         build(plan, &control, &rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads"), &mut |bytes| {
             file.extend_from_slice(bytes);
             Ok(())
         })
         .expect("a build without cancel succeeds");
-        Graph::new(Links::open(Mmap::from(file)).expect("what was written opens"))
+        Graph::new(Links::open(Placed::from(Mmap::from(file))).expect("what was written opens"))
     }
 
     fn exact(&self, query: &[f32], keep: impl Fn(u32) -> bool, k: usize) -> Vec<u32> {
@@ -60,7 +62,7 @@ fn recall_is_high_for_every_distance() {
         let found: usize = (0..50)
             .map(|_| {
                 let query: Vec<f32> = (0..16).map(|_| random(&mut state)).collect();
-                overlap(&graph.nearest(&RowScorer::new(data.space, &query, data.rows()), 100).hits, &data.exact(&query, |_| true, 10))
+                overlap(&graph.nearest(&RowScorer::new(data.space, &query, data.rows()), 100, 100).hits, &data.exact(&query, |_| true, 10))
             })
             .sum();
         assert!(found >= 490, "{distance:?}: recall {}", found as f32 / 500.0);
@@ -101,7 +103,7 @@ fn absent_rows_and_tiny_graphs_work() {
     for present in [vec![], vec![3], vec![2, 9], vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
         let graph = data.graph(4, &present);
         let scorer = RowScorer::new(data.space, &[0.1; 8], data.rows());
-        let mut found: Vec<u32> = graph.nearest(&scorer, 20).hits.iter().map(|hit| hit.row).collect();
+        let mut found: Vec<u32> = graph.nearest(&scorer, 20, 20).hits.iter().map(|hit| hit.row).collect();
         found.sort_unstable();
         assert_eq!(found, present);
     }
@@ -113,12 +115,12 @@ fn a_thousand_equal_vectors_are_all_reachable_enough() {
     data.bytes = Mmap::from(vec![0; data.bytes.len()]);
     let graph = data.graph(16, &(0..1000).collect::<Vec<_>>());
     let scorer = RowScorer::new(data.space, &[1.0; 4], data.rows());
-    assert!(graph.nearest(&scorer, 64).hits.len() >= 10);
+    assert!(graph.nearest(&scorer, 64, 64).hits.len() >= 10);
 }
 
 #[test]
 fn damaged_layouts_are_refused_or_harmless() {
-    assert!(Links::open(Mmap::from(Vec::new())).is_none());
-    assert!(Links::open(Mmap::from(vec![0; 64])).is_none());
-    assert!(Links::open(Mmap::from(vec![0xFF; 4096])).is_none());
+    assert!(Links::open(Placed::from(Mmap::from(Vec::new()))).is_none());
+    assert!(Links::open(Placed::from(Mmap::from(vec![0; 64]))).is_none());
+    assert!(Links::open(Placed::from(Mmap::from(vec![0xFF; 4096]))).is_none());
 }

@@ -46,6 +46,11 @@ impl VisitedPool {
         Self { rows, idle: ArrayQueue::new(64) }
     }
 
+    /// Bytes of the sets that wait.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.idle.len() * self.rows.div_ceil(8)
+    }
+
     /// Runs with an empty set.
     pub(super) fn with<T>(&self, run: impl FnOnce(&mut Visited) -> T) -> T {
         let mut visited = self.idle.pop().unwrap_or_else(|| Visited { words: vec![0; self.rows.div_ceil(64)], touched: Vec::new() });

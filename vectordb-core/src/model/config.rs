@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::payload::Payload;
+use super::quantization::QuantizationConfig;
 use super::vector::{MAX_DIMENSIONS, MAX_VECTOR_NAME_BYTES};
 use crate::error::{Error, Result};
 
@@ -150,6 +151,9 @@ impl VectorParams {
         }
         if self.multivector_config.is_some() {
             return Err(Error::Unsupported { what: format!("{} (multivectors)", field("multivector_config")) });
+        }
+        if let Some(quantization) = &self.quantization_config {
+            quantization.validate(&field("quantization_config"))?;
         }
         self.hnsw_config.as_ref().map_or(Ok(()), |diff| HnswConfig::default().merged(diff).validate(&field("hnsw_config")))
     }
@@ -358,20 +362,6 @@ pub enum Durability {
     None,
 }
 
-/// Compression of vectors for traversal, kept as given on the wire.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum QuantizationConfig {
-    /// int8 codes: `type`, `quantile`, `always_ram`, `memory`.
-    Scalar(serde_json::Value),
-    /// Product quantization: `compression`, `always_ram`, `memory`.
-    Product(serde_json::Value),
-    /// 1, 1.5 or 2 bits: `encoding`, `query_encoding`, `always_ram`, `memory`.
-    Binary(serde_json::Value),
-    /// Rotated low-bit codes: `bits`, `always_ram`, `memory`.
-    Turbo(serde_json::Value),
-}
-
 /// How points are spread over shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -479,6 +469,11 @@ impl CollectionConfig {
         params.hnsw_config.as_ref().map_or_else(|| self.hnsw_config.clone(), |diff| self.hnsw_config.merged(diff))
     }
 
+    /// Quantization of a vector, if any is configured.
+    pub fn quantization_of<'a>(&'a self, params: &'a VectorParams) -> Option<&'a QuantizationConfig> {
+        params.quantization_config.as_ref().or(self.quantization_config.as_ref())
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -504,6 +499,9 @@ impl CollectionConfig {
             return Err(Error::config("wal_config.wal_capacity_mb", "must be at least 1"));
         }
         self.hnsw_config.validate("hnsw_config")?;
+        if let Some(quantization) = &self.quantization_config {
+            quantization.validate("quantization_config")?;
+        }
         self.optimizers_config.validate()
     }
 }

@@ -10,6 +10,7 @@ mod filter_json;
 mod filter_text;
 pub(crate) mod payload;
 pub(crate) mod point;
+pub(crate) mod quantization;
 pub(crate) mod query;
 pub(crate) mod update;
 pub(crate) mod vector;

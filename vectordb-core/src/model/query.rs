@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::filter::Filter;
 use super::payload::{DateTime, PayloadPath};
 use super::point::{PayloadSelector, PointId, VectorSelector};
+use super::quantization::QuantizationParams;
 use super::vector::Vector;
 
 /// Largest `limit + offset` of one query.
@@ -82,6 +83,8 @@ pub struct SearchParams {
     pub exact: bool,
     /// Search only segments that have a graph, or are too small to need one.
     pub indexed_only: bool,
+    /// How codes are used.
+    pub quantization: QuantizationParams,
     /// Forces the strategy of filtered searches; `None` lets the planner choose. For tests and measurements.
     pub strategy: Option<Strategy>,
 }

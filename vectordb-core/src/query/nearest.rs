@@ -81,6 +81,7 @@ fn best<'a>(
         ef: request.params.hnsw_ef.unwrap_or(hnsw.ef_construct.max(LEAST_EF)).clamp(1, MOST_EF),
         exact: request.params.exact,
         indexed_only: request.params.indexed_only,
+        quantization: request.params.quantization,
         strategy: request.params.strategy,
         threshold: request.score_threshold.map(|score| Space::of(params).metric.inner_score(score)),
         exclude,

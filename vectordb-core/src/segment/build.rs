@@ -7,22 +7,29 @@ use roaring::RoaringBitmap;
 
 use super::files::{FieldMeta, SegmentId, SegmentMeta, kind};
 use super::sealed::{PAYLOAD_FILE, ROWS_FILE};
-use super::{Sealed, Segment, ids};
+use super::{Sealed, Segment, ids, quantize};
+use crate::distance::{CodeRows, Width};
 use crate::error::{Error, Result};
-use crate::graph::{self, BuildControl, BuildPlan, GraphParams};
+use crate::graph::{self, BuildControl, BuildPlan, GraphParams, Reused};
 use crate::model::PointId;
 use crate::model::config::{CollectionConfig, VectorParams};
 use crate::model::point::Lsn;
 use crate::payload::index::FieldIndexes;
+use crate::quantization::Codec;
 use crate::storage::fs::FsRef;
 use crate::storage::sealed_file::SealedWriter;
-use crate::vectors::{Rows, Space};
+use crate::vectors::{CodeSet, Originals, Space};
 
 /// A segment to take rows from.
 #[derive(Debug, Clone)]
 pub(crate) struct Input {
     pub(crate) segment: Arc<dyn Segment>,
 }
+
+/// Share of live rows below which a graph is built anew instead of mended.
+const LEAST_LIVE: f64 = 0.6;
+/// Codes that graphs are built by: links chosen by 8 bits are as good as those chosen by the vectors, in a third of the time.
+const BUILD_WIDTH: Width = Width::Eight;
 
 /// Stands for a row that was not taken over.
 const GONE: u32 = u32::MAX;
@@ -87,7 +94,7 @@ impl SegmentBuilder<'_> {
         }
         self.fs.sync_dir(&path)?;
         let mut sealed = Sealed::open(self.fs, self.collection, meta, self.config, self.at)?;
-        let meta = self.write_derived(&path, &sealed)?;
+        let meta = self.write_derived(&path, inputs, &row_maps, &sealed)?;
         if meta != *sealed.meta() {
             sealed = Sealed::open(self.fs, self.collection, meta, self.config, self.at)?;
         }
@@ -181,17 +188,26 @@ impl SegmentBuilder<'_> {
             bytes += self.write_bitmap(path.join(&file), kind::PRESENT, &present)?;
             Some(file)
         };
-        Ok((FieldMeta { name: name.to_owned(), vectors, present, graph: None, graph_params: None, count }, bytes))
+        Ok((FieldMeta { name: name.to_owned(), vectors, present, codes: None, graph: None, graph_params: None, count }, bytes))
     }
 
-    /// Graphs where they are wanted, and the payload indexes.
-    fn write_derived(&self, path: &Path, sealed: &Sealed) -> Result<SegmentMeta> {
+    /// Codes and graphs where they are wanted, and the payload indexes.
+    fn write_derived(&self, path: &Path, inputs: &[Input], row_maps: &[Vec<u32>], sealed: &Sealed) -> Result<SegmentMeta> {
         let mut meta = sealed.meta().clone();
         for (number, field) in meta.fields.iter_mut().enumerate() {
             let Some(params) = self.config.vectors.get(&field.name) else { continue };
+            let codec = quantize::choose(sealed, &field.name, meta.rows, self.config.quantization_of(params), self.id.0);
+            if let Some(codec) = &codec {
+                let file = format!("codes-{number}");
+                meta.bytes += self.write_file(path.join(&file), kind::CODES, |file| {
+                    quantize::encode(sealed, &field.name, codec, meta.rows, self.pool, &mut |part| file.write(part))
+                })?;
+                field.codes = Some(file);
+            }
             let Some(shape) = graph_wanted(self.config, params, field.count) else { continue };
             let file = format!("graph-{number}");
-            meta.bytes += self.write_graph(path.join(&file), sealed, &field.name, shape)?;
+            let reused = largest_graph(inputs, row_maps, &field.name, shape, self.at);
+            meta.bytes += self.write_graph(path.join(&file), sealed, &field.name, shape, codec, reused)?;
             field.graph = Some(file);
             field.graph_params = Some(shape);
         }
@@ -204,14 +220,46 @@ impl SegmentBuilder<'_> {
         Ok(meta)
     }
 
-    fn write_graph(&self, path: PathBuf, sealed: &Sealed, name: &str, shape: GraphParams) -> Result<u64> {
+    fn write_graph(
+        &self,
+        path: PathBuf,
+        sealed: &Sealed,
+        name: &str,
+        shape: GraphParams,
+        codec: Option<Codec>,
+        reused: Option<Reused<'_>>,
+    ) -> Result<u64> {
         let Some(field) = sealed.field(name) else { return Ok(0) };
-        let present: Vec<u32> = (0..sealed.total_rows()).filter(|&row| sealed.has_vector(name, row)).collect();
-        let (space, rows): (Space, Rows<'_>) = (field.space, field.rows);
+        let total = sealed.total_rows();
+        let present: Vec<u32> = (0..total).filter(|&row| sealed.has_vector(name, row)).collect();
+        let seed = self.id.0;
+        let codes = codec.map(|codec| {
+            let codec = codec.with_width(BUILD_WIDTH);
+            quantize::encoded(sealed, name, &codec, total, self.pool).map(|bytes| (codec, bytes))
+        });
         self.write_file(path, kind::GRAPH, |file| {
             let mut sink = |part: &[u8]| file.write(part);
-            let plan = BuildPlan { params: shape, space, rows, present: &present, total: sealed.total_rows(), seed: self.id.0 };
-            graph::build(plan, self.control, self.pool, &mut sink)
+            let params = shape;
+            match codes.transpose()? {
+                Some((codec, bytes)) => {
+                    let set = CodeSet { codec: &codec, rows: CodeRows { bytes: &bytes, stride: codec.stride() } };
+                    graph::build(
+                        BuildPlan { params, set: &set, present: &present, total, seed, reused },
+                        self.control,
+                        self.pool,
+                        &mut sink,
+                    )
+                }
+                None => {
+                    let set = Originals { space: field.space, rows: field.rows };
+                    graph::build(
+                        BuildPlan { params, set: &set, present: &present, total, seed, reused },
+                        self.control,
+                        self.pool,
+                        &mut sink,
+                    )
+                }
+            }
         })
     }
 
@@ -224,6 +272,17 @@ impl SegmentBuilder<'_> {
     fn write_bitmap(&self, path: PathBuf, kind: u32, rows: &RoaringBitmap) -> Result<u64> {
         write_bitmap(self.fs, &path, kind, rows)
     }
+}
+
+/// The graph over most of the rows, if it is worth taking over: large enough, and most of its rows still alive.
+fn largest_graph<'a>(inputs: &'a [Input], row_maps: &'a [Vec<u32>], name: &str, shape: GraphParams, at: Lsn) -> Option<Reused<'a>> {
+    let graphs = inputs.iter().zip(row_maps).filter_map(|(input, new_rows)| {
+        let graph = input.segment.field(name)?.graph.filter(|graph| graph.params() == shape)?;
+        let live = new_rows.iter().filter(|&&new| new != GONE).count();
+        let enough = live as f64 >= f64::from(input.segment.rows(at)) * LEAST_LIVE;
+        enough.then_some((live, Reused { graph, new_rows }))
+    });
+    graphs.max_by_key(|(live, _)| *live).map(|(_, reused)| reused)
 }
 
 /// Where each input's rows went.

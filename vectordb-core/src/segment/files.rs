@@ -19,6 +19,7 @@ pub(super) mod kind {
     pub(in crate::segment) const GRAPH: u32 = 5;
     pub(in crate::segment) const INDEXES: u32 = 6;
     pub(in crate::segment) const TOMBSTONES: u32 = 7;
+    pub(in crate::segment) const CODES: u32 = 8;
 }
 
 /// A sealed segment as the manifest knows it.
@@ -44,6 +45,8 @@ pub(crate) struct FieldMeta {
     pub(crate) vectors: String,
     /// File of the rows that have a vector; none when all have.
     pub(crate) present: Option<String>,
+    /// File of the rows' codes, if the field is searched by codes.
+    pub(crate) codes: Option<String>,
     pub(crate) graph: Option<String>,
     pub(crate) graph_params: Option<GraphParams>,
     /// Rows that have a vector.
@@ -57,6 +60,7 @@ impl SegmentMeta {
         for field in &self.fields {
             names.push(&field.vectors);
             names.extend(field.present.as_deref());
+            names.extend(field.codes.as_deref());
             names.extend(field.graph.as_deref());
         }
         names.extend(self.indexes.as_deref());

@@ -201,7 +201,7 @@ impl Segment for Growing {
         let field = self.open_field(name)?;
         // Missing vectors of rows newer than the reader's lsn only cost a look at each row.
         let complete = field.missing.load(Ordering::Relaxed) == 0;
-        Some(Field { space: field.space, rows: Rows::Chunked(&field.rows), complete, graph: None })
+        Some(Field { space: field.space, rows: Rows::Chunked(&field.rows), complete, graph: None, codes: None })
     }
 
     fn field_names(&self) -> Vec<String> {

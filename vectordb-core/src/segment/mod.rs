@@ -5,7 +5,8 @@
 //! tombstone. A reader that holds an lsn therefore sees exactly that state, whatever the writer does meanwhile.
 //!
 //! Files: `growing`, `sealed` (the two kinds), `append` (rows with stable addresses), `tombstones`, `ids` (the id table),
-//! `build` (inputs → files, used by seal and merge alike), `order` (rows of a cluster side by side), `files` (names and metadata), `matcher` (a filter over a
+//! `build` (inputs → files, used by seal and merge alike), `order` (rows of a cluster side by side),
+//! `quantize` (codes), `files` (names and metadata), `matcher` (a filter over a
 //! segment), `search` (plan → walk or scan → hits).
 
 mod append;
@@ -16,6 +17,7 @@ mod ids;
 mod matcher;
 #[cfg(feature = "linalg")]
 mod order;
+mod quantize;
 mod sealed;
 mod search;
 mod tombstones;
@@ -30,6 +32,7 @@ use crate::model::payload::Payload;
 use crate::model::point::Lsn;
 use crate::model::vector::Vectors;
 use crate::payload::index::FieldIndexes;
+use crate::quantization::Codes;
 use crate::vectors::{Rows, Space};
 
 pub(crate) use build::{Built, Input, SegmentBuilder, write_indexes, write_tombstones};
@@ -48,6 +51,7 @@ pub(crate) struct Field<'a> {
     /// Whether every row has a vector in this field.
     pub(crate) complete: bool,
     pub(crate) graph: Option<&'a Graph>,
+    pub(crate) codes: Option<&'a Codes>,
 }
 
 /// What reads need of a segment.

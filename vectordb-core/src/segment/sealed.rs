@@ -17,12 +17,15 @@ use super::{Field, Segment, Tombstones};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Links};
 use crate::model::PointId;
-use crate::model::config::CollectionConfig;
+use crate::model::config::{CollectionConfig, Memory, VectorParams};
 use crate::model::payload::Payload;
 use crate::model::point::Lsn;
+use crate::model::quantization::QuantizationConfig;
 use crate::payload::index::FieldIndexes;
+use crate::quantization::Codes;
 use crate::storage::fs::FsRef;
 use crate::storage::mmap::as_numbers;
+use crate::storage::placed::Placed;
 use crate::storage::sealed_file::{Check, SealedFile};
 use crate::vectors::{Rows, Space};
 
@@ -55,6 +58,7 @@ struct SealedField {
     vectors: SealedFile,
     present: Option<RoaringBitmap>,
     graph: Option<Graph>,
+    codes: Option<Codes>,
 }
 
 impl Sealed {
@@ -76,7 +80,10 @@ impl Sealed {
         for field in &meta.fields {
             if let Some(params) = config.vectors.get(&field.name) {
                 let space = Space::of(params);
-                fields.insert(field.name.clone(), Arc::new(SealedField::open(fs, &path, field, space, meta.rows)?));
+                fields.insert(
+                    field.name.clone(),
+                    Arc::new(SealedField::open(fs, &path, field, space, Placement::of(config, params), meta.rows)?),
+                );
             }
         }
         let mut sealed = Self {
@@ -172,7 +179,11 @@ impl Sealed {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.indexes.memory_bytes() + self.tombstones.memory_bytes()
+        let fields = self
+            .fields
+            .values()
+            .map(|field| field.graph.as_ref().map_or(0, Graph::memory_bytes) + field.codes.as_ref().map_or(0, Codes::memory_bytes));
+        fields.sum::<usize>() + self.indexes.memory_bytes() + self.tombstones.memory_bytes()
     }
 
     /// Checks every byte of every file.
@@ -185,6 +196,9 @@ impl Sealed {
             self.payload(row)?;
         }
         for field in &self.meta.fields {
+            if let Some(codes) = &field.codes {
+                SealedFile::open(fs, &self.files.path.join(codes), kind::CODES, Check::Everything)?;
+            }
             if let Some(graph) = &field.graph {
                 SealedFile::open(fs, &self.files.path.join(graph), kind::GRAPH, Check::Everything)?;
             }
@@ -215,7 +229,7 @@ impl Sealed {
 }
 
 impl SealedField {
-    fn open(fs: &FsRef, path: &Path, meta: &super::FieldMeta, space: Space, rows: u32) -> Result<Self> {
+    fn open(fs: &FsRef, path: &Path, meta: &super::FieldMeta, space: Space, placement: Placement, rows: u32) -> Result<Self> {
         let vectors = SealedFile::open(fs, &path.join(&meta.vectors), kind::VECTORS, Check::Structure)?;
         if vectors.data().len() != rows as usize * space.stride() {
             return Err(Error::corrupt(path.join(&meta.vectors), 0, "not as many bytes as the segment's rows need"));
@@ -224,12 +238,36 @@ impl SealedField {
             Some(name) => Some(read_bitmap(fs, &path.join(name), kind::PRESENT)?),
             None => None,
         };
-        // A graph is derived data: without it the field is scanned until the next merge builds a new one.
+        // Codes and graph are derived data: without them the field is scanned until the next merge makes new ones.
+        let derived = |name: &str, kind: u32, memory: Option<Memory>| {
+            let file = SealedFile::open(fs, &path.join(name), kind, Check::Everything).ok()?;
+            match memory.unwrap_or(Memory::Pinned) {
+                Memory::Pinned => Placed::hot(&file).ok(),
+                Memory::Cached | Memory::Cold => Some(Placed::Mapped(file)),
+            }
+        };
+        let codes = meta.codes.as_ref().and_then(|name| Codes::open(derived(name, kind::CODES, placement.codes)?, rows));
         let graph = meta.graph.as_ref().and_then(|name| {
-            let file = SealedFile::open(fs, &path.join(name), kind::GRAPH, Check::Everything).ok()?;
-            Links::open(file).filter(|links| links.rows() == rows as usize).map(Graph::new)
+            Links::open(derived(name, kind::GRAPH, placement.graph)?).filter(|links| links.rows() == rows as usize).map(Graph::new)
         });
-        Ok(Self { space, vectors, present, graph })
+        Ok(Self { space, vectors, present, graph, codes })
+    }
+}
+
+/// Where the parts of a field live.
+#[derive(Debug, Clone, Copy, Default)]
+struct Placement {
+    codes: Option<Memory>,
+    graph: Option<Memory>,
+}
+
+impl Placement {
+    fn of(config: &CollectionConfig, params: &VectorParams) -> Self {
+        let hnsw = config.hnsw_of(params);
+        Self {
+            codes: config.quantization_of(params).and_then(QuantizationConfig::memory),
+            graph: hnsw.memory.or((hnsw.on_disk == Some(true)).then_some(Memory::Cold)),
+        }
     }
 }
 
@@ -271,7 +309,13 @@ impl Segment for Sealed {
     fn field(&self, name: &str) -> Option<Field<'_>> {
         let field = self.fields.get(name)?;
         let rows = Rows::Flat { bytes: field.vectors.data(), stride: field.space.stride() };
-        Some(Field { space: field.space, rows, complete: field.present.is_none(), graph: field.graph.as_ref() })
+        Some(Field {
+            space: field.space,
+            rows,
+            complete: field.present.is_none(),
+            graph: field.graph.as_ref(),
+            codes: field.codes.as_ref(),
+        })
     }
 
     fn field_names(&self) -> Vec<String> {

@@ -9,13 +9,16 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{CompiledFilter, Field, Matcher, Segment};
+use crate::distance::{Metric, Width};
 use crate::error::{Error, Result};
 use crate::filter::plan::Situation;
 use crate::graph::{Filtered, Graph, Scored};
 use crate::model::PointId;
 use crate::model::point::Lsn;
+use crate::model::quantization::QuantizationParams;
 use crate::model::query::{Budget, Strategy};
-use crate::vectors::RowScorer;
+use crate::quantization::Codes;
+use crate::vectors::{CodeScorer, RowScorer, Scorer};
 
 /// A search as every segment gets it.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +30,7 @@ pub(crate) struct Leaf<'a> {
     pub(crate) ef: usize,
     pub(crate) exact: bool,
     pub(crate) indexed_only: bool,
+    pub(crate) quantization: QuantizationParams,
     pub(crate) strategy: Option<Strategy>,
     /// Worst inner score wanted.
     pub(crate) threshold: Option<f32>,
@@ -45,6 +49,12 @@ pub(crate) type Hit = Scored;
 const BUDGET_EVERY: u32 = 1024;
 /// Rows scored at once by a scan.
 const SCAN_BATCH: usize = 256;
+/// Bytes of vectors that a scan scores without the help of codes.
+const EXACT_SCAN_BYTES: usize = 4 << 20;
+/// A scan has seen every match; so many times more of its best are scored again, for nothing but the codes' errors to matter.
+const SCAN_DEPTH: usize = 2;
+/// Vectors loaded while those before them are scored.
+const RESCORED_AHEAD: usize = 4;
 /// Most matches for which a suspicious walk is checked by a scan.
 const SUSPICION_LIMIT: usize = 1 << 18;
 
@@ -98,8 +108,15 @@ impl Search<'_> {
             if ef.saturating_mul(4) >= rows || (small && self.leaf.strategy.is_none()) {
                 return self.scan();
             }
-            let outcome = graph.nearest(&self.scorer, ef);
-            return if outcome.hits.len() < self.leaf.k.min(rows) { self.scan() } else { Ok(outcome.hits) };
+            let hits = match self.codes() {
+                Some(codes) => {
+                    let depth = self.depth(codes);
+                    let outcome = graph.nearest(&self.code_scorer(codes), ef, depth);
+                    self.rescored(outcome.hits, depth)
+                }
+                None => graph.nearest(&self.scorer, ef, ef).hits,
+            };
+            return if hits.len() < self.leaf.k.min(rows) { self.scan() } else { Ok(hits) };
         }
         let situation = Situation {
             rows,
@@ -114,6 +131,58 @@ impl Search<'_> {
             Strategy::FilteredGraph => self.walk(graph, ef, &situation, true),
             Strategy::Graph => self.walk(graph, ef, &situation, false),
         }
+    }
+
+    /// The codes, if this search may use them.
+    fn codes(&self) -> Option<&Codes> {
+        self.field.codes.filter(|_| !self.leaf.exact && !self.leaf.quantization.ignore)
+    }
+
+    fn code_scorer<'c>(&self, codes: &'c Codes) -> CodeScorer<'c> {
+        CodeScorer::new(self.field.space, self.leaf.query, codes)
+    }
+
+    /// How many of the best by code are scored by their vectors.
+    fn depth(&self, codes: &Codes) -> usize {
+        let k = self.leaf.k.saturating_add(usize::from(self.excluded.is_some()));
+        if self.leaf.quantization.rescore == Some(false) {
+            return k;
+        }
+        // What a sample of 4 and 8 bits needs for all of the true ten; fewer bits need more.
+        let factor = self.leaf.quantization.oversampling.unwrap_or(match codes.codec().width() {
+            Width::Eight => 1.5,
+            Width::Four => 2.0,
+            Width::Two => 4.0,
+            Width::One => 8.0,
+        });
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a product of positive numbers")]
+        let depth = (k as f64 * factor.max(1.0)).ceil() as usize;
+        depth.max(k)
+    }
+
+    /// Scores the best by code by their vectors, or turns estimates into scores when that is not wanted.
+    fn rescored(&self, mut hits: Vec<Hit>, depth: usize) -> Vec<Hit> {
+        hits.truncate(depth);
+        if self.leaf.quantization.rescore == Some(false) {
+            if self.field.space.metric == Metric::Euclid {
+                // Codes estimate half of it.
+                hits.iter_mut().for_each(|hit| hit.score *= 2.0);
+            }
+            return hits;
+        }
+        // In the order of rows, which is that of memory; the sort below undoes it.
+        let mut rows: Vec<u32> = hits.iter().map(|hit| hit.row).collect();
+        rows.sort_unstable();
+        let mut scores = vec![0.0; rows.len()];
+        rows.iter().take(RESCORED_AHEAD).for_each(|&row| self.scorer.prefetch(row));
+        for (at, (rows_now, scores)) in rows.chunks(RESCORED_AHEAD).zip(scores.chunks_mut(RESCORED_AHEAD)).enumerate() {
+            rows.iter().skip((at + 1) * RESCORED_AHEAD).take(RESCORED_AHEAD).for_each(|&row| self.scorer.prefetch(row));
+            self.scorer.score_many(rows_now, scores);
+        }
+        hits.clear();
+        hits.extend(scores.iter().zip(&rows).map(|(&score, &row)| Hit { score, row }));
+        hits.sort_unstable_by(|a, b| b.cmp(a));
+        hits
     }
 
     fn is_selective(&self) -> bool {
@@ -141,7 +210,16 @@ impl Search<'_> {
         };
         let forced = self.leaf.strategy.is_some();
         let most_scored = if forced { usize::MAX } else { situation.scan_cost().max(situation.ef * 4) };
-        let outcome = graph.nearest_accepted(&self.scorer, ef, Filtered { accept: &mut accept, two_hops, most_scored });
+        let filtered = Filtered { accept: &mut accept, two_hops, most_scored };
+        let outcome = match self.codes() {
+            Some(codes) => {
+                let depth = self.depth(codes);
+                let mut outcome = graph.nearest_accepted(&self.code_scorer(codes), ef.max(depth), filtered);
+                outcome.hits = self.rescored(std::mem::take(&mut outcome.hits), depth);
+                outcome
+            }
+            None => graph.nearest_accepted(&self.scorer, ef, filtered),
+        };
         if let Some(error) = failure {
             return Err(error);
         }
@@ -160,15 +238,26 @@ impl Search<'_> {
 
     /// Scores every accepted row.
     fn scan(&self) -> Result<Vec<Hit>> {
+        match self.codes().filter(|_| self.matcher.upper_bound().saturating_mul(self.field.space.stride()) > EXACT_SCAN_BYTES) {
+            Some(codes) => {
+                let depth = SCAN_DEPTH * self.depth(codes);
+                let hits = self.scan_by(&self.code_scorer(codes), depth)?;
+                Ok(self.rescored(hits, depth))
+            }
+            None => self.scan_by(&self.scorer, self.leaf.k),
+        }
+    }
+
+    fn scan_by(&self, scorer: &impl Scorer, keep: usize) -> Result<Vec<Hit>> {
         let mut best = BinaryHeap::new();
         let mut batch: Vec<u32> = Vec::with_capacity(SCAN_BATCH);
         let mut scores = [0.0; SCAN_BATCH];
         let mut seen = 0;
         let mut flush = |batch: &mut Vec<u32>| {
             let scores = &mut scores[..batch.len()];
-            self.scorer.score_many(batch, scores);
+            scorer.score_many(batch, scores);
             for (&score, row) in scores.iter().zip(batch.drain(..)) {
-                keep_best(&mut best, Scored { score, row }, self.leaf.k);
+                keep_best(&mut best, Scored { score, row }, keep);
             }
         };
         self.matcher.each(&mut |row| {

@@ -9,9 +9,19 @@ use bytemuck::{AnyBitPattern, NoUninit};
 /// The bytes of an immutable file, aligned for every number type.
 pub struct Mmap(Source);
 
+const HUGE_PAGE: usize = 2 << 20;
+
 enum Source {
     Mapped(memmap2::Mmap),
-    Owned { words: Vec<u64>, len: usize },
+    Owned {
+        words: Vec<u64>,
+        len: usize,
+    },
+    /// Anonymous memory, in huge pages where the system gives them.
+    Anonymous {
+        map: memmap2::MmapMut,
+        len: usize,
+    },
 }
 
 impl Mmap {
@@ -27,6 +37,23 @@ impl Mmap {
         // SAFETY: only sealed files are mapped. This process never writes to them again, it only unlinks them, which
         // leaves the mapping valid; the directory's lock keeps other writers out.
         unsafe { memmap2::Mmap::map(file) }.map(|map| Self(Source::Mapped(map)))
+    }
+
+    /// Copies bytes into anonymous memory that asks for huge pages.
+    ///
+    /// # Errors
+    /// When the system has no memory left for us.
+    pub(crate) fn hot(bytes: &[u8]) -> std::io::Result<Self> {
+        if bytes.len() < HUGE_PAGE {
+            return Ok(Self::from(bytes.to_vec()));
+        }
+        // Whole huge pages only: the tail of a mapping that is no multiple of them would be made of small ones.
+        let mut map = memmap2::MmapMut::map_anon(bytes.len().next_multiple_of(HUGE_PAGE))?;
+        #[cfg(target_os = "linux")]
+        // Advice only: without it pages are small, and walks are slower.
+        let _ = map.advise(memmap2::Advice::HugePage);
+        map[..bytes.len()].copy_from_slice(bytes);
+        Ok(Self(Source::Anonymous { map, len: bytes.len() }))
     }
 
     /// Tells the kernel that rows are read in no order, so that it reads no neighbours ahead.
@@ -53,6 +80,7 @@ impl Deref for Mmap {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Source::Mapped(map) => map,
+            Source::Anonymous { map, len } => &map[..*len],
             Source::Owned { words, len } => &bytemuck::cast_slice(words)[..*len],
         }
     }

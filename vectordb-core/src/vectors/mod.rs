@@ -9,5 +9,5 @@ mod scorer;
 mod space;
 
 pub(crate) use rows::{Rows, RowsBuf};
-pub(crate) use scorer::RowScorer;
+pub(crate) use scorer::{CodeScorer, CodeSet, Originals, RowScorer, RowSet, Scorer};
 pub(crate) use space::Space;

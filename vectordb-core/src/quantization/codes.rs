@@ -1,0 +1,102 @@
+//! Codes of a field's rows, as they lie in a file and in memory.
+//!
+//! ```text
+//! 0   u32 bits | u32 dimensions | u32 euclid (0 or 1) | u32 rows | u64 seed of the rotation | zero up to 64
+//! 64  f32 mean[dimensions], zero up to a multiple of 64
+//!     rows: see `distance::codes`
+//! ```
+
+use crate::distance::{CodeRows, Width};
+use crate::storage::placed::Placed;
+
+use super::codec::Codec;
+
+const HEADER_BYTES: usize = 64;
+
+/// Codes over any bytes that hold the layout above.
+#[derive(Debug)]
+pub(crate) struct Codes {
+    codec: Codec,
+    bytes: Placed,
+    /// Where the rows begin.
+    start: usize,
+}
+
+impl Codes {
+    /// Reads the layout; nothing when the bytes cannot be one.
+    pub(crate) fn open(bytes: Placed, rows: u32) -> Option<Self> {
+        let word = |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
+        let width = match word(0)? {
+            1 => Width::One,
+            2 => Width::Two,
+            4 => Width::Four,
+            8 => Width::Eight,
+            _ => return None,
+        };
+        let dim = usize::try_from(word(4)?).ok()?;
+        let seed = u64::from(word(16)?) | u64::from(word(20)?) << 32;
+        let means = bytes.get(HEADER_BYTES..HEADER_BYTES.checked_add(dim.checked_mul(4)?)?)?;
+        let mean = means.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let start = start(dim);
+        if word(12)? != rows || word(8)? > 1 || bytes.len() != start + rows as usize * width.stride(dim) {
+            return None;
+        }
+        let codec = Codec::new(mean, width, word(8)? == 1, seed);
+        Some(Self { codec, bytes, start })
+    }
+
+    pub(crate) fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
+    #[inline]
+    pub(crate) fn rows(&self) -> CodeRows<'_> {
+        CodeRows { bytes: self.bytes.get(self.start..).unwrap_or_default(), stride: self.codec.stride() }
+    }
+
+    /// Bytes of memory that are not a mapped file.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.bytes.memory_bytes()
+    }
+
+    /// What stands before the rows.
+    pub(crate) fn head(codec: &Codec, rows: u32) -> Vec<u8> {
+        let mut head = Vec::with_capacity(start(codec.dim()));
+        #[expect(clippy::cast_possible_truncation, reason = "bits and dimensions are small")]
+        for word in [codec.width().bits() as u32, codec.dim() as u32, u32::from(codec.euclid()), rows] {
+            head.extend_from_slice(&word.to_le_bytes());
+        }
+        head.extend_from_slice(&codec.seed().to_le_bytes());
+        head.resize(HEADER_BYTES, 0);
+        codec.mean().iter().for_each(|mean| head.extend_from_slice(&mean.to_le_bytes()));
+        head.resize(start(codec.dim()), 0);
+        head
+    }
+}
+
+fn start(dim: usize) -> usize {
+    (HEADER_BYTES + dim * 4).next_multiple_of(64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::codec::Scratch;
+    use super::*;
+    use crate::storage::mmap::Mmap;
+
+    #[test]
+    fn codes_come_back_and_damage_is_noticed() {
+        let codec = Codec::learn(&[0.5; 20], 20, Width::Four, true, 77);
+        let mut bytes = Codes::head(&codec, 2);
+        let mut scratch = Scratch::default();
+        codec.encode(&[1.0; 20], &mut scratch, &mut bytes);
+        codec.encode(&[-1.0; 20], &mut scratch, &mut bytes);
+        let open = |bytes: &[u8], rows| Codes::open(Placed::from(Mmap::from(bytes.to_vec())), rows);
+        let codes = open(&bytes, 2).expect("what was written opens");
+        assert_eq!((codes.codec().seed(), codes.codec().width(), codes.rows().get(1).len()), (77, Width::Four, codec.stride()));
+        assert!(open(&bytes, 3).is_none());
+        for len in 0..bytes.len() {
+            assert!(open(&bytes[..len], 2).is_none(), "cut to {len}");
+        }
+    }
+}
