@@ -28,6 +28,8 @@ const STRIPES: usize = 1024;
 const TAKEN_AT_ONCE: usize = 16;
 /// No row rises higher; with 2^31 rows and m = 2 a level of 31 would be expected.
 const HIGHEST_LEVEL: usize = 31;
+/// One row in so many is inserted before the others.
+const FIRST_SHARE: u64 = 8;
 
 /// Lets others watch a long build and stop it.
 #[derive(Debug, Default)]
@@ -66,7 +68,7 @@ pub(crate) fn build(
     pool: &rayon::ThreadPool,
     sink: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let BuildPlan { present, total, reused, .. } = plan;
+    let BuildPlan { present, total, reused, seed, .. } = plan;
     let mut builder = Builder::new(plan);
     let mut rest = present.to_vec();
     if let Some(reused) = reused {
@@ -79,6 +81,7 @@ pub(crate) fn build(
         *builder.entry.write() = Some((first, builder.level(first)));
         control.done.fetch_add(1, Ordering::Relaxed);
     }
+    spread(&mut rest, seed);
     builder.insert_all(&rest, control, pool)?;
     builder.finish_all(present, control, pool)?;
     builder.write(total, sink)
@@ -124,11 +127,7 @@ impl<'a, R: RowSet> Builder<'a, R> {
 
     /// The highest level of a row: exponentially distributed, and the same for the same seed.
     fn level(&self, row: u32) -> usize {
-        let mut bits = self.seed ^ (u64::from(row) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        bits ^= bits >> 31;
-        let uniform = ((bits >> 11) as f64 + 1.0) / (1u64 << 53) as f64;
+        let uniform = ((mixed(self.seed, row) >> 11) as f64 + 1.0) / (1u64 << 53) as f64;
         let scale = 1.0 / f64::from(self.params.m.max(2)).ln();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
         let level = (-uniform.ln() * scale) as usize;
@@ -275,6 +274,25 @@ impl<'a, R: RowSet> Builder<'a, R> {
         };
         links::encode(self.params, self.entry.read().map(|(row, _)| row), total, lowest, &upper, sink)
     }
+}
+
+/// A number that depends on seed and row alone and looks random (SplitMix64, Steele, Lea & Flood 2014).
+fn mixed(seed: u64, row: u32) -> u64 {
+    let mut bits = seed ^ (u64::from(row) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ (bits >> 31)
+}
+
+/// Brings a share of the rows to the front, from everywhere, and leaves the others in the order they lie in.
+///
+/// Rows of a cluster lie together. Inserted one after another they find their neighbours in cache, but the first clusters
+/// would be linked among themselves alone, so a sparse graph over all of them is made first.
+fn spread(rows: &mut [u32], seed: u64) {
+    rows.sort_by_cached_key(|&row| {
+        let mixed = mixed(seed, row);
+        if mixed.is_multiple_of(FIRST_SHARE) { (0, mixed) } else { (1, u64::from(row)) }
+    });
 }
 
 /// Does something with rows on all threads of the pool, each taking the next few, so that they go through the rows together.
