@@ -48,9 +48,9 @@ pub(crate) struct Outcome {
 }
 
 /// A walk that keeps only some rows.
-pub(crate) struct Filtered<'a> {
+pub(crate) struct Filtered<A> {
     /// Whether a row is wanted; asked at most once for each row.
-    pub(crate) accept: &'a mut dyn FnMut(u32) -> bool,
+    pub(crate) accept: A,
     /// Pass through unwanted rows without scoring them, to their neighbours.
     pub(crate) two_hops: bool,
     /// Give up after this many distances.
@@ -94,7 +94,7 @@ impl Graph {
     }
 
     /// The accepted rows closest to the query, at most `ef`.
-    pub(crate) fn nearest_accepted(&self, scorer: &impl Scorer, ef: usize, filtered: Filtered<'_>) -> Outcome {
+    pub(crate) fn nearest_accepted(&self, scorer: &impl Scorer, ef: usize, filtered: Filtered<impl FnMut(u32) -> bool>) -> Outcome {
         let Some(entry) = self.descend(scorer) else { return Outcome::default() };
         self.visited.with(|visited| {
             let walk = FilteredWalk { links: &self.links, scorer, visited, filtered, outcome: Outcome::default() };
@@ -188,15 +188,16 @@ pub(super) fn beam(
     scored
 }
 
-struct FilteredWalk<'a, 'b, S> {
+struct FilteredWalk<'a, S, A> {
     links: &'a Links,
     scorer: &'a S,
     visited: &'a mut Visited,
-    filtered: Filtered<'b>,
+    filtered: Filtered<A>,
     outcome: Outcome,
 }
 
-impl<S: Scorer> FilteredWalk<'_, '_, S> {
+impl<S: Scorer, A: FnMut(u32) -> bool> FilteredWalk<'_, S, A> {
+    #[inline]
     fn accepts(&mut self, row: u32) -> bool {
         self.outcome.asked += 1;
         let accepted = (self.filtered.accept)(row);
@@ -234,6 +235,9 @@ impl<S: Scorer> FilteredWalk<'_, '_, S> {
                     fresh.push(neighbour);
                 }
             }
+            if let Some(next) = candidates.peek() {
+                self.links.prefetch(next.row);
+            }
             self.score(&fresh, &mut scores);
             for (&score, &row) in scores.iter().zip(&fresh) {
                 if kept.is_full() && score <= kept.bound() {
@@ -264,6 +268,9 @@ impl<S: Scorer> FilteredWalk<'_, '_, S> {
             }
             fresh.clear();
             self.gather_two_hops(row, most_fresh, &mut fresh);
+            if let Some(next) = pool.peek() {
+                self.links.prefetch(next);
+            }
             self.score(&fresh, &mut scores);
             for (&score, &neighbour) in scores.iter().zip(&fresh) {
                 pool.insert(score, neighbour);

@@ -72,6 +72,8 @@ pub enum Strategy {
     FilteredGraph,
     /// Walk the graph over all points and keep those that satisfy the filter.
     Graph,
+    /// Score the points that satisfy the filter in the clusters near the query, until nearer ones are no longer found.
+    Clusters,
 }
 
 /// Settings of one search.

@@ -42,6 +42,11 @@ impl Centroids {
         centroids
     }
 
+    /// The centers, row-major.
+    pub(crate) fn centers(&self) -> &[f32] {
+        &self.centers
+    }
+
     fn measure(&mut self) {
         self.half_squares = self.centers.chunks_exact(self.dim).map(|center| center.iter().map(|v| v * v).sum::<f32>() / 2.0).collect();
     }

@@ -10,4 +10,4 @@ pub(crate) mod kmeans;
 mod rotation;
 
 pub(crate) use codec::{Codec, Scratch};
-pub(crate) use codes::Codes;
+pub(crate) use codes::{Clusters, Codes};

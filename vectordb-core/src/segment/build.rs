@@ -15,7 +15,7 @@ use crate::model::PointId;
 use crate::model::config::{CollectionConfig, VectorParams};
 use crate::model::point::Lsn;
 use crate::payload::index::FieldIndexes;
-use crate::quantization::Codec;
+use crate::quantization::{Clusters, Codec, Codes};
 use crate::storage::fs::FsRef;
 use crate::storage::sealed_file::SealedWriter;
 use crate::vectors::{CodeSet, Originals, Space};
@@ -60,6 +60,13 @@ pub(crate) struct SegmentBuilder<'a> {
     pub(crate) pool: &'a rayon::ThreadPool,
 }
 
+/// The field that rows were sorted by, and the clusters they are in now.
+#[derive(Debug, Default)]
+struct Clustered {
+    field: String,
+    clusters: Clusters,
+}
+
 /// A row of an input.
 pub(super) type Source = (usize, u32);
 
@@ -71,7 +78,7 @@ impl SegmentBuilder<'_> {
     pub(crate) fn build(&self, inputs: &[Input]) -> Result<Built> {
         let path = super::directory(self.collection, self.id);
         self.fs.create_dir_all(&path)?;
-        let sources = self.ordered(inputs, self.live_rows(inputs)?);
+        let (sources, clustered) = self.ordered(inputs, self.live_rows(inputs)?);
         let row_maps = row_maps(inputs, &sources, self.at);
         let mut meta = SegmentMeta {
             id: self.id,
@@ -94,7 +101,7 @@ impl SegmentBuilder<'_> {
         }
         self.fs.sync_dir(&path)?;
         let mut sealed = Sealed::open(self.fs, self.collection, meta, self.config, self.at)?;
-        let meta = self.write_derived(&path, inputs, &row_maps, &sealed)?;
+        let meta = self.write_derived(&path, inputs, &row_maps, &sealed, &clustered)?;
         if meta != *sealed.meta() {
             sealed = Sealed::open(self.fs, self.collection, meta, self.config, self.at)?;
         }
@@ -116,18 +123,21 @@ impl SegmentBuilder<'_> {
 
     /// The rows in the order they will lie in: near ones near each other, when there will be a graph to walk along.
     #[cfg(feature = "linalg")]
-    fn ordered(&self, inputs: &[Input], sources: Vec<Source>) -> Vec<Source> {
+    fn ordered(&self, inputs: &[Input], sources: Vec<Source>) -> (Vec<Source>, Clustered) {
         let count = u32::try_from(sources.len()).unwrap_or(GONE);
         let linked = self.config.vectors.iter().filter(|(_, params)| graph_wanted(self.config, params, count).is_some());
         match linked.max_by_key(|(_, params)| params.stride()) {
-            Some((name, params)) => super::order::by_cluster(inputs, sources, name, Space::of(params), self.pool),
-            None => sources,
+            Some((name, params)) => {
+                let (sources, clusters) = super::order::by_cluster(inputs, sources, name, Space::of(params), self.pool);
+                (sources, Clustered { field: name.clone(), clusters })
+            }
+            None => (sources, Clustered::default()),
         }
     }
 
     #[cfg(not(feature = "linalg"))]
-    fn ordered(&self, _inputs: &[Input], sources: Vec<Source>) -> Vec<Source> {
-        sources
+    fn ordered(&self, _inputs: &[Input], sources: Vec<Source>) -> (Vec<Source>, Clustered) {
+        (sources, Clustered::default())
     }
 
     fn write_rows(&self, path: &Path, inputs: &[Input], sources: &[Source]) -> Result<u64> {
@@ -192,15 +202,26 @@ impl SegmentBuilder<'_> {
     }
 
     /// Codes and graphs where they are wanted, and the payload indexes.
-    fn write_derived(&self, path: &Path, inputs: &[Input], row_maps: &[Vec<u32>], sealed: &Sealed) -> Result<SegmentMeta> {
+    fn write_derived(
+        &self,
+        path: &Path,
+        inputs: &[Input],
+        row_maps: &[Vec<u32>],
+        sealed: &Sealed,
+        clustered: &Clustered,
+    ) -> Result<SegmentMeta> {
         let mut meta = sealed.meta().clone();
         for (number, field) in meta.fields.iter_mut().enumerate() {
             let Some(params) = self.config.vectors.get(&field.name) else { continue };
             let codec = quantize::choose(sealed, &field.name, meta.rows, self.config.quantization_of(params), self.id.0);
             if let Some(codec) = &codec {
                 let file = format!("codes-{number}");
+                let none = Clusters::default();
+                let clusters = if clustered.field == field.name { &clustered.clusters } else { &none };
                 meta.bytes += self.write_file(path.join(&file), kind::CODES, |file| {
-                    quantize::encode(sealed, &field.name, codec, meta.rows, self.pool, &mut |part| file.write(part))
+                    file.write(&Codes::head(codec, meta.rows, clusters))?;
+                    quantize::encode(sealed, &field.name, codec, meta.rows, self.pool, &mut |part| file.write(part))?;
+                    file.write(&Codes::tail(codec, clusters))
                 })?;
                 field.codes = Some(file);
             }

@@ -3,13 +3,16 @@
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
 use super::Segment;
+use super::selection::Selection;
 use crate::error::{Error, Result};
 use crate::filter::check::{Checker, RowView};
-use crate::filter::estimate::{Candidates, SegmentView, candidates};
+use crate::filter::estimate::{SegmentView, candidates};
 use crate::model::PointId;
 use crate::model::config::FieldSchema;
 use crate::model::filter::Filter;
@@ -46,62 +49,78 @@ pub(crate) struct Matcher<'a> {
     visible: u32,
     has_dead: bool,
     checker: Option<&'a Checker>,
-    candidates: Option<Candidates>,
+    selection: Option<Arc<Selection>>,
 }
 
 impl<'a> Matcher<'a> {
     pub(crate) fn new(segment: &'a dyn Segment, filter: Option<&'a CompiledFilter>, at: Lsn) -> Self {
         let visible = segment.rows(at);
-        let mut found = None;
-        if let Some(filter) = filter {
-            segment.with_indexes(&mut |indexes| {
-                found = candidates(&filter.filter, indexes, &IndexView { segment, at }, visible);
-            });
-        }
+        let selection = filter.and_then(|filter| {
+            let find = || {
+                let mut found = None;
+                segment.with_indexes(&mut |indexes| {
+                    found = candidates(&filter.filter, indexes, &IndexView { segment, at }, visible);
+                });
+                found.map(|found| Selection::new(&found, visible))
+            };
+            match segment.selections() {
+                Some(cache) => cache.get_or_find(&filter.filter, find),
+                None => find().map(Arc::new),
+            }
+        });
         let has_dead = segment.tombstones().dead() > 0;
-        Self { segment, at, visible, has_dead, checker: filter.map(|filter| &filter.checker), candidates: found }
-    }
-
-    /// Whether anything but "all rows" is asked for.
-    pub(crate) fn is_selective(&self) -> bool {
-        self.checker.is_some() || self.has_dead
+        Self { segment, at, visible, has_dead, checker: filter.map(|filter| &filter.checker), selection }
     }
 
     pub(crate) fn is_filtered(&self) -> bool {
         self.checker.is_some()
     }
 
+    pub(super) fn has_dead(&self) -> bool {
+        self.has_dead
+    }
+
     /// Whether the payload indexes alone answer the filter.
     pub(crate) fn is_exact(&self) -> bool {
-        self.checker.is_none() || self.candidates.as_ref().is_some_and(|candidates| candidates.exact)
+        self.checker.is_none() || self.selection.as_ref().is_some_and(|selection| selection.is_exact())
     }
 
     /// Most rows that can match: the candidates of the indexes, or all.
     pub(crate) fn upper_bound(&self) -> usize {
         let live = usize::try_from(u64::from(self.visible).saturating_sub(self.segment.tombstones().dead())).unwrap_or(usize::MAX);
-        match &self.candidates {
-            Some(candidates) => usize::try_from(candidates.rows.len()).unwrap_or(usize::MAX),
+        match &self.selection {
+            Some(selection) => selection.len(),
             // Dead rows of newer lsns make `live` too small; rows can still match.
             None if self.has_dead => live.max(1),
             None => self.visible as usize,
         }
     }
 
+    #[inline]
+    fn is_live(&self, row: u32) -> bool {
+        row < self.visible && (!self.has_dead || self.segment.tombstones().is_live(row, self.at))
+    }
+
     /// Whether a row is live and satisfies the filter.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when its payload cannot be read.
+    #[inline]
     pub(crate) fn accepts(&self, row: u32) -> Result<bool> {
-        if row >= self.visible || (self.has_dead && !self.segment.tombstones().is_live(row, self.at)) {
+        if !self.is_live(row) {
             return Ok(false);
         }
         let Some(checker) = self.checker else { return Ok(true) };
-        if let Some(candidates) = &self.candidates {
-            let possible = candidates.rows.contains(row);
-            if !possible || candidates.exact {
+        if let Some(selection) = &self.selection {
+            let possible = selection.contains(row);
+            if !possible || selection.is_exact() {
                 return Ok(possible);
             }
         }
+        self.check(checker, row)
+    }
+
+    fn check(&self, checker: &Checker, row: u32) -> Result<bool> {
         let view = StoredRow::new(self.segment, row);
         let matches = checker.matches(&view);
         match view.failure.into_inner() {
@@ -115,14 +134,25 @@ impl<'a> Matcher<'a> {
     /// # Errors
     /// As [`Matcher::accepts`], and whatever `visit` returns.
     pub(crate) fn each(&self, visit: &mut dyn FnMut(u32) -> Result<bool>) -> Result<()> {
-        let mut all = 0..self.visible;
-        let mut some = self.candidates.as_ref().map(|candidates| candidates.rows.iter());
-        while let Some(row) = some.as_mut().map_or_else(|| all.next(), Iterator::next) {
-            if self.accepts(row)? && !visit(row)? {
-                break;
-            }
+        let step = |row| if visit(row).map_err(Some)? { Ok(()) } else { Err(None) };
+        match self.each_in(0..self.visible, step) {
+            Ok(()) | Err(None) => Ok(()),
+            Err(Some(error)) => Err(error),
         }
-        Ok(())
+    }
+
+    /// Gives every accepted row in a range, ascending, until `visit` fails.
+    pub(super) fn each_in<E: From<Error>>(
+        &self,
+        range: Range<u32>,
+        mut visit: impl FnMut(u32) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let range = range.start..range.end.min(self.visible);
+        match &self.selection {
+            Some(selection) if selection.is_exact() => selection.try_each(range, |row| if self.is_live(row) { visit(row) } else { Ok(()) }),
+            Some(selection) => selection.try_each(range, |row| if self.accepts(row)? { visit(row) } else { Ok(()) }),
+            None => range.into_iter().try_for_each(|row| if self.accepts(row)? { visit(row) } else { Ok(()) }),
+        }
     }
 
     /// How many rows are accepted.
@@ -131,7 +161,7 @@ impl<'a> Matcher<'a> {
     /// As [`Matcher::accepts`].
     pub(crate) fn count(&self) -> Result<u64> {
         if self.is_exact() && !self.has_dead {
-            return Ok(self.candidates.as_ref().map_or(u64::from(self.visible), |candidates| candidates.rows.len()));
+            return Ok(self.upper_bound() as u64);
         }
         let mut count = 0;
         self.each(&mut |_| {
@@ -147,7 +177,13 @@ impl<'a> Matcher<'a> {
     /// As [`Matcher::accepts`].
     pub(crate) fn estimate(&self) -> Result<u64> {
         if self.is_exact() {
-            return self.count();
+            let found = self.upper_bound() as u64;
+            if !self.has_dead || found <= SAMPLE as u64 {
+                return self.count();
+            }
+            // Of the rows found as many are taken for dead as of all.
+            let live = u64::from(self.visible).saturating_sub(self.segment.tombstones().dead());
+            return Ok(if self.selection.is_none() { found } else { (found * live).div_ceil(u64::from(self.visible).max(1)) });
         }
         let bound = self.upper_bound();
         if bound <= SAMPLE {
@@ -155,31 +191,50 @@ impl<'a> Matcher<'a> {
         }
         // An odd step, so that what alternates in the data is not mistaken for the whole.
         let (mut seen, mut accepted) = (0u64, 0u64);
-        let possible: Box<dyn Iterator<Item = u32>> = match &self.candidates {
-            Some(candidates) => Box::new(candidates.rows.iter()),
-            None => Box::new(0..self.visible),
+        let step = (bound / SAMPLE) | 1;
+        let mut at = 0;
+        let mut look = |row| {
+            if at % step == 0 {
+                seen += 1;
+                accepted += u64::from(self.accepts(row)?);
+            }
+            at += 1;
+            Ok::<(), Error>(())
         };
-        for row in possible.step_by((bound / SAMPLE) | 1) {
-            seen += 1;
-            accepted += u64::from(self.accepts(row)?);
+        match &self.selection {
+            Some(selection) => selection.try_each(0..self.visible, look)?,
+            None => (0..self.visible).try_for_each(&mut look)?,
         }
         Ok(bound as u64 * accepted / seen.max(1))
     }
 
-    /// The candidates as a dense bitset when they are exact: the form a walk asks fastest.
-    pub(crate) fn dense(&self) -> Option<Vec<u64>> {
-        let candidates = self.candidates.as_ref().filter(|candidates| candidates.exact)?;
-        let mut words = vec![0u64; (self.visible as usize).div_ceil(64)];
-        for row in &candidates.rows {
-            if let Some(word) = words.get_mut(row as usize / 64) {
-                *word |= 1 << (row % 64);
+    /// Rows of a range that the indexes take for possible, dead ones included.
+    pub(super) fn possible_in(&self, range: Range<u32>) -> usize {
+        match &self.selection {
+            Some(selection) => selection.count_in(range),
+            None => range.len(),
+        }
+    }
+
+    /// A bit for each accepted row, when the indexes alone know them: the form a walk asks fastest.
+    pub(super) fn dense(&self) -> Option<Cow<'_, [u64]>> {
+        let selection = self.selection.as_ref().filter(|selection| selection.is_exact())?;
+        let words = selection.words()?;
+        if !self.has_dead {
+            return Some(Cow::Borrowed(words));
+        }
+        let mut live = words.to_vec();
+        for (at, word) in (0u32..).zip(&mut live).filter(|(_, word)| **word != 0) {
+            let mut left = *word;
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                if !self.is_live(at * 64 + bit) {
+                    *word &= !(1 << bit);
+                }
             }
         }
-        if self.has_dead {
-            let dead = self.segment.tombstones().dead_at(self.visible, self.at);
-            dead.iter().for_each(|row| words[row as usize / 64] &= !(1 << (row % 64)));
-        }
-        Some(words)
+        Some(Cow::Owned(live))
     }
 }
 

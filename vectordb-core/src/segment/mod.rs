@@ -7,7 +7,8 @@
 //! Files: `growing`, `sealed` (the two kinds), `append` (rows with stable addresses), `tombstones`, `ids` (the id table),
 //! `build` (inputs → files, used by seal and merge alike), `order` (rows of a cluster side by side),
 //! `quantize` (codes), `files` (names and metadata), `matcher` (a filter over a
-//! segment), `search` (plan → walk or scan → hits).
+//! segment), `selection` (the rows an index found), `search` (plan → walk or scan → hits),
+//! `scan`.
 
 mod append;
 mod build;
@@ -18,8 +19,10 @@ mod matcher;
 #[cfg(feature = "linalg")]
 mod order;
 mod quantize;
+mod scan;
 mod sealed;
 mod search;
+mod selection;
 mod tombstones;
 
 use std::borrow::Cow;
@@ -34,6 +37,7 @@ use crate::model::vector::Vectors;
 use crate::payload::index::FieldIndexes;
 use crate::quantization::Codes;
 use crate::vectors::{Rows, Space};
+use selection::SelectionCache;
 
 pub(crate) use build::{Built, Input, SegmentBuilder, write_indexes, write_tombstones};
 pub(crate) use files::{FieldMeta, SegmentId, SegmentMeta, directory};
@@ -68,6 +72,10 @@ pub(crate) trait Segment: Send + Sync + fmt::Debug {
     fn field(&self, name: &str) -> Option<Field<'_>>;
     fn field_names(&self) -> Vec<String>;
     fn has_vector(&self, name: &str, row: u32) -> bool;
+    /// Selections of earlier filters, where rows never change.
+    fn selections(&self) -> Option<&SelectionCache> {
+        None
+    }
     /// Runs with the payload indexes. They may hold rows newer than the reader's lsn.
     fn with_indexes(&self, run: &mut dyn FnMut(&FieldIndexes));
     /// Rows in the order of their ids, from the first id that is not below `from`; dead rows and old versions included.

@@ -5,6 +5,7 @@
 use rayon::prelude::*;
 
 use super::build::{Input, Source};
+use crate::quantization::Clusters;
 use crate::quantization::kmeans::Centroids;
 use crate::vectors::Space;
 
@@ -15,8 +16,14 @@ const ROUNDS: usize = 4;
 const CLUSTERS: std::ops::RangeInclusive<usize> = 16..=1024;
 const BATCH: usize = 4096;
 
-/// Sorts rows by cluster; rows of one cluster, and rows without a vector, keep their order.
-pub(super) fn by_cluster(inputs: &[Input], sources: Vec<Source>, field: &str, space: Space, pool: &rayon::ThreadPool) -> Vec<Source> {
+/// Sorts rows by cluster; rows of one cluster keep their order.
+pub(super) fn by_cluster(
+    inputs: &[Input],
+    sources: Vec<Source>,
+    field: &str,
+    space: Space,
+    pool: &rayon::ThreadPool,
+) -> (Vec<Source>, Clusters) {
     let vector = |&(input, row): &Source| {
         let segment = &inputs[input].segment;
         let field = segment.field(field).filter(|_| segment.has_vector(field, row))?;
@@ -25,7 +32,7 @@ pub(super) fn by_cluster(inputs: &[Input], sources: Vec<Source>, field: &str, sp
     let step = (sources.len() / SAMPLE).max(1);
     let sample: Vec<f32> = sources.iter().step_by(step).filter_map(vector).flatten().collect();
     if sample.is_empty() {
-        return sources;
+        return (sources, Clusters::default());
     }
     let clusters = (sources.len() as f64).sqrt() as usize;
     pool.install(|| {
@@ -38,6 +45,10 @@ pub(super) fn by_cluster(inputs: &[Input], sources: Vec<Source>, field: &str, sp
         let clusters: Vec<u32> = sources.par_chunks(BATCH).flat_map_iter(nearest).collect();
         let mut keyed: Vec<(u32, Source)> = clusters.into_iter().zip(sources).collect();
         keyed.sort_by_key(|(cluster, _)| *cluster);
-        keyed.into_iter().map(|(_, source)| source).collect()
+        let count = centroids.centers().len() / space.dim;
+        let first = |cluster: usize| keyed.partition_point(|&(of, _)| (of as usize) < cluster);
+        let bounds = (0..=count).map(|cluster| u32::try_from(first(cluster)).unwrap_or(u32::MAX)).collect();
+        let clusters = Clusters { centers: centroids.centers().to_vec(), bounds };
+        (keyed.into_iter().map(|(_, source)| source).collect(), clusters)
     })
 }

@@ -7,7 +7,7 @@ use crate::distance::{CodeRows, Metric, Width};
 use crate::error::Result;
 use crate::model::config::Datatype;
 use crate::model::quantization::{BinaryEncoding, Compression, QuantizationConfig, TurboBits};
-use crate::quantization::{Codec, Codes, Scratch};
+use crate::quantization::{Codec, Scratch};
 
 /// Fields of fewer bytes are searched by their vectors: they fit the caches as they are.
 const LEAST_BYTES: usize = 1 << 20;
@@ -129,7 +129,7 @@ fn keeps_neighbours(codec: &Codec, sample: &[f32]) -> bool {
     held as f64 >= TRIAL_GOAL * asked as f64
 }
 
-/// Gives the file of a field's codes, part by part.
+/// Gives the codes of a field's rows, part by part.
 pub(super) fn encode(
     segment: &dyn Segment,
     name: &str,
@@ -139,7 +139,6 @@ pub(super) fn encode(
     sink: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
     let Some(field) = segment.field(name) else { return Ok(()) };
-    sink(&Codes::head(codec, rows))?;
     let numbers: Vec<u32> = (0..rows).collect();
     // A few batches at a time, so that memory stays small and every thread has work.
     for batches in numbers.chunks(BATCH * 4) {
@@ -158,16 +157,11 @@ pub(super) fn encode(
     Ok(())
 }
 
-/// The codes of all rows, without what stands before them in a file.
+/// The codes of all rows.
 pub(super) fn encoded(segment: &dyn Segment, name: &str, codec: &Codec, rows: u32, pool: &rayon::ThreadPool) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(rows as usize * codec.stride());
-    let mut parts = 0;
     encode(segment, name, codec, rows, pool, &mut |part| {
-        // The first part is the head.
-        if parts > 0 {
-            bytes.extend_from_slice(part);
-        }
-        parts += 1;
+        bytes.extend_from_slice(part);
         Ok(())
     })?;
     Ok(bytes)

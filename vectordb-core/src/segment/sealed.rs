@@ -13,6 +13,7 @@ use roaring::RoaringBitmap;
 
 use super::files::{SegmentId, SegmentMeta, kind};
 use super::ids::IdTable;
+use super::selection::SelectionCache;
 use super::{Field, Segment, Tombstones};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Links};
@@ -39,6 +40,8 @@ pub(crate) struct Sealed {
     files: Arc<Files>,
     fields: BTreeMap<String, Arc<SealedField>>,
     indexes: Arc<FieldIndexes>,
+    /// What these indexes found for the last filters.
+    selections: Arc<SelectionCache>,
     /// Whether the indexes lie in a file; else they were built in memory and wait for a job to write them.
     indexes_saved: bool,
     tombstones: Arc<Tombstones>,
@@ -90,6 +93,7 @@ impl Sealed {
             files: Arc::new(Files { path, ids, rows, payload }),
             fields,
             indexes: Arc::new(FieldIndexes::new(&BTreeMap::new())?),
+            selections: Arc::default(),
             indexes_saved: false,
             tombstones: Arc::new(tombstones),
             meta,
@@ -120,13 +124,14 @@ impl Sealed {
             }
         }
         let nothing_to_save = config.payload_schema.is_empty() && self.meta.indexes.is_none();
-        Ok(Self { indexes: Arc::new(indexes), indexes_saved: nothing_to_save, ..self.clone() })
+        Ok(Self { indexes: Arc::new(indexes), selections: Arc::default(), indexes_saved: nothing_to_save, ..self.clone() })
     }
 
     /// The segment without a vector field; its files go with the next merge.
     pub(crate) fn without_field(&self, name: &str) -> Self {
         let mut sealed = self.clone();
         sealed.fields.remove(name);
+        sealed.selections = Arc::default();
         sealed.meta.fields.retain(|field| field.name != name);
         sealed
     }
@@ -183,7 +188,7 @@ impl Sealed {
             .fields
             .values()
             .map(|field| field.graph.as_ref().map_or(0, Graph::memory_bytes) + field.codes.as_ref().map_or(0, Codes::memory_bytes));
-        fields.sum::<usize>() + self.indexes.memory_bytes() + self.tombstones.memory_bytes()
+        fields.sum::<usize>() + self.indexes.memory_bytes() + self.tombstones.memory_bytes() + self.selections.memory_bytes()
     }
 
     /// Checks every byte of every file.
@@ -324,6 +329,10 @@ impl Segment for Sealed {
 
     fn has_vector(&self, name: &str, row: u32) -> bool {
         self.fields.get(name).is_some_and(|field| field.present.as_ref().is_none_or(|present| present.contains(row)))
+    }
+
+    fn selections(&self) -> Option<&SelectionCache> {
+        Some(&self.selections)
     }
 
     fn with_indexes(&self, run: &mut dyn FnMut(&FieldIndexes)) {

@@ -3,11 +3,10 @@
 //! A walk may come back with fewer rows than match, or cost more than a scan would have. Then the scan is made, so that a
 //! search never returns fewer than `min(k, matches)` rows and never costs much more than twice the cheaper way.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::selection::is_set;
 use super::{CompiledFilter, Field, Matcher, Segment};
 use crate::distance::{Metric, Width};
 use crate::error::{Error, Result};
@@ -45,14 +44,8 @@ pub(crate) struct Leaf<'a> {
 /// A row of a segment and its inner score.
 pub(crate) type Hit = Scored;
 
-/// Rows of payload checks or distances between two looks at the clock.
-const BUDGET_EVERY: u32 = 1024;
-/// Rows scored at once by a scan.
-const SCAN_BATCH: usize = 256;
-/// Bytes of vectors that a scan scores without the help of codes.
-const EXACT_SCAN_BYTES: usize = 4 << 20;
-/// A scan has seen every match; so many times more of its best are scored again, for nothing but the codes' errors to matter.
-const SCAN_DEPTH: usize = 2;
+/// Clusters that count as near to the query.
+const NEAR_CLUSTERS: usize = 8;
 /// Vectors loaded while those before them are scored.
 const RESCORED_AHEAD: usize = 4;
 /// Most matches for which a suspicious walk is checked by a scan.
@@ -84,12 +77,13 @@ pub(crate) fn search(segment: &dyn Segment, leaf: &Leaf<'_>) -> Result<Vec<Hit>>
     Ok(hits)
 }
 
-struct Search<'a> {
-    segment: &'a dyn Segment,
-    leaf: &'a Leaf<'a>,
-    field: Field<'a>,
-    scorer: RowScorer<'a>,
-    matcher: Matcher<'a>,
+/// A search over one segment.
+pub(super) struct Search<'a> {
+    pub(super) segment: &'a dyn Segment,
+    pub(super) leaf: &'a Leaf<'a>,
+    pub(super) field: Field<'a>,
+    pub(super) scorer: RowScorer<'a>,
+    pub(super) matcher: Matcher<'a>,
     excluded: Option<u32>,
 }
 
@@ -102,49 +96,99 @@ impl Search<'_> {
             return Ok(Vec::new());
         }
         let Some(graph) = graph.filter(|_| !self.leaf.exact && self.leaf.strategy != Some(Strategy::Scan)) else { return self.scan() };
-        let ef = self.leaf.ef.max(self.leaf.k.saturating_add(usize::from(self.excluded.is_some())));
-        if !self.is_selective() {
+        let ef = self.leaf.ef.max(self.wanted());
+        if !self.matcher.is_filtered() {
             // A walk costs more than a scan when it would visit a good part of the rows.
-            if ef.saturating_mul(4) >= rows || (small && self.leaf.strategy.is_none()) {
-                return self.scan();
-            }
-            let hits = match self.codes() {
-                Some(codes) => {
-                    let depth = self.depth(codes);
-                    let outcome = graph.nearest(&self.code_scorer(codes), ef, depth);
-                    self.rescored(outcome.hits, depth)
-                }
-                None => graph.nearest(&self.scorer, ef, ef).hits,
-            };
-            return if hits.len() < self.leaf.k.min(rows) { self.scan() } else { Ok(hits) };
+            let costly = ef.saturating_mul(4) >= rows || (small && self.leaf.strategy.is_none());
+            return if costly { self.scan() } else { self.unfiltered(graph, ef, rows) };
         }
-        let situation = Situation {
-            rows,
+        match self.codes() {
+            Some(codes) => self.filtered(graph, &self.code_scorer(codes), Some(codes), ef, small),
+            None => self.filtered(graph, &self.scorer, None, ef, small),
+        }
+    }
+
+    /// Rows wanted, the one that will be left out included.
+    fn wanted(&self) -> usize {
+        self.leaf.k.saturating_add(usize::from(self.excluded.is_some()))
+    }
+
+    /// A walk over all rows. Dead ones still lead the way, so there must be room for them.
+    fn unfiltered(&self, graph: &Graph, ef: usize, rows: usize) -> Result<Vec<Hit>> {
+        let live = self.matcher.upper_bound().clamp(1, rows.max(1));
+        let widened = |number: usize| number.saturating_mul(rows).div_ceil(live);
+        let hits = match self.codes() {
+            Some(codes) => {
+                let depth = self.depth(codes);
+                let outcome = graph.nearest(&self.code_scorer(codes), widened(ef), widened(depth));
+                self.rescored(self.eligible(outcome.hits)?, depth)
+            }
+            None => self.eligible(graph.nearest(&self.scorer, widened(ef), widened(self.wanted())).hits)?,
+        };
+        if hits.len() < self.leaf.k.min(live) { self.scan() } else { Ok(hits) }
+    }
+
+    fn eligible(&self, mut hits: Vec<Hit>) -> Result<Vec<Hit>> {
+        if self.matcher.has_dead() || self.excluded.is_some() {
+            let mut failure = None;
+            hits.retain(|hit| {
+                self.excluded != Some(hit.row)
+                    && self.matcher.accepts(hit.row).unwrap_or_else(|error| {
+                        failure.get_or_insert(error);
+                        false
+                    })
+            });
+            return failure.map_or(Ok(hits), Err);
+        }
+        Ok(hits)
+    }
+
+    fn filtered(&self, graph: &Graph, scorer: &impl Scorer, codes: Option<&Codes>, ef: usize, small: bool) -> Result<Vec<Hit>> {
+        let mut situation = Situation {
+            rows: self.segment.rows(self.leaf.at) as usize,
             matches: usize::try_from(self.matcher.estimate()?).unwrap_or(usize::MAX),
             unsure: if self.matcher.is_exact() { 0 } else { self.matcher.upper_bound() },
-            has_graph: true,
             small,
             ef,
+            row_bytes: codes.map_or(self.field.space.stride(), |codes| codes.codec().stride()),
+            clusters: codes.map_or(0, Codes::clusters),
+            near_share: None,
         };
+        let mut order = Vec::new();
+        if let Some(codes) = codes.filter(|_| situation.near_share_matters() || self.leaf.strategy == Some(Strategy::Clusters)) {
+            order = self.ranked_clusters(codes, scorer);
+            situation.near_share = self.near_share(codes, &order);
+        }
         match self.leaf.strategy.unwrap_or_else(|| situation.strategy()) {
             Strategy::Scan => self.scan(),
-            Strategy::FilteredGraph => self.walk(graph, ef, &situation, true),
-            Strategy::Graph => self.walk(graph, ef, &situation, false),
+            Strategy::FilteredGraph => self.walk(graph, scorer, codes, &situation, true),
+            Strategy::Graph => self.walk(graph, scorer, codes, &situation, false),
+            Strategy::Clusters => match codes {
+                Some(codes) if !order.is_empty() => self.scan_clusters(codes, scorer, &order, ef),
+                _ => self.scan(),
+            },
         }
+    }
+
+    /// The share of matches among the rows of the clusters nearest to the query.
+    fn near_share(&self, codes: &Codes, order: &[u32]) -> Option<f64> {
+        let near = order.iter().take(NEAR_CLUSTERS).map(|&cluster| codes.cluster(cluster as usize));
+        let (rows, matches) = near.fold((0, 0), |(rows, matches), range| (rows + range.len(), matches + self.matcher.possible_in(range)));
+        (rows > 0).then(|| matches as f64 / rows as f64)
     }
 
     /// The codes, if this search may use them.
-    fn codes(&self) -> Option<&Codes> {
+    pub(super) fn codes(&self) -> Option<&Codes> {
         self.field.codes.filter(|_| !self.leaf.exact && !self.leaf.quantization.ignore)
     }
 
-    fn code_scorer<'c>(&self, codes: &'c Codes) -> CodeScorer<'c> {
+    pub(super) fn code_scorer<'c>(&self, codes: &'c Codes) -> CodeScorer<'c> {
         CodeScorer::new(self.field.space, self.leaf.query, codes)
     }
 
     /// How many of the best by code are scored by their vectors.
-    fn depth(&self, codes: &Codes) -> usize {
-        let k = self.leaf.k.saturating_add(usize::from(self.excluded.is_some()));
+    pub(super) fn depth(&self, codes: &Codes) -> usize {
+        let k = self.wanted();
         if self.leaf.quantization.rescore == Some(false) {
             return k;
         }
@@ -161,7 +205,7 @@ impl Search<'_> {
     }
 
     /// Scores the best by code by their vectors, or turns estimates into scores when that is not wanted.
-    fn rescored(&self, mut hits: Vec<Hit>, depth: usize) -> Vec<Hit> {
+    pub(super) fn rescored(&self, mut hits: Vec<Hit>, depth: usize) -> Vec<Hit> {
         hits.truncate(depth);
         if self.leaf.quantization.rescore == Some(false) {
             if self.field.space.metric == Metric::Euclid {
@@ -185,107 +229,47 @@ impl Search<'_> {
         hits
     }
 
-    fn is_selective(&self) -> bool {
-        self.matcher.is_selective() || self.excluded.is_some() || !self.field.complete
+    /// Whether a row that the matcher accepts may be a hit.
+    #[inline]
+    pub(super) fn is_eligible(&self, row: u32) -> bool {
+        self.excluded != Some(row) && (self.field.complete || self.segment.has_vector(self.leaf.field, row))
     }
 
-    fn accepts(&self, row: u32) -> Result<bool> {
-        Ok(self.excluded != Some(row)
-            && (self.field.complete || self.segment.has_vector(self.leaf.field, row))
-            && self.matcher.accepts(row)?)
-    }
-
-    fn walk(&self, graph: &Graph, ef: usize, situation: &Situation, two_hops: bool) -> Result<Vec<Hit>> {
-        let dense = self.matcher.dense();
-        let mut failure = None;
-        let mut accept = |row: u32| {
-            if let Some(words) = &dense {
-                let wanted = words.get(row as usize / 64).is_some_and(|word| word & (1 << (row % 64)) != 0);
-                return wanted && self.excluded != Some(row) && (self.field.complete || self.segment.has_vector(self.leaf.field, row));
-            }
-            self.accepts(row).unwrap_or_else(|error| {
-                failure.get_or_insert(error);
-                false
-            })
-        };
+    fn walk(&self, graph: &Graph, scorer: &impl Scorer, codes: Option<&Codes>, situation: &Situation, two_hops: bool) -> Result<Vec<Hit>> {
+        let depth = codes.map_or(self.leaf.k, |codes| self.depth(codes));
+        let ef = situation.ef.max(depth);
         let forced = self.leaf.strategy.is_some();
-        let most_scored = if forced { usize::MAX } else { situation.scan_cost().max(situation.ef * 4) };
-        let filtered = Filtered { accept: &mut accept, two_hops, most_scored };
-        let outcome = match self.codes() {
-            Some(codes) => {
-                let depth = self.depth(codes);
-                let mut outcome = graph.nearest_accepted(&self.code_scorer(codes), ef.max(depth), filtered);
-                outcome.hits = self.rescored(std::mem::take(&mut outcome.hits), depth);
-                outcome
+        let most_scored = if forced { usize::MAX } else { situation.most_scored() };
+        // The graph holds no rows without a vector, so only the excluded one is left to be looked for.
+        let outcome = match self.matcher.dense() {
+            Some(words) => {
+                let accept = |row| is_set(&words, row) && self.excluded != Some(row);
+                graph.nearest_accepted(scorer, ef, Filtered { accept, two_hops, most_scored })
             }
-            None => graph.nearest_accepted(&self.scorer, ef, filtered),
+            None => {
+                let mut failure = None;
+                let accept = |row| {
+                    self.excluded != Some(row)
+                        && self.matcher.accepts(row).unwrap_or_else(|error| {
+                            failure.get_or_insert(error);
+                            false
+                        })
+                };
+                let outcome = graph.nearest_accepted(scorer, ef, Filtered { accept, two_hops, most_scored });
+                failure.map_or(Ok(outcome), Err)?
+            }
         };
-        if let Some(error) = failure {
-            return Err(error);
-        }
         self.leaf.budget.check()?;
         let bound = if self.matcher.is_exact() { self.matcher.upper_bound() } else { usize::MAX };
         let too_few = outcome.hits.len() < self.leaf.k.min(bound);
         // Around the query far fewer rows match than elsewhere: the walk was led away from the matches, and its recall is poor.
         let seen_share = outcome.accepted as f64 / outcome.asked.max(1) as f64;
         let expected_share = situation.matches as f64 / situation.rows.max(1) as f64;
-        let led_away = self.matcher.is_filtered() && seen_share < 0.5 * expected_share && situation.matches <= SUSPICION_LIMIT;
+        let led_away = situation.near_share.is_none() && seen_share < 0.5 * expected_share && situation.matches <= SUSPICION_LIMIT;
         if outcome.gave_up || too_few || (led_away && !forced) {
             return self.scan();
         }
-        Ok(outcome.hits)
-    }
-
-    /// Scores every accepted row.
-    fn scan(&self) -> Result<Vec<Hit>> {
-        match self.codes().filter(|_| self.matcher.upper_bound().saturating_mul(self.field.space.stride()) > EXACT_SCAN_BYTES) {
-            Some(codes) => {
-                let depth = SCAN_DEPTH * self.depth(codes);
-                let hits = self.scan_by(&self.code_scorer(codes), depth)?;
-                Ok(self.rescored(hits, depth))
-            }
-            None => self.scan_by(&self.scorer, self.leaf.k),
-        }
-    }
-
-    fn scan_by(&self, scorer: &impl Scorer, keep: usize) -> Result<Vec<Hit>> {
-        let mut best = BinaryHeap::new();
-        let mut batch: Vec<u32> = Vec::with_capacity(SCAN_BATCH);
-        let mut scores = [0.0; SCAN_BATCH];
-        let mut seen = 0;
-        let mut flush = |batch: &mut Vec<u32>| {
-            let scores = &mut scores[..batch.len()];
-            scorer.score_many(batch, scores);
-            for (&score, row) in scores.iter().zip(batch.drain(..)) {
-                keep_best(&mut best, Scored { score, row }, keep);
-            }
-        };
-        self.matcher.each(&mut |row| {
-            seen += 1;
-            if seen % BUDGET_EVERY == 0 {
-                self.leaf.budget.check()?;
-            }
-            if self.excluded != Some(row) && (self.field.complete || self.segment.has_vector(self.leaf.field, row)) {
-                batch.push(row);
-                if batch.len() == SCAN_BATCH {
-                    flush(&mut batch);
-                }
-            }
-            Ok(true)
-        })?;
-        flush(&mut batch);
-        let mut hits: Vec<Hit> = best.into_iter().map(|Reverse(hit)| hit).collect();
-        hits.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(hits)
-    }
-}
-
-fn keep_best(best: &mut BinaryHeap<Reverse<Scored>>, hit: Scored, k: usize) {
-    if best.len() < k {
-        best.push(Reverse(hit));
-    } else if best.peek().is_some_and(|Reverse(worst)| hit > *worst) {
-        best.pop();
-        best.push(Reverse(hit));
+        Ok(if codes.is_some() { self.rescored(outcome.hits, depth) } else { outcome.hits })
     }
 }
 
