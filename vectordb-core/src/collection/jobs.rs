@@ -60,9 +60,20 @@ impl Collection {
     pub(crate) fn optimize(&self) -> Result<()> {
         self.check_maintainable()?;
         self.freeze_growing()?;
+        self.stop_young_merge();
         while self.run_next(Effort::Full)? {}
         let _alone = self.maintenance.lock();
         self.checkpoint()
+    }
+
+    /// Stops a merge that has not come far: what it merges is merged with everything else in a moment.
+    fn stop_young_merge(&self) {
+        if let Some(running) = &*self.progress.lock()
+            && running.kind == JobKind::Merge
+            && running.control.done.load(Ordering::Relaxed) < running.total / 2
+        {
+            running.control.cancel.store(true, Ordering::Relaxed);
+        }
     }
 
     fn check_maintainable(&self) -> Result<()> {

@@ -49,6 +49,8 @@ const BACKLOG_FROZEN: usize = 3;
 const MOST_FROZEN_BEFORE_GRAPHS: usize = 2;
 /// Small segments from which they are merged although they are not worth a graph.
 const MOST_SMALL: usize = 8;
+/// Segments count as of one size when the largest is at most so many times the smallest.
+const ALIKE: u64 = 4;
 /// Bytes of vectors of the largest segment a merge makes, if nothing is configured.
 const LARGEST_SEGMENT: u64 = 4 << 30;
 
@@ -134,8 +136,8 @@ fn merge(segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Optio
     }
     let misses_graph = by_size.iter().any(|segment| !segment.indexed);
     let worth_a_graph = threshold > 0 && config.hnsw_config.m > 0 && bytes >= threshold && gathered.len() > 1;
-    if !misses_graph && !worth_a_graph && gathered.len() < MOST_SMALL {
-        return None;
+    if !misses_graph && !worth_a_graph {
+        return few_of_many_small(&by_size);
     }
     for segment in by_size.iter().filter(|segment| segment.indexed && segment.has_graph) {
         if segment.bytes <= bytes && bytes + segment.bytes <= largest {
@@ -144,6 +146,14 @@ fn merge(segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Optio
         }
     }
     Some(Job::Merge(gathered))
+}
+
+/// Merges the smallest segments when there are many of about one size, so that a row is rewritten a logarithmic number of times.
+fn few_of_many_small(by_size: &[&Sizes]) -> Option<Job> {
+    let small: Vec<&&Sizes> = by_size.iter().filter(|segment| !segment.has_graph).collect();
+    let like = small.first()?.bytes.max(1 << 20) * ALIKE;
+    let alike: Vec<SegmentId> = small.iter().take_while(|segment| segment.bytes <= like).map(|segment| segment.id).collect();
+    (alike.len() >= MOST_SMALL).then_some(Job::Merge(alike))
 }
 
 #[cfg(test)]
@@ -197,6 +207,17 @@ mod tests {
         let small: Vec<Sizes> = (0..8).map(|id| flat(id, 0)).collect();
         assert!(matches!(next(&small), Some(Job::Merge(merged)) if merged.len() == 8));
         assert_eq!(next(&small[..7]), None);
+    }
+
+    #[test]
+    fn without_graphs_large_segments_are_not_rewritten_for_a_few_small_ones() {
+        let mut config = CollectionConfig::default();
+        config.optimizers_config.indexing_threshold = Some(0);
+        let next = |segments: &[Sizes]| plan(0, segments, &config, Effort::Background);
+        let mut segments: Vec<Sizes> = (0..8).map(|id| flat(id, 4)).collect();
+        segments.extend([flat(20, 32), flat(21, 32)]);
+        assert_eq!(next(&segments), Some(Job::Merge(ids(&[0, 1, 2, 3, 4, 5, 6, 7]))));
+        assert_eq!(next(&segments[1..]), None);
     }
 
     #[test]

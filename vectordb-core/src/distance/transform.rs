@@ -99,6 +99,23 @@ for_each_cpu! {
 }
 
 for_each_cpu! {
+    /// The numbers that stand at one place of each byte of a code, times a factor and shifted, as the bytes of a query; returns
+    /// their sum. The places of a byte are `bits` bits wide.
+    fn centre_codes(code: &[u8], bits: usize, place: usize, factor: i16, shift: i16, values: &mut [i8]) -> i32 {
+        let mask = u8::MAX >> (8 - bits);
+        let mut sum = 0;
+        for (byte, value) in code.iter().zip(values) {
+            let number = i16::from((byte >> (place * bits)) & mask);
+            let centred = (number * factor - shift).max(-127);
+            // Between -127 and 127 by what `quantization` asks for.
+            *value = centred as i8;
+            sum += i32::from(centred);
+        }
+        sum
+    }
+}
+
+for_each_cpu! {
     /// How well a grid of `2 * half` cells of this width fits a vector: the vector's dot product with the cells' centres, in
     /// cells, and the centres' squared length.
     fn fit_grid(values: &[f32], cells_per_unit: f32, half: f32) -> (f32, f32) {

@@ -6,10 +6,7 @@ use crate::vectors::Scorer;
 
 use super::links::Links;
 use super::pool::Pool;
-use super::visited::{Visited, VisitedPool};
-
-/// Neighbours of most rows, at most.
-const MOST_NEIGHBOURS: usize = 64;
+use super::visited::{MOST_NEIGHBOURS, Visited, VisitedPool};
 
 /// A row and how close it is; larger is closer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -164,26 +161,31 @@ pub(super) fn beam(
         }
     }
     let mut scored = 0;
-    let (mut fresh, mut scores) = (Vec::with_capacity(MOST_NEIGHBOURS), Vec::with_capacity(MOST_NEIGHBOURS));
+    let mut neighbours = Vec::with_capacity(MOST_NEIGHBOURS);
+    let (mut fresh, mut scores) = ([0; MOST_NEIGHBOURS], [0.0; MOST_NEIGHBOURS]);
     while let Some((_, row)) = pool.next() {
-        fresh.clear();
-        links.gather(row, level, &mut fresh);
-        fresh.retain(|&neighbour| visited.insert(neighbour));
-        fresh.iter().for_each(|&neighbour| scorer.prefetch(neighbour));
-        if level == 0
-            && let Some(next) = pool.peek()
-        {
-            links.prefetch(next);
-        }
-        scores.clear();
-        scores.resize(fresh.len(), 0.0);
-        scorer.score_many(&fresh, &mut scores);
-        for (&score, &neighbour) in scores.iter().zip(&fresh) {
-            if score > pool.bound() {
-                pool.insert(score, neighbour);
+        neighbours.clear();
+        links.gather(row, level, &mut neighbours);
+        // One round, but for graphs of very large m.
+        for some in neighbours.chunks(MOST_NEIGHBOURS) {
+            let count = visited.insert_all(some, &mut fresh);
+            let (fresh, scores) = (&fresh[..count], &mut scores[..count]);
+            fresh.iter().for_each(|&neighbour| scorer.prefetch(neighbour));
+            if level == 0
+                && let Some(next) = pool.peek()
+            {
+                links.prefetch(next);
             }
+            scorer.score_many(fresh, scores);
+            let mut bound = pool.bound();
+            for (&score, &neighbour) in scores.iter().zip(fresh) {
+                if score > bound {
+                    pool.insert(score, neighbour);
+                    bound = pool.bound();
+                }
+            }
+            scored += count;
         }
-        scored += fresh.len();
     }
     scored
 }

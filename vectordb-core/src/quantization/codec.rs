@@ -8,7 +8,7 @@
 //!
 //! The numbers of a row are `f` and a bias, so that a score estimates `<x, q>`, or `-|x - q|² / 2` for Euclidean spaces.
 
-use crate::distance::{CodeKernel, CodeQuery, HEADER, Width, fit_grid, largest, quantize, to_bytes};
+use crate::distance::{CodeKernel, CodeQuery, HEADER, Width, centre_codes, fit_grid, largest, quantize, to_bytes};
 
 use super::rotation::Rotation;
 
@@ -159,16 +159,20 @@ impl Codec {
         let Some((header, code)) = row.split_first_chunk::<HEADER>() else { return };
         let [a, b, c, d, e, f, g, h] = *header;
         let (scale, bias) = (f32::from_le_bytes([a, b, c, d]), f32::from_le_bytes([e, f, g, h]));
-        let cells = 1i32 << self.width.bits();
+        let cells = 1i16 << self.width.bits();
         // Centres are half-odd; doubled they are whole, but for 8 bits too large for a byte. There half a cell is nothing.
         let (factor, shift) = if self.width == Width::Eight { (1, 128) } else { (2, cells - 1) };
         query.width = self.width;
-        query.values.clear();
-        #[expect(clippy::cast_possible_truncation, reason = "clamped to the range before")]
-        query.values.extend(self.width.unpack(code).map(|number| (i32::from(number) * factor - shift).max(-127) as i8));
-        query.values[self.dim()..].fill(0);
-        let sum: i32 = query.values.iter().map(|&value| i32::from(value)).sum();
-        query.scale = scale / factor as f32;
+        query.values.resize(code.len() * self.width.slots(), 0);
+        let mut sum = 0;
+        for (place, values) in (0..).zip(query.values.chunks_exact_mut(code.len().max(1))) {
+            sum += centre_codes(code, self.width.bits(), place, factor, shift, values);
+        }
+        // The padding is nothing, whatever number it holds.
+        for value in &mut query.values[self.dim()..] {
+            sum -= i32::from(std::mem::take(value));
+        }
+        query.scale = scale / f32::from(factor);
         query.offset = query.scale * sum as f32 * (0.5 - self.half());
         query.bias = if self.euclid { bias } else { bias + self.mean_square };
     }

@@ -28,8 +28,9 @@ pub(crate) struct Input {
 
 /// Share of live rows below which a graph is built anew instead of mended.
 const LEAST_LIVE: f64 = 0.6;
-/// Codes that graphs are built by: links chosen by 8 bits are as good as those chosen by the vectors, in a third of the time.
-const BUILD_WIDTH: Width = Width::Eight;
+/// Narrowest codes that graphs are built by. Links chosen by 4 bits are as good as those chosen by the vectors, wherever 4 bits
+/// are enough to search by, in a fifth of the time; see `quantize::choose`.
+const BUILD_WIDTH: Width = Width::Four;
 
 /// Stands for a row that was not taken over.
 const GONE: u32 = u32::MAX;
@@ -213,7 +214,12 @@ impl SegmentBuilder<'_> {
         let mut meta = sealed.meta().clone();
         for (number, field) in meta.fields.iter_mut().enumerate() {
             let Some(params) = self.config.vectors.get(&field.name) else { continue };
-            let codec = quantize::choose(sealed, &field.name, meta.rows, self.config.quantization_of(params), self.id.0);
+            let wanted = graph_wanted(self.config, params, field.count);
+            let codec = match (wanted, self.config.optimizers_config.indexing_threshold) {
+                // Nothing is indexed yet, as while much is loaded: codes would only be made again.
+                (None, Some(0)) => None,
+                _ => quantize::choose(sealed, &field.name, meta.rows, self.config.quantization_of(params), self.id.0, wanted.is_some()),
+            };
             if let Some(codec) = &codec {
                 let file = format!("codes-{number}");
                 let none = Clusters::default();
@@ -225,7 +231,7 @@ impl SegmentBuilder<'_> {
                 })?;
                 field.codes = Some(file);
             }
-            let Some(shape) = graph_wanted(self.config, params, field.count) else { continue };
+            let Some(shape) = wanted else { continue };
             let file = format!("graph-{number}");
             let reused = largest_graph(inputs, row_maps, &field.name, shape, self.at);
             meta.bytes += self.write_graph(path.join(&file), sealed, &field.name, shape, codec, reused)?;
@@ -255,7 +261,8 @@ impl SegmentBuilder<'_> {
         let present: Vec<u32> = (0..total).filter(|&row| sealed.has_vector(name, row)).collect();
         let seed = self.id.0;
         let codes = codec.map(|codec| {
-            let codec = codec.with_width(BUILD_WIDTH);
+            let width = if codec.width() == Width::Eight { Width::Eight } else { BUILD_WIDTH };
+            let codec = codec.with_width(width);
             quantize::encoded(sealed, name, &codec, total, self.pool).map(|bytes| (codec, bytes))
         });
         self.write_file(path, kind::GRAPH, |file| {

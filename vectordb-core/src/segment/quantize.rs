@@ -59,7 +59,16 @@ fn can_encode(field: &Field<'_>) -> bool {
 }
 
 /// The codec for a field of so many rows; nothing when it is better searched by its vectors.
-pub(super) fn choose(segment: &dyn Segment, name: &str, rows: u32, config: Option<&QuantizationConfig>, seed: u64) -> Option<Codec> {
+///
+/// A field that will have a graph is there to stay, and worth a trial. Others wait to be merged: they get codes that need none.
+pub(super) fn choose(
+    segment: &dyn Segment,
+    name: &str,
+    rows: u32,
+    config: Option<&QuantizationConfig>,
+    seed: u64,
+    to_stay: bool,
+) -> Option<Codec> {
     let field = segment.field(name)?;
     let wanted = wanted(config);
     if wanted == Wanted::Nothing || !can_encode(&field) || rows as usize * field.space.stride() < LEAST_BYTES {
@@ -69,6 +78,7 @@ pub(super) fn choose(segment: &dyn Segment, name: &str, rows: u32, config: Optio
     let learn = |width| Codec::learn(&sample, field.space.dim, width, field.space.metric == Metric::Euclid, seed);
     match wanted {
         Wanted::Exactly(width) => Some(learn(width)),
+        _ if !to_stay => (field.space.datatype != Datatype::Uint8).then(|| learn(Width::Eight)),
         // Codes of 8 bits would not be smaller than bytes.
         _ if field.space.datatype == Datatype::Uint8 => Some(learn(Width::Four)).filter(|codec| keeps_neighbours(codec, &sample)),
         _ => [Width::Four, Width::Eight].into_iter().map(learn).find(|codec| keeps_neighbours(codec, &sample)),
