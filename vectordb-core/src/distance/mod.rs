@@ -18,7 +18,7 @@ mod x86;
 use crate::model::config::{Datatype, Distance};
 
 pub(crate) use codes::{CodeKernel, CodeQuery, CodeRows, HEADER, Width};
-pub(crate) use transform::{centre_codes, fit_grid, hadamard, largest, quantize, to_bytes};
+pub(crate) use transform::{centre_codes, dot, fit_grid, hadamard, largest, quantize, to_bytes};
 
 /// A loop that scores rows of raw elements against a query: one score for each row.
 ///

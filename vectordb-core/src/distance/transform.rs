@@ -85,6 +85,18 @@ for_each_cpu! {
 }
 
 for_each_cpu! {
+    /// The dot product of two vectors of one length.
+    fn dot(a: &[f32], b: &[f32]) -> f32 {
+        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<32>(), b.as_chunks::<32>());
+        let mut lanes = [0.0f32; 32];
+        for (a, b) in a.iter().zip(b) {
+            lanes.iter_mut().zip(a.iter().zip(b)).for_each(|(lane, (a, b))| *lane += a * b);
+        }
+        lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+    }
+}
+
+for_each_cpu! {
     /// The largest absolute value.
     fn largest(values: &[f32]) -> f32 {
         let (chunks, rest) = values.as_chunks::<LANES>();

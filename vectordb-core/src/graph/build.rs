@@ -317,6 +317,17 @@ impl<R: RowSet> Adjacency for Builder<'_, R> {
             }
             return;
         }
-        into.extend(self.list(row).iter().map(|slot| slot.load(Ordering::Relaxed)).take_while(|&link| link != NONE));
+        let list = self.list(row);
+        let start = into.len();
+        into.resize(start + list.len(), NONE);
+        let mut count = 0;
+        for (slot, place) in list.iter().zip(&mut into[start..]) {
+            *place = slot.load(Ordering::Relaxed);
+            if *place == NONE {
+                break;
+            }
+            count += 1;
+        }
+        into.truncate(start + count);
     }
 }

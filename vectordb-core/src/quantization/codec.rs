@@ -8,7 +8,7 @@
 //!
 //! The numbers of a row are `f` and a bias, so that a score estimates `<x, q>`, or `-|x - q|² / 2` for Euclidean spaces.
 
-use crate::distance::{CodeKernel, CodeQuery, HEADER, Width, centre_codes, fit_grid, largest, quantize, to_bytes};
+use crate::distance::{CodeKernel, CodeQuery, HEADER, Width, centre_codes, dot, fit_grid, largest, quantize, to_bytes};
 
 use super::rotation::Rotation;
 
@@ -180,15 +180,6 @@ impl Codec {
 
 fn square(values: &[f32]) -> f32 {
     dot(values, values)
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    let mut lanes = [0.0f32; 16];
-    for (a, b) in a.iter().zip(b) {
-        lanes.iter_mut().zip(a.iter().zip(b)).for_each(|(lane, (a, b))| *lane += a * b);
-    }
-    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 #[cfg(test)]

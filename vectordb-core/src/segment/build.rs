@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 use super::files::{FieldMeta, SegmentId, SegmentMeta, kind};
 use super::sealed::{PAYLOAD_FILE, ROWS_FILE};
 use super::{Sealed, Segment, ids, quantize};
-use crate::distance::{CodeRows, Width};
+use crate::distance::Width;
 use crate::error::{Error, Result};
 use crate::graph::{self, BuildControl, BuildPlan, GraphParams, Reused};
 use crate::model::PointId;
@@ -17,7 +17,9 @@ use crate::model::point::Lsn;
 use crate::payload::index::FieldIndexes;
 use crate::quantization::{Clusters, Codec, Codes};
 use crate::storage::fs::FsRef;
-use crate::storage::sealed_file::SealedWriter;
+use crate::storage::mmap::Mmap;
+use crate::storage::placed::Placed;
+use crate::storage::sealed_file::{Check, SealedFile, SealedWriter};
 use crate::vectors::{CodeSet, Originals, Space};
 
 /// A segment to take rows from.
@@ -233,8 +235,9 @@ impl SegmentBuilder<'_> {
             }
             let Some(shape) = wanted else { continue };
             let file = format!("graph-{number}");
+            let codes = field.codes.as_ref().map(|codes| path.join(codes));
             let reused = largest_graph(inputs, row_maps, &field.name, shape, self.at);
-            meta.bytes += self.write_graph(path.join(&file), sealed, &field.name, shape, codec, reused)?;
+            meta.bytes += self.write_graph(path.join(&file), sealed, &field.name, shape, codec, codes.as_deref(), reused)?;
             field.graph = Some(file);
             field.graph_params = Some(shape);
         }
@@ -254,23 +257,20 @@ impl SegmentBuilder<'_> {
         name: &str,
         shape: GraphParams,
         codec: Option<Codec>,
+        codes: Option<&Path>,
         reused: Option<Reused<'_>>,
     ) -> Result<u64> {
         let Some(field) = sealed.field(name) else { return Ok(0) };
         let total = sealed.total_rows();
         let present: Vec<u32> = (0..total).filter(|&row| sealed.has_vector(name, row)).collect();
         let seed = self.id.0;
-        let codes = codec.map(|codec| {
-            let width = if codec.width() == Width::Eight { Width::Eight } else { BUILD_WIDTH };
-            let codec = codec.with_width(width);
-            quantize::encoded(sealed, name, &codec, total, self.pool).map(|bytes| (codec, bytes))
-        });
+        let codes = codec.map(|codec| self.build_codes(sealed, name, total, codec, codes));
         self.write_file(path, kind::GRAPH, |file| {
             let mut sink = |part: &[u8]| file.write(part);
             let params = shape;
             match codes.transpose()? {
-                Some((codec, bytes)) => {
-                    let set = CodeSet { codec: &codec, rows: CodeRows { bytes: &bytes, stride: codec.stride() } };
+                Some(codes) => {
+                    let set = CodeSet { codec: codes.codec(), rows: codes.rows() };
                     graph::build(
                         BuildPlan { params, set: &set, present: &present, total, seed, reused },
                         self.control,
@@ -289,6 +289,23 @@ impl SegmentBuilder<'_> {
                 }
             }
         })
+    }
+
+    /// Codes to build a graph by: those just written, if they are of the right width.
+    fn build_codes(&self, sealed: &Sealed, name: &str, total: u32, codec: Codec, written: Option<&Path>) -> Result<Codes> {
+        let width = if codec.width() == Width::Eight { Width::Eight } else { BUILD_WIDTH };
+        let damaged = || Error::Internal { what: "codes that were just made cannot be read".to_owned() };
+        if let Some(path) = written.filter(|_| codec.width() == width) {
+            let file = SealedFile::open(self.fs, path, kind::CODES, Check::Structure)?;
+            return Codes::open(Placed::hot(&file).map_err(|error| Error::io(path, error))?, total).ok_or_else(damaged);
+        }
+        let codec = codec.with_width(width);
+        let mut bytes = Codes::head(&codec, total, &Clusters::default());
+        quantize::encode(sealed, name, &codec, total, self.pool, &mut |part| {
+            bytes.extend_from_slice(part);
+            Ok(())
+        })?;
+        Codes::open(Placed::from(Mmap::from(bytes)), total).ok_or_else(damaged)
     }
 
     fn write_file(&self, path: PathBuf, kind: u32, fill: impl FnOnce(&mut SealedWriter) -> Result<()>) -> Result<u64> {

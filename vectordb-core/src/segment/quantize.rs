@@ -166,13 +166,3 @@ pub(super) fn encode(
     }
     Ok(())
 }
-
-/// The codes of all rows.
-pub(super) fn encoded(segment: &dyn Segment, name: &str, codec: &Codec, rows: u32, pool: &rayon::ThreadPool) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(rows as usize * codec.stride());
-    encode(segment, name, codec, rows, pool, &mut |part| {
-        bytes.extend_from_slice(part);
-        Ok(())
-    })?;
-    Ok(bytes)
-}
