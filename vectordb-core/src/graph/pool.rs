@@ -5,16 +5,15 @@
 
 /// Marks an entry whose neighbours were looked at. Rows stay below it: a segment has fewer than 2^31.
 const EXPANDED: u32 = 1 << 31;
-
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    score: f32,
-    row: u32,
-}
+/// Longest list in which a place is found by counting.
+const COUNTED: usize = 128;
 
 #[derive(Debug)]
 pub(super) struct Pool {
-    entries: Vec<Entry>,
+    /// Descending.
+    scores: Vec<f32>,
+    /// The row of each score.
+    rows: Vec<u32>,
     capacity: usize,
     /// Only the best so many are expanded.
     window: usize,
@@ -30,44 +29,59 @@ impl Pool {
     /// A pool that keeps more than the walk expands.
     pub(super) fn with_window(window: usize, capacity: usize) -> Self {
         // The capacity comes from a user's `ef`; memory grows with what is found, not with what is asked.
-        Self { entries: Vec::with_capacity(capacity.min(1024) + 1), capacity, window, cursor: 0 }
+        let room = capacity.min(1024) + 1;
+        Self { scores: Vec::with_capacity(room), rows: Vec::with_capacity(room), capacity, window, cursor: 0 }
     }
 
     /// The score a row must beat to enter.
     #[inline]
     pub(super) fn bound(&self) -> f32 {
-        if self.entries.len() < self.capacity { f32::NEG_INFINITY } else { self.entries.last().map_or(f32::INFINITY, |last| last.score) }
+        if self.scores.len() < self.capacity { f32::NEG_INFINITY } else { self.scores.last().copied().unwrap_or(f32::INFINITY) }
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.entries.len() >= self.capacity
+        self.scores.len() >= self.capacity
     }
 
-    /// Adds a row if it is good enough.
+    /// Adds a row if it is good enough; true when it is the next to be expanded.
     #[inline]
-    pub(super) fn insert(&mut self, score: f32, row: u32) {
-        if self.entries.len() >= self.capacity {
+    pub(super) fn insert(&mut self, score: f32, row: u32) -> bool {
+        if self.scores.len() >= self.capacity {
             if score <= self.bound() {
-                return;
+                return false;
             }
-            self.entries.pop();
+            self.scores.pop();
+            self.rows.pop();
         }
-        let at = self.entries.partition_point(|entry| entry.score >= score);
-        self.entries.insert(at, Entry { score, row });
+        let at = self.place(score);
+        self.scores.insert(at, score);
+        self.rows.insert(at, row);
+        let next = at <= self.cursor;
         self.cursor = self.cursor.min(at);
+        next
+    }
+
+    /// Behind all scores that are at least as good. Counting them takes a few vector instructions; halving the list again and
+    /// again takes as many steps that wait for each other.
+    #[inline]
+    fn place(&self, score: f32) -> usize {
+        if self.scores.len() > COUNTED {
+            return self.scores.partition_point(|&other| other >= score);
+        }
+        self.scores.iter().map(|&other| u32::from(other >= score)).sum::<u32>() as usize
     }
 
     /// The best row not expanded yet, which counts as expanded from now on.
     #[inline]
     pub(super) fn next(&mut self) -> Option<(f32, u32)> {
         while self.cursor < self.window
-            && let Some(entry) = self.entries.get_mut(self.cursor)
+            && let Some(row) = self.rows.get_mut(self.cursor)
         {
             self.cursor += 1;
-            if entry.row & EXPANDED == 0 {
-                let found = (entry.score, entry.row);
-                entry.row |= EXPANDED;
-                return Some(found);
+            if *row & EXPANDED == 0 {
+                let found = *row;
+                *row |= EXPANDED;
+                return Some((self.scores[self.cursor - 1], found));
             }
         }
         None
@@ -76,11 +90,11 @@ impl Pool {
     /// The row that `next` would give.
     #[inline]
     pub(super) fn peek(&self) -> Option<u32> {
-        self.entries.get(self.cursor..self.window.min(self.entries.len()))?.iter().map(|entry| entry.row).find(|row| row & EXPANDED == 0)
+        self.rows.get(self.cursor..self.window.min(self.rows.len()))?.iter().copied().find(|row| row & EXPANDED == 0)
     }
 
     /// Scores and rows, best first.
     pub(super) fn into_sorted(self) -> impl Iterator<Item = (f32, u32)> {
-        self.entries.into_iter().map(|entry| (entry.score, entry.row & !EXPANDED))
+        self.scores.into_iter().zip(self.rows).map(|(score, row)| (score, row & !EXPANDED))
     }
 }

@@ -180,7 +180,9 @@ pub(super) fn beam(
             let mut bound = pool.bound();
             for (&score, &neighbour) in scores.iter().zip(fresh) {
                 if score > bound {
-                    pool.insert(score, neighbour);
+                    if pool.insert(score, neighbour) && level == 0 {
+                        links.prefetch(neighbour);
+                    }
                     bound = pool.bound();
                 }
             }

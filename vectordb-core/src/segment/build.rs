@@ -235,9 +235,10 @@ impl SegmentBuilder<'_> {
             }
             let Some(shape) = wanted else { continue };
             let file = format!("graph-{number}");
-            let codes = field.codes.as_ref().map(|codes| path.join(codes));
+            let written = field.codes.as_ref().map(|codes| path.join(codes));
+            let codes = codec.map(|codec| self.build_codes(sealed, &field.name, codec, written.as_deref())).transpose()?;
             let reused = largest_graph(inputs, row_maps, &field.name, shape, self.at);
-            meta.bytes += self.write_graph(path.join(&file), sealed, &field.name, shape, codec, codes.as_deref(), reused)?;
+            meta.bytes += self.write_graph(path.join(&file), sealed, &field.name, shape, codes, reused)?;
             field.graph = Some(file);
             field.graph_params = Some(shape);
         }
@@ -256,19 +257,17 @@ impl SegmentBuilder<'_> {
         sealed: &Sealed,
         name: &str,
         shape: GraphParams,
-        codec: Option<Codec>,
-        codes: Option<&Path>,
+        codes: Option<Codes>,
         reused: Option<Reused<'_>>,
     ) -> Result<u64> {
         let Some(field) = sealed.field(name) else { return Ok(0) };
         let total = sealed.total_rows();
         let present: Vec<u32> = (0..total).filter(|&row| sealed.has_vector(name, row)).collect();
         let seed = self.id.0;
-        let codes = codec.map(|codec| self.build_codes(sealed, name, total, codec, codes));
         self.write_file(path, kind::GRAPH, |file| {
             let mut sink = |part: &[u8]| file.write(part);
             let params = shape;
-            match codes.transpose()? {
+            match codes {
                 Some(codes) => {
                     let set = CodeSet { codec: codes.codec(), rows: codes.rows() };
                     graph::build(
@@ -292,7 +291,8 @@ impl SegmentBuilder<'_> {
     }
 
     /// Codes to build a graph by: those just written, if they are of the right width.
-    fn build_codes(&self, sealed: &Sealed, name: &str, total: u32, codec: Codec, written: Option<&Path>) -> Result<Codes> {
+    fn build_codes(&self, sealed: &Sealed, name: &str, codec: Codec, written: Option<&Path>) -> Result<Codes> {
+        let total = sealed.total_rows();
         let width = if codec.width() == Width::Eight { Width::Eight } else { BUILD_WIDTH };
         let damaged = || Error::Internal { what: "codes that were just made cannot be read".to_owned() };
         if let Some(path) = written.filter(|_| codec.width() == width) {
