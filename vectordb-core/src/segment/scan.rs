@@ -125,17 +125,18 @@ impl Search<'_> {
         let depth = self.depth(codes);
         let patience = cluster_patience(ef);
         let mut best = Best::new(scorer, depth, true);
-        let mut idle = 0;
+        // Clusters with matches so far, and as many when the last of them brought something better.
+        let (mut visited, mut useful) = (0, 0);
         for &cluster in order {
             let (seen, entered) = (best.seen, best.entered);
             self.offer_all(codes.cluster(cluster as usize), &mut best)?;
             best.score();
+            visited += usize::from(best.seen > seen);
             if best.entered > entered {
-                idle = 0;
-            } else if best.seen > seen {
-                idle += 1;
+                useful = visited;
             }
-            if idle >= patience && best.heap.len() >= depth && best.seen >= ef {
+            // Where better rows come late, as they do when no match lies near the query, they may come later still.
+            if visited >= useful + useful / 2 + patience && best.heap.len() >= depth && best.seen >= ef {
                 break;
             }
         }

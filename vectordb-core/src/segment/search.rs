@@ -46,6 +46,8 @@ pub(crate) type Hit = Scored;
 
 /// Clusters that count as near to the query.
 const NEAR_CLUSTERS: usize = 8;
+/// Rows of them that are looked at where no index knows what matches.
+const NEAR_SAMPLE: usize = 32;
 /// Vectors loaded while those before them are scored.
 const RESCORED_AHEAD: usize = 4;
 /// Most matches for which a suspicious walk is checked by a scan.
@@ -157,7 +159,7 @@ impl Search<'_> {
         let mut order = Vec::new();
         if let Some(codes) = codes.filter(|_| situation.near_share_matters() || self.leaf.strategy == Some(Strategy::Clusters)) {
             order = self.ranked_clusters(codes, scorer);
-            situation.near_share = self.near_share(codes, &order);
+            situation.near_share = self.near_share(codes, &order)?;
         }
         match self.leaf.strategy.unwrap_or_else(|| situation.strategy()) {
             Strategy::Scan => self.scan(),
@@ -170,11 +172,23 @@ impl Search<'_> {
         }
     }
 
-    /// The share of matches among the rows of the clusters nearest to the query.
-    fn near_share(&self, codes: &Codes, order: &[u32]) -> Option<f64> {
-        let near = order.iter().take(NEAR_CLUSTERS).map(|&cluster| codes.cluster(cluster as usize));
-        let (rows, matches) = near.fold((0, 0), |(rows, matches), range| (rows + range.len(), matches + self.matcher.possible_in(range)));
-        (rows > 0).then(|| matches as f64 / rows as f64)
+    /// The share of matches among the rows of the clusters nearest to the query: counted, or by a sample where no index knows.
+    fn near_share(&self, codes: &Codes, order: &[u32]) -> Result<Option<f64>> {
+        let near = || order.iter().take(NEAR_CLUSTERS).map(|&cluster| codes.cluster(cluster as usize));
+        let rows: usize = near().map(|range| range.len()).sum();
+        if rows == 0 {
+            return Ok(None);
+        }
+        if self.matcher.is_exact() {
+            let matches: usize = near().map(|range| self.matcher.possible_in(range)).sum();
+            return Ok(Some(matches as f64 / rows as f64));
+        }
+        let (mut seen, mut accepted) = (0u32, 0u32);
+        for row in near().flatten().step_by((rows / NEAR_SAMPLE).max(1)) {
+            seen += 1;
+            accepted += u32::from(self.matcher.accepts(row)?);
+        }
+        Ok(Some(f64::from(accepted) / f64::from(seen.max(1))))
     }
 
     /// The codes, if this search may use them.
@@ -264,8 +278,8 @@ impl Search<'_> {
         let too_few = outcome.hits.len() < self.leaf.k.min(bound);
         // Around the query far fewer rows match than elsewhere: the walk was led away from the matches, and its recall is poor.
         let seen_share = outcome.accepted as f64 / outcome.asked.max(1) as f64;
-        let expected_share = situation.matches as f64 / situation.rows.max(1) as f64;
-        let led_away = situation.near_share.is_none() && seen_share < 0.5 * expected_share && situation.matches <= SUSPICION_LIMIT;
+        let expected_share = situation.near_share.unwrap_or(situation.matches as f64 / situation.rows.max(1) as f64);
+        let led_away = seen_share < 0.5 * expected_share && situation.matches <= SUSPICION_LIMIT;
         if outcome.gave_up || too_few || (led_away && !forced) {
             return self.scan();
         }

@@ -102,7 +102,8 @@ fn every_strategy_returns_k_of_k_matches() {
                 data.collection.delete(Target::Ids((0..deleted).map(PointId::from).collect())).expect("deleting works");
             }
             for (order, order_name) in ORDERS.iter().enumerate() {
-                for strategy in [None, Some(Strategy::Scan), Some(Strategy::FilteredGraph), Some(Strategy::Graph)] {
+                for strategy in [None, Some(Strategy::Scan), Some(Strategy::FilteredGraph), Some(Strategy::Graph), Some(Strategy::Clusters)]
+                {
                     // Walks that were forced although they are the wrong way may find other points, but never too few.
                     let least = match strategy {
                         Some(Strategy::Scan) => 1.0,
@@ -128,7 +129,7 @@ fn one_point_of_a_hundred_thousand_is_found_by_every_strategy() {
     let mut random = Random::new(5);
     for (order, order_name) in ORDERS.iter().enumerate() {
         for matches in [1, 2, 10, 100] {
-            for strategy in [None, Some(Strategy::Scan), Some(Strategy::FilteredGraph), Some(Strategy::Graph)] {
+            for strategy in [None, Some(Strategy::Scan), Some(Strategy::FilteredGraph), Some(Strategy::Graph), Some(Strategy::Clusters)] {
                 let recall = check(&data, order, matches, strategy, &mut random, 0);
                 // Up to ten matches all of them must come back, so there the recall is 1 whatever the way.
                 let complete = matches <= K as u64 || matches!(strategy, None | Some(Strategy::Scan));
@@ -159,7 +160,7 @@ fn plans_agree_with_each_other_on_small_random_collections() {
             let search = || collection.search(&query).filter(field("g").eq(2)).limit(500);
             let exact = search().exact(true).run().expect("searching works");
             assert_eq!(exact.len() as u64, expected);
-            for strategy in [Strategy::Scan, Strategy::FilteredGraph, Strategy::Graph] {
+            for strategy in [Strategy::Scan, Strategy::FilteredGraph, Strategy::Graph, Strategy::Clusters] {
                 assert_eq!(search().strategy(strategy).run().expect("searching works"), exact, "seed {seed}, {strategy:?}");
             }
             collection.optimize().expect("optimizing works");
