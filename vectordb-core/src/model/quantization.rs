@@ -77,7 +77,7 @@ pub enum Compression {
     X16,
     /// 1 bit.
     X32,
-    /// Half a bit.
+    /// Half a bit on the wire; here one, as with `X32`.
     X64,
 }
 
@@ -106,7 +106,7 @@ pub enum BinaryEncoding {
     /// One.
     #[default]
     OneBit,
-    /// Two, in halves of the dimensions: on average one and a half.
+    /// One and a half on the wire; here two, which finds more in a third more memory.
     OneAndHalfBits,
     /// Two.
     TwoBits,
@@ -147,7 +147,7 @@ pub struct TurboQuantization {
 pub enum TurboBits {
     /// One.
     Bits1,
-    /// One and a half on average.
+    /// One and a half on the wire; here two.
     #[serde(rename = "bits1_5")]
     Bits1Half,
     /// Two.

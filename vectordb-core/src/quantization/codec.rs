@@ -21,6 +21,8 @@ pub(crate) struct Codec {
     mean: Vec<f32>,
     mean_square: f32,
     kernel: CodeKernel,
+    /// How many times as many rows must be scored again as are wanted.
+    depth: f32,
 }
 
 /// Memory for encoding one vector after another.
@@ -45,12 +47,31 @@ impl Codec {
 
     pub(super) fn new(mean: Vec<f32>, width: Width, euclid: bool, seed: u64) -> Self {
         let mean_square = mean.iter().map(|v| v * v).sum();
-        Self { width, euclid, rotation: Rotation::new(mean.len(), seed), mean, mean_square, kernel: CodeKernel::select(width) }
+        Self {
+            width,
+            euclid,
+            rotation: Rotation::new(mean.len(), seed),
+            mean,
+            mean_square,
+            kernel: CodeKernel::select(width),
+            depth: usual_depth(width),
+        }
     }
 
     /// The same with another width.
     pub(crate) fn with_width(&self, width: Width) -> Self {
-        Self { width, kernel: CodeKernel::select(width), ..self.clone() }
+        Self { width, kernel: CodeKernel::select(width), depth: usual_depth(width), ..self.clone() }
+    }
+
+    /// The same for data that needs more or fewer rows scored again; what makes no sense is left out.
+    pub(crate) fn with_depth(&self, depth: f32) -> Self {
+        let depth = if (1.0..=1e4).contains(&depth) { depth } else { usual_depth(self.width) };
+        Self { depth, ..self.clone() }
+    }
+
+    /// How many times as many rows must be scored again as are wanted, for the codes to lose next to nothing.
+    pub(crate) fn depth(&self) -> f32 {
+        self.depth
     }
 
     pub(crate) fn width(&self) -> Width {
@@ -175,6 +196,16 @@ impl Codec {
         query.scale = scale / f32::from(factor);
         query.offset = query.scale * sum as f32 * (0.5 - self.half());
         query.bias = if self.euclid { bias } else { bias + self.mean_square };
+    }
+}
+
+/// What a width needs on embeddings of some hundred dimensions.
+fn usual_depth(width: Width) -> f32 {
+    match width {
+        Width::Eight => 1.5,
+        Width::Four => 2.0,
+        Width::Two => 4.0,
+        Width::One => 8.0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Codes of a field's rows, as they lie in a file and in memory.
 //!
 //! ```text
-//! 0   u32 bits | u32 dimensions | u32 euclid (0 or 1) | u32 rows | u64 seed of the rotation | u32 clusters | zero up to 64
+//! 0   u32 bits | u32 dimensions | u32 euclid (0 or 1) | u32 rows | u64 seed of the rotation | u32 clusters | f32 depth | zero up to 64
 //! 64  f32 mean[dimensions], zero up to a multiple of 64
 //!     rows: see `distance::codes`
 //!     centers of the clusters, in the form of rows
@@ -69,7 +69,7 @@ impl Codes {
         if word(12)? != rows || word(8)? > 1 || bounds.len() != bounds_wanted || !ordered || bytes.len() != bounds_at + bounds_wanted * 4 {
             return None;
         }
-        let codec = Codec::new(mean, width, word(8)? == 1, seed);
+        let codec = Codec::new(mean, width, word(8)? == 1, seed).with_depth(f32::from_bits(word(28)?));
         Some(Self { codec, bytes, start, rows, bounds })
     }
 
@@ -122,6 +122,7 @@ impl Codes {
         }
         head.extend_from_slice(&codec.seed().to_le_bytes());
         head.extend_from_slice(&clusters.count().to_le_bytes());
+        head.extend_from_slice(&codec.depth().to_le_bytes());
         head.resize(HEADER_BYTES, 0);
         codec.mean().iter().for_each(|mean| head.extend_from_slice(&mean.to_le_bytes()));
         head.resize(start(codec.dim()), 0);

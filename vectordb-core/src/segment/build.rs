@@ -201,7 +201,10 @@ impl SegmentBuilder<'_> {
             bytes += self.write_bitmap(path.join(&file), kind::PRESENT, &present)?;
             Some(file)
         };
-        Ok((FieldMeta { name: name.to_owned(), vectors, present, codes: None, graph: None, graph_params: None, count }, bytes))
+        Ok((
+            FieldMeta { name: name.to_owned(), vectors, present, codes: None, quantization: None, graph: None, graph_params: None, count },
+            bytes,
+        ))
     }
 
     /// Codes and graphs where they are wanted, and the payload indexes.
@@ -233,6 +236,7 @@ impl SegmentBuilder<'_> {
                 })?;
                 field.codes = Some(file);
             }
+            field.quantization = self.config.quantization_of(params).cloned();
             let Some(shape) = wanted else { continue };
             let file = format!("graph-{number}");
             let written = field.codes.as_ref().map(|codes| path.join(codes));

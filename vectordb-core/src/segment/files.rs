@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::graph::GraphParams;
+use crate::model::quantization::QuantizationConfig;
 
 /// Number of a segment, unique in its collection for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,6 +48,9 @@ pub(crate) struct FieldMeta {
     pub(crate) present: Option<String>,
     /// File of the rows' codes, if the field is searched by codes.
     pub(crate) codes: Option<String>,
+    /// What was configured when the codes were made, or left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) quantization: Option<QuantizationConfig>,
     pub(crate) graph: Option<String>,
     pub(crate) graph_params: Option<GraphParams>,
     /// Rows that have a vector.

@@ -16,8 +16,13 @@ const MEAN_SAMPLE: usize = 16_384;
 const TRIAL_ROWS: usize = 8192;
 const TRIAL_QUERIES: usize = 64;
 const TRIAL_NEIGHBOURS: usize = 10;
-/// Share of the true neighbours that must be among twice as many of the codes' best.
+/// Share of the true neighbours that must be among the codes' best, as many as are scored again.
 const TRIAL_GOAL: f64 = 0.985;
+/// How many times as many rows may be scored again as are wanted. A sample is not as dense as all rows, so the step behind the
+/// one that is enough for it is taken.
+const DEPTHS: [f32; 12] = [1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0];
+/// A width is chosen by itself only if so little is enough.
+const MOST_DEPTH: f32 = 2.0;
 /// Rows encoded at once.
 const BATCH: usize = 4096;
 
@@ -52,6 +57,11 @@ fn wanted(config: Option<&QuantizationConfig>) -> Wanted {
     })
 }
 
+/// Whether two configurations ask for the same codes, wherever those are to live.
+pub(super) fn alike(one: Option<&QuantizationConfig>, other: Option<&QuantizationConfig>) -> bool {
+    wanted(one) == wanted(other)
+}
+
 /// Whether codes can stand for vectors of a space.
 fn can_encode(field: &Field<'_>) -> bool {
     // Sums of absolute differences are not kept by a rotation.
@@ -76,12 +86,19 @@ pub(super) fn choose(
     }
     let sample = sample(segment, name, &field, rows, MEAN_SAMPLE);
     let learn = |width| Codec::learn(&sample, field.space.dim, width, field.space.metric == Metric::Euclid, seed);
+    let small_enough = |codec: &Codec| needed_depth(codec, &sample) <= MOST_DEPTH;
     match wanted {
-        Wanted::Exactly(width) => Some(learn(width)),
+        Wanted::Exactly(width @ (Width::Four | Width::Eight)) => Some(learn(width)),
+        Wanted::Exactly(width) => {
+            let codec = learn(width);
+            let needed = needed_depth(&codec, &sample);
+            let next = DEPTHS.into_iter().find(|&depth| depth > needed).unwrap_or(needed);
+            Some(codec.with_depth(next))
+        }
         _ if !to_stay => (field.space.datatype != Datatype::Uint8).then(|| learn(Width::Eight)),
         // Codes of 8 bits would not be smaller than bytes.
-        _ if field.space.datatype == Datatype::Uint8 => Some(learn(Width::Four)).filter(|codec| keeps_neighbours(codec, &sample)),
-        _ => [Width::Four, Width::Eight].into_iter().map(learn).find(|codec| keeps_neighbours(codec, &sample)),
+        _ if field.space.datatype == Datatype::Uint8 => Some(learn(Width::Four)).filter(small_enough),
+        _ => [Width::Four, Width::Eight].into_iter().map(learn).find(small_enough),
     }
 }
 
@@ -103,8 +120,8 @@ pub(super) fn vector(field: &Field<'_>, row: u32) -> Vec<f32> {
     vector
 }
 
-/// Tries a codec on a sample: do the best rows by code hold the best rows by vector?
-fn keeps_neighbours(codec: &Codec, sample: &[f32]) -> bool {
+/// Tries a codec on a sample: of how many times as many rows by code are the best by vector a part?
+fn needed_depth(codec: &Codec, sample: &[f32]) -> f32 {
     let dim = codec.dim();
     let count = sample.len() / dim;
     let step = (count / TRIAL_ROWS).max(1);
@@ -113,30 +130,29 @@ fn keeps_neighbours(codec: &Codec, sample: &[f32]) -> bool {
     rows.iter().for_each(|row| codec.encode(row, &mut scratch, &mut bytes));
     let codes = CodeRows { bytes: &bytes, stride: codec.stride() };
     let all: Vec<u32> = (0u32..).take(rows.len()).collect();
-    let (mut held, mut asked) = (0, 0);
+    // How many rows the codes put before each true neighbour.
+    let mut ranks: Vec<usize> = Vec::new();
     for query in (0..rows.len()).step_by((rows.len() / TRIAL_QUERIES).max(1)) {
         let mut estimates = vec![0.0; all.len()];
         codec.kernel().score_many(&codec.query(rows[query]), codes, &all, &mut estimates);
         let exact: Vec<f32> = rows.iter().map(|row| codec.exact(rows[query], row)).collect();
         // The query itself is a row, and always found.
-        let best = |scores: &[f32], k: usize| {
-            let mut order = all.clone();
-            order.retain(|&row| row as usize != query);
-            let k = k.min(order.len());
-            if k > 0 && k < order.len() {
-                order.select_nth_unstable_by(k - 1, |&a, &b| scores[b as usize].total_cmp(&scores[a as usize]));
-            }
-            order.truncate(k);
-            order
-        };
-        let candidates = best(&estimates, 2 * TRIAL_NEIGHBOURS);
-        let true_ones = best(&exact, TRIAL_NEIGHBOURS);
-        // Of equal rows it does not matter which are found.
-        let worst = candidates.iter().map(|&row| exact[row as usize]).fold(f32::INFINITY, f32::min);
-        asked += true_ones.len();
-        held += true_ones.iter().filter(|row| candidates.contains(row) || exact[**row as usize] <= worst).count();
+        let mut order: Vec<u32> = all.iter().copied().filter(|&row| row as usize != query).collect();
+        let k = TRIAL_NEIGHBOURS.min(order.len());
+        if k < order.len() {
+            order.select_nth_unstable_by(k, |&a, &b| exact[b as usize].total_cmp(&exact[a as usize]));
+        }
+        for &neighbour in &order[..k] {
+            let (estimate, truth) = (estimates[neighbour as usize], exact[neighbour as usize]);
+            // Of equal rows it does not matter which are found.
+            let before = |row: &&u32| estimates[**row as usize] > estimate && exact[**row as usize] < truth;
+            ranks.push(order.iter().filter(before).count() + 1);
+        }
     }
-    held as f64 >= TRIAL_GOAL * asked as f64
+    ranks.sort_unstable();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a number of ranks")]
+    let enough = ranks.get((ranks.len() as f64 * TRIAL_GOAL) as usize).or(ranks.last()).copied().unwrap_or(1);
+    DEPTHS.into_iter().find(|depth| depth * TRIAL_NEIGHBOURS as f32 >= enough as f32 + (TRIAL_NEIGHBOURS - 1) as f32).unwrap_or(f32::MAX)
 }
 
 /// Gives the codes of a field's rows, part by part.

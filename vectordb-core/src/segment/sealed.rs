@@ -151,12 +151,13 @@ impl Sealed {
         self.meta.id
     }
 
-    /// Whether every field that is large enough for a graph has one of the configured shape.
+    /// Whether every field that is large enough for a graph has one of the configured shape, and the configured codes.
     pub(crate) fn is_indexed(&self, config: &CollectionConfig) -> bool {
         self.meta.fields.iter().all(|meta| {
             let Some((params, open)) = config.vectors.get(&meta.name).zip(self.fields.get(&meta.name)) else { return true };
-            super::build::graph_wanted(config, params, meta.count)
-                .is_none_or(|shape| open.graph.as_ref().is_some_and(|graph| graph.params() == shape))
+            let shape = super::build::graph_wanted(config, params, meta.count);
+            let codes = super::quantize::alike(meta.quantization.as_ref(), config.quantization_of(params));
+            shape.is_none_or(|shape| codes && open.graph.as_ref().is_some_and(|graph| graph.params() == shape))
         })
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::selection::is_set;
 use super::{CompiledFilter, Field, Matcher, Segment};
-use crate::distance::{Metric, Width};
+use crate::distance::Metric;
 use crate::error::{Error, Result};
 use crate::filter::plan::Situation;
 use crate::graph::{Filtered, Graph, Scored};
@@ -206,13 +206,7 @@ impl Search<'_> {
         if self.leaf.quantization.rescore == Some(false) {
             return k;
         }
-        // What a sample of 4 and 8 bits needs for all of the true ten; fewer bits need more.
-        let factor = self.leaf.quantization.oversampling.unwrap_or(match codes.codec().width() {
-            Width::Eight => 1.5,
-            Width::Four => 2.0,
-            Width::Two => 4.0,
-            Width::One => 8.0,
-        });
+        let factor = self.leaf.quantization.oversampling.unwrap_or(f64::from(codes.codec().depth()));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a product of positive numbers")]
         let depth = (k as f64 * factor.max(1.0)).ceil() as usize;
         depth.max(k)

@@ -4,4 +4,5 @@ mod basics;
 mod disk;
 mod model;
 mod planner;
+mod quantization;
 mod support;
