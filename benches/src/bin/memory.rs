@@ -82,6 +82,9 @@ enum Setup {
     Limited,
 }
 
+/// A field and what kind of index it has.
+type Index = (&'static str, fn() -> FieldSchema);
+
 impl Setup {
     const REPORTED: [Self; 5] = [Self::Defaults, Self::Pinned, Self::Cold, Self::NoCodes, Self::Indexes];
 
@@ -113,8 +116,8 @@ impl Setup {
         config
     }
 
-    fn indexes(self) -> &'static [(&'static str, fn() -> FieldSchema)] {
-        const ALL: [(&str, fn() -> FieldSchema); 8] = [
+    fn indexes(self) -> &'static [Index] {
+        const ALL: [Index; 8] = [
             ("n", FieldSchema::integer),
             ("word", FieldSchema::keyword),
             ("key", FieldSchema::keyword),
@@ -311,7 +314,7 @@ fn point(id: u64, vector: &[f32]) -> Point {
         "word": format!("word {}", id % 500),
         "key": format!("key-{id}"),
         "price": (id * 7919 % 100_000) as f64 / 100.0,
-        "sold": id % 3 == 0,
+        "sold": id.is_multiple_of(3),
         "at": format!("2024-{:02}-{:02}T00:00:00Z", id % 12 + 1, id % 28 + 1),
         "place": {"lon": (id % 360) as f64 - 180.0, "lat": (id % 170) as f64 - 85.0},
         "text": format!("the {} quick {} brown fox {}", id % 97, id % 1009, id % 5003),
