@@ -334,8 +334,11 @@ impl Collection {
         {
             carry_over(&built, &inputs);
             let adapted = before.config.payload_schema != now.config.payload_schema;
-            let mut sealed = if adapted { built.sealed.reindexed(&now.config)? } else { built.sealed };
-            sealed.count(&self.around.allowance);
+            let mut sealed = built.sealed;
+            if adapted {
+                sealed = sealed.reindexed(&now.config)?;
+                sealed.count(&self.around.allowance);
+            }
             view.sealed.push(Arc::new(sealed));
         }
         view.floor = view.floor.max(manifest.lsn);
