@@ -38,9 +38,14 @@ impl Nearest {
 
     /// How many of the found distances are among the smallest, out of how many could be. Equal distances are equally good.
     pub fn found(&self, distances: impl IntoIterator<Item = f32>) -> Found {
-        let worst = self.distances.last().copied().unwrap_or(f32::NEG_INFINITY);
+        let worst = self.worst();
         let good = distances.into_iter().filter(|&distance| distance <= worst).count();
         Found { good: good.min(self.distances.len()), all: self.distances.len() }
+    }
+
+    /// The largest of the smallest distances; minus infinity when there is none.
+    pub fn worst(&self) -> f32 {
+        self.distances.last().copied().unwrap_or(f32::NEG_INFINITY)
     }
 
     /// How many there are, at most the limit.

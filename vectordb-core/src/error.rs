@@ -149,6 +149,18 @@ pub enum Error {
         /// Bytes that must stay free or are needed.
         required_bytes: u64,
     },
+    /// The database may not take more memory; reads and deletes go on. See [`MemoryLimit`](crate::MemoryLimit).
+    #[error("{what} needs {required_bytes} bytes of memory, {available_bytes} of {limit_bytes} are left")]
+    OutOfMemory {
+        /// What was to be done.
+        what: &'static str,
+        /// Bytes it needs.
+        required_bytes: u64,
+        /// Bytes that are left.
+        available_bytes: u64,
+        /// Bytes that the database may take.
+        limit_bytes: u64,
+    },
     /// A file does not hold what was written to it.
     #[error("{} is corrupt at offset {offset}: {what}", .file.display())]
     Corrupt {
@@ -209,7 +221,7 @@ pub enum ErrorKind {
     AlreadyExists,
     /// The request is wrong; sending it again will not help.
     Invalid,
-    /// Not possible now: locked, disk full, poisoned. May work later or after reopening.
+    /// Not possible now: locked, disk or memory full, poisoned. May work later or after reopening.
     Unavailable,
     /// The deadline passed or the caller cancelled.
     Timeout,
@@ -237,7 +249,7 @@ impl Error {
             | E::InvalidQuery { .. }
             | E::LimitExceeded { .. }
             | E::Unsupported { .. } => ErrorKind::Invalid,
-            E::Locked { .. } | E::Poisoned { .. } | E::DiskFull { .. } => ErrorKind::Unavailable,
+            E::Locked { .. } | E::Poisoned { .. } | E::DiskFull { .. } | E::OutOfMemory { .. } => ErrorKind::Unavailable,
             E::ReadOnly | E::Closed { .. } => ErrorKind::Closed,
             E::Timeout | E::Cancelled => ErrorKind::Timeout,
             E::Corrupt { .. } | E::UnknownFormat { .. } => ErrorKind::Corrupt,

@@ -29,6 +29,7 @@
 //! | filter | [`field`], [`Filter::parse`], [`Filter::from_json`] |
 //! | read | [`Collection::get`], [`Collection::scroll`], [`Collection::count`] |
 //! | watch and tidy | [`Collection::info`], [`Collection::optimize`], [`Collection::verify`] |
+//! | plan and watch memory | [`sizing::estimate`], [`Database::memory`], [`Options::memory_limit`] |
 //! | copy | [`Collection::snapshot`], [`Database::restore`] |
 //!
 //! Search is approximate by an HNSW graph (Malkov & Yashunin 2018) where there are enough rows, and exact below that and on
@@ -51,11 +52,12 @@ mod payload;
 mod quantization;
 mod query;
 mod segment;
+pub mod sizing;
 mod storage;
 mod vectors;
 mod wal;
 
-pub use collection::{CollectionInfo, FieldInfo, JobKind, JobProgress, SegmentInfo, SegmentKind, Status, UpdateResult};
+pub use collection::{CollectionInfo, DeferredJob, FieldInfo, JobKind, JobProgress, SegmentInfo, SegmentKind, Status, UpdateResult};
 pub use database::{Background, Collection, CollectionBuilder, Database, Options, Search};
 pub use error::{Error, ErrorKind, Result};
 pub use model::config::{
@@ -65,6 +67,7 @@ pub use model::config::{
 };
 pub use model::filter::{Condition, FieldTest, Filter, MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH, MatchSet, MatchValue, MinShould, Range};
 pub use model::filter_build::{Field, field, has_id, has_vector};
+pub use model::memory::{ComponentMemory, DatabaseMemory, MemoryLimit, MemoryReport, ProcessMemory};
 pub use model::payload::{DateTime, GeoPoint, PathStep, Payload, PayloadPath, Value};
 pub use model::point::{Lsn, MAX_STRING_ID_BYTES, PayloadSelector, Point, PointId, Record, ScoredPoint, VectorSelector};
 pub use model::quantization::{

@@ -13,7 +13,7 @@ const STOREYS: [&[&str]; 6] = [
     &["storage", "distance", "wal", "quantization"],
     &["vectors", "graph", "sparse", "payload", "filter"],
     &["segment"],
-    &["query", "collection"],
+    &["sizing", "query", "collection"],
     &["database", "lib"],
 ];
 

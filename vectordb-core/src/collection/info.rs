@@ -7,10 +7,13 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::model::config::{CollectionConfig, FieldSchema};
+use crate::model::memory::{ComponentMemory, MemoryReport};
 use crate::model::point::Lsn;
 use crate::segment::Segment;
+use crate::storage::smaps::Smaps;
 
-use super::Collection;
+use super::maintain::Effort;
+use super::{Collection, View};
 
 /// Whether a collection is at rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,12 +43,16 @@ pub struct CollectionInfo {
     pub lsn: Lsn,
     /// Bytes of all files, the log included.
     pub disk_bytes: u64,
-    /// Bytes of memory that the engine holds itself, about; mapped files come on top as the page cache allows.
+    /// Bytes of memory that the engine holds itself, the sum of what `memory` says is anonymous.
     pub memory_bytes: u64,
+    /// Memory by component.
+    pub memory: MemoryReport,
     /// Segments that wait to be sealed.
     pub pending_seals: usize,
     /// The job under way.
     pub running_job: Option<JobProgress>,
+    /// A job that is due, but waits for memory.
+    pub deferred_job: Option<DeferredJob>,
     /// What made the status red.
     pub error: Option<String>,
     /// Payload indexes by path.
@@ -113,13 +120,33 @@ pub struct JobProgress {
     pub total: u64,
 }
 
+/// A job that takes more memory than the database may have. It is done when there is enough; until then the rows it is about
+/// are searched as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DeferredJob {
+    /// What it would do.
+    pub kind: JobKind,
+    /// Bytes of memory it takes.
+    pub required_bytes: u64,
+    /// Bytes that were left when this was told.
+    pub available_bytes: u64,
+}
+
 impl Collection {
+    pub(super) fn memory_of(&self, view: &View, smaps: &Smaps) -> MemoryReport {
+        let mut report = MemoryReport::default();
+        view.sealed.iter().for_each(|sealed| report += sealed.memory(smaps));
+        let in_memory = view.frozen.iter().map(|frozen| &frozen.segment).chain([&view.growing]);
+        in_memory.for_each(|segment| report.growing += ComponentMemory::anonymous(segment.memory_bytes()));
+        report.log = ComponentMemory::anonymous(self.wal.as_ref().map_or(0, crate::wal::Wal::memory_bytes));
+        report.job_bytes = self.progress.lock().as_ref().map_or(0, |running| running.reserved);
+        report
+    }
+
     pub(crate) fn info(&self) -> Result<CollectionInfo> {
         let (view, at) = self.read()?;
         let mut segments = Vec::new();
-        let mut memory_bytes = 0;
         for sealed in &view.sealed {
-            memory_bytes += sealed.memory_bytes();
             segments.push(SegmentInfo {
                 kind: SegmentKind::Sealed,
                 rows: sealed.total_rows().into(),
@@ -130,7 +157,6 @@ impl Collection {
         }
         let in_memory = view.frozen.iter().map(|frozen| (SegmentKind::Frozen, &frozen.segment));
         for (kind, segment) in in_memory.chain([(SegmentKind::Growing, &view.growing)]) {
-            memory_bytes += segment.memory_bytes();
             let bytes = segment.memory_bytes() as u64;
             segments.push(SegmentInfo { kind, rows: segment.len().into(), deleted: segment.tombstones().dead(), indexed: false, bytes });
         }
@@ -141,7 +167,16 @@ impl Collection {
         });
         let poisoned = self.writer.lock().poisoned.clone();
         let error = poisoned.or_else(|| self.last_error.lock().as_ref().map(ToString::to_string));
-        let busy = running_job.is_some() || self.next_job().is_some();
+        let plan = self.planned(Effort::Background);
+        let available_bytes = self.around.allowance.job_room();
+        // What a running job holds is no reason to defer it.
+        let deferred_job = plan.deferred.filter(|_| running_job.is_none()).map(|(kind, required_bytes)| DeferredJob {
+            kind,
+            required_bytes,
+            available_bytes,
+        });
+        let busy = running_job.is_some() || plan.job.is_some() || deferred_job.is_some();
+        let memory = self.memory_of(&view, &Smaps::now());
         let sealed_bytes: u64 = view.sealed.iter().map(|sealed| sealed.meta().bytes).sum();
         Ok(CollectionInfo {
             status: if error.is_some() {
@@ -156,9 +191,11 @@ impl Collection {
             segments,
             lsn: at,
             disk_bytes: sealed_bytes + self.wal.as_ref().map_or(0, crate::wal::Wal::bytes),
-            memory_bytes: memory_bytes as u64,
+            memory_bytes: memory.total().anonymous_bytes,
+            memory,
             pending_seals: view.frozen.len(),
             running_job,
+            deferred_job,
             error,
             payload_schema: field_infos(&view),
             config: (*view.config).clone(),

@@ -12,9 +12,10 @@ use crate::error::{Error, Result};
 use crate::graph::BuildControl;
 use crate::model::config::{CollectionConfig, Durability};
 use crate::model::point::Lsn;
-use crate::segment::{self, Built, Input, Sealed, Segment, SegmentBuilder, SegmentId, SegmentMeta};
+use crate::segment::{self, Built, Input, Sealed, Segment, SegmentBuilder, SegmentId, SegmentMeta, pin_all};
+use crate::storage::mmap::give_back_freed;
 
-use super::maintain::{Effort, Job, Sizes, plan};
+use super::maintain::{Effort, Job, Plan, Sizes, plan};
 use super::manifest::{Manifest, file_name};
 use super::view::View;
 use super::{Collection, JobKind, Running};
@@ -36,13 +37,13 @@ struct Commit {
 impl Collection {
     /// What the background would do now.
     pub(super) fn next_job(&self) -> Option<Job> {
-        self.planned(Effort::Background)
+        self.planned(Effort::Background).job
     }
 
-    fn planned(&self, effort: Effort) -> Option<Job> {
+    pub(super) fn planned(&self, effort: Effort) -> Plan {
         let view = self.view.load();
         let sizes: Vec<Sizes> = view.sealed.iter().map(|sealed| sizes(sealed, &view.config)).collect();
-        plan(view.frozen.len(), &sizes, &view.config, effort)
+        plan(view.frozen.len(), &sizes, &view.config, effort, self.around.allowance.job_room())
     }
 
     /// Runs the next job, if there is one; true when there was.
@@ -62,6 +63,9 @@ impl Collection {
         self.freeze_growing()?;
         self.stop_young_merge();
         while self.run_next(Effort::Full)? {}
+        if let Some((_, required_bytes)) = self.planned(Effort::Full).deferred {
+            return Err(self.out_of_memory(required_bytes));
+        }
         let _alone = self.maintenance.lock();
         self.checkpoint()
     }
@@ -76,6 +80,12 @@ impl Collection {
         }
     }
 
+    fn out_of_memory(&self, required_bytes: u64) -> Error {
+        let allowance = &self.around.allowance;
+        let limit_bytes = allowance.limit().unwrap_or(u64::MAX);
+        Error::OutOfMemory { what: "building a segment", required_bytes, available_bytes: allowance.job_room(), limit_bytes }
+    }
+
     fn check_maintainable(&self) -> Result<()> {
         self.check_open()?;
         if self.around.read_only { Err(Error::ReadOnly) } else { Ok(()) }
@@ -86,7 +96,7 @@ impl Collection {
         let _alone = self.maintenance.lock();
         self.check_unpoisoned()?;
         self.shorten_log()?;
-        let Some(job) = self.planned(effort) else { return Ok(false) };
+        let Some(job) = self.planned(effort).job else { return Ok(false) };
         let result = self.run(&job);
         *self.progress.lock() = None;
         self.backlog.1.notify_all();
@@ -99,9 +109,34 @@ impl Collection {
             }
             Ok(()) => {
                 *self.last_error.lock() = None;
+                self.pin_what_fits();
+                // What merges leave behind is large; after sealing, the next segment is about to need it again.
+                if job != Job::Seal || self.around.allowance.is_short() {
+                    give_back_freed();
+                }
                 Ok(true)
             }
         }
+    }
+
+    /// Pins what had no room before the job gave memory back. The caller holds the maintenance lock.
+    fn pin_what_fits(&self) {
+        let allowance = &self.around.allowance;
+        if allowance.limit().is_none() {
+            return;
+        }
+        let mut pinned: Vec<Sealed> = self.view.load().sealed.iter().map(|sealed| (**sealed).clone()).collect();
+        if !pin_all(&mut pinned, allowance) {
+            return;
+        }
+        let _writer = self.writer.lock();
+        let mut view = (*self.view.load()).clone();
+        for sealed in &mut view.sealed {
+            if let Some(pinned) = pinned.iter().find(|pinned| pinned.segment_id() == sealed.segment_id()) {
+                *sealed = Arc::new(sealed.with_parts_of(pinned));
+            }
+        }
+        self.view.store(view);
     }
 
     /// After a write that may not have reached the disk, memory may be ahead of what a restart finds (a vector dropped, an
@@ -212,7 +247,11 @@ impl Collection {
     fn build(&self, view: &View, inputs: &[Input], at: Lsn, kind: JobKind) -> Result<Built> {
         let control = Arc::new(BuildControl::default());
         let total = inputs.iter().map(|input| u64::from(input.segment.rows(at))).sum();
-        *self.progress.lock() = Some(Running { kind, total, control: Arc::clone(&control) });
+        let allowance = &self.around.allowance;
+        let rows: u64 = inputs.iter().map(|input| segment::build_bytes(&*input.segment, &view.config, at)).sum();
+        let least = rows + allowance.job_bytes();
+        let _held = allowance.take(least);
+        *self.progress.lock() = Some(Running { kind, total, reserved: least, control: Arc::clone(&control) });
         let id = SegmentId(self.next_segment.fetch_add(1, Ordering::Relaxed));
         let builder = SegmentBuilder {
             fs: &self.around.fs,
@@ -222,8 +261,12 @@ impl Collection {
             at,
             control: &control,
             pool: self.around.pools.build()?,
+            allowance,
         };
-        builder.build(inputs)
+        let mut built = builder.build(inputs)?;
+        pin_all(std::slice::from_mut(&mut built.sealed), allowance);
+        built.sealed.settle(allowance);
+        Ok(built)
     }
 
     /// Makes a job's result durable, then visible. The caller holds the maintenance lock.
@@ -291,7 +334,12 @@ impl Collection {
         {
             carry_over(&built, &inputs);
             let adapted = before.config.payload_schema != now.config.payload_schema;
-            view.sealed.push(Arc::new(if adapted { built.sealed.reindexed(&now.config)? } else { built.sealed }));
+            let mut sealed = built.sealed;
+            if adapted {
+                sealed = sealed.reindexed(&now.config)?;
+                sealed.count(&self.around.allowance);
+            }
+            view.sealed.push(Arc::new(sealed));
         }
         view.floor = view.floor.max(manifest.lsn);
         self.view.store(view);
@@ -347,5 +395,6 @@ fn sizes(sealed: &Sealed, config: &CollectionConfig) -> Sizes {
         indexed: sealed.is_indexed(config),
         has_graph: linked > 0,
         indexes_saved: sealed.indexes_saved(),
+        build_bytes: segment::build_bytes(sealed, config, Lsn(u64::MAX)) + 2 * sealed.index_bytes(),
     }
 }

@@ -8,6 +8,7 @@
 use crate::model::config::CollectionConfig;
 use crate::segment::{Growing, SegmentId};
 
+use super::JobKind;
 use super::view::View;
 
 /// Something to do in the background.
@@ -36,6 +37,16 @@ pub(super) struct Sizes {
     /// Whether it has any graph at all.
     pub(super) has_graph: bool,
     pub(super) indexes_saved: bool,
+    /// Bytes of memory that making a new segment of its live rows takes at least.
+    pub(super) build_bytes: u64,
+}
+
+/// What to do next, and what cannot be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) job: Option<Job>,
+    /// A job that is due but takes more memory than there is: its kind and the bytes it takes.
+    pub(super) deferred: Option<(JobKind, u64)>,
 }
 
 /// Growing segments are full at this many bytes of vectors, of payload, or rows.
@@ -54,18 +65,21 @@ const ALIKE: u64 = 4;
 /// Bytes of vectors of the largest segment a merge makes, if nothing is configured.
 const LARGEST_SEGMENT: u64 = 4 << 30;
 
-/// Whether a growing segment should be frozen.
-pub(super) fn is_full(growing: &Growing) -> bool {
-    growing.vector_bytes() >= FULL_VECTOR_BYTES || growing.payload_bytes() >= FULL_PAYLOAD_BYTES || growing.len() >= FULL_ROWS
+/// Whether a growing segment should be frozen; it may take `most_bytes` of memory.
+pub(super) fn is_full(growing: &Growing, most_bytes: u64) -> bool {
+    growing.counted_bytes() as u64 >= most_bytes
+        || growing.vector_bytes() >= FULL_VECTOR_BYTES
+        || growing.payload_bytes() >= FULL_PAYLOAD_BYTES
+        || growing.len() >= FULL_ROWS
 }
 
-/// Whether writers should wait for the background.
-pub(super) fn backlog_is_full(view: &View) -> bool {
+/// Whether writers should wait for the background; `most_bytes` of vectors may be without a graph.
+pub(super) fn backlog_is_full(view: &View, most_bytes: u64) -> bool {
     if view.config.optimizers_config.indexing_threshold == Some(0) || view.config.hnsw_config.m == 0 {
         return view.frozen.len() >= BACKLOG_FROZEN;
     }
     let flat: usize = view.sealed.iter().map(|sealed| sealed.vector_bytes()).map(|(all, linked)| all - linked).sum();
-    view.frozen.len() >= BACKLOG_FROZEN || flat as u64 >= BACKLOG_BYTES
+    view.frozen.len() >= BACKLOG_FROZEN || flat as u64 >= BACKLOG_BYTES.min(most_bytes)
 }
 
 /// How eager the planner is.
@@ -77,14 +91,24 @@ pub(super) enum Effort {
     Full,
 }
 
-/// The next job, or nothing.
-pub(super) fn plan(frozen: usize, segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Option<Job> {
+/// The next job, or nothing. Jobs that make graphs may take `room` bytes of memory; what takes more waits, while everything
+/// else goes on.
+pub(super) fn plan(frozen: usize, segments: &[Sizes], config: &CollectionConfig, effort: Effort, room: u64) -> Plan {
+    let due = |segment: &&Sizes| !segment.indexed || is_due(segment, config, effort);
+    let large = segments.iter().filter(|segment| segment.build_bytes > room).find(due);
+    let deferred = large.map(|large| (if large.indexed { JobKind::Vacuum } else { JobKind::Merge }, large.build_bytes));
+    // Sealing and saving indexes take little, and give memory back.
+    let small: Vec<Sizes> = segments.iter().filter(|segment| segment.build_bytes <= room || !segment.indexes_saved).cloned().collect();
+    Plan { job: next(frozen, &small, config, effort, room), deferred }
+}
+
+fn next(frozen: usize, segments: &[Sizes], config: &CollectionConfig, effort: Effort, room: u64) -> Option<Job> {
     // Under steady writing there is always something to seal; graphs must have their turn, or searches scan more and more.
     if frozen > 0
         && frozen <= MOST_FROZEN_BEFORE_GRAPHS
         && effort == Effort::Background
         && segments.iter().all(|segment| segment.indexes_saved)
-        && let Some(job) = vacuum(segments, config, effort).or_else(|| merge(segments, config, effort))
+        && let Some(job) = vacuum(segments, config, effort).or_else(|| merge(segments, config, effort, room))
     {
         return Some(job);
     }
@@ -94,32 +118,37 @@ pub(super) fn plan(frozen: usize, segments: &[Sizes], config: &CollectionConfig,
     if let Some(segment) = segments.iter().find(|segment| !segment.indexes_saved) {
         return Some(Job::SaveIndexes(segment.id));
     }
-    vacuum(segments, config, effort).or_else(|| merge(segments, config, effort))
+    vacuum(segments, config, effort).or_else(|| merge(segments, config, effort, room))
 }
 
 fn vacuum(segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Option<Job> {
+    segments.iter().find(|segment| is_due(segment, config, effort)).map(|segment| Job::Vacuum(segment.id))
+}
+
+/// Whether a segment is to be rewritten for its dead rows.
+fn is_due(segment: &Sizes, config: &CollectionConfig, effort: Effort) -> bool {
     let optimizers = &config.optimizers_config;
-    let is_due = |segment: &&Sizes| match effort {
+    match effort {
         Effort::Full => segment.dead > 0,
         Effort::Background => {
             segment.dead as f64 > segment.rows as f64 * optimizers.deleted_threshold
                 && (segment.rows >= optimizers.vacuum_min_vector_number as u64 || segment.dead == segment.rows)
         }
-    };
-    segments.iter().find(is_due).map(|segment| Job::Vacuum(segment.id))
+    }
 }
 
-fn merge(segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Option<Job> {
+fn merge(segments: &[Sizes], config: &CollectionConfig, effort: Effort, room: u64) -> Option<Job> {
     let optimizers = &config.optimizers_config;
     let largest = optimizers.max_segment_size.map_or(LARGEST_SEGMENT, |kb| (kb as u64).saturating_mul(1024));
     let threshold = optimizers.indexing_threshold.map_or(4_000, |kb| kb as u64).saturating_mul(1024);
     let mut by_size: Vec<&Sizes> = segments.iter().collect();
     by_size.sort_by_key(|segment| (segment.bytes, segment.id));
     if effort == Effort::Full {
-        let mut bytes = 0;
+        let (mut bytes, mut memory) = (0, 0u64);
         let fits = |segment: &&&Sizes| {
             bytes += segment.bytes;
-            bytes <= largest
+            memory = memory.saturating_add(segment.build_bytes);
+            bytes <= largest && memory <= room
         };
         let together: Vec<SegmentId> = by_size.iter().take_while(fits).map(|segment| segment.id).collect();
         if together.len() > 1 {
@@ -127,10 +156,12 @@ fn merge(segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Optio
         }
     }
     let mut gathered: Vec<SegmentId> = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut memory) = (0, 0u64);
     for segment in by_size.iter().filter(|segment| !segment.indexed || !segment.has_graph) {
-        if bytes + segment.bytes <= largest || gathered.is_empty() {
+        let fits = bytes + segment.bytes <= largest && memory.saturating_add(segment.build_bytes) <= room;
+        if fits || gathered.is_empty() {
             bytes += segment.bytes;
+            memory = memory.saturating_add(segment.build_bytes);
             gathered.push(segment.id);
         }
     }
@@ -140,8 +171,10 @@ fn merge(segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Optio
         return few_of_many_small(&by_size);
     }
     for segment in by_size.iter().filter(|segment| segment.indexed && segment.has_graph) {
-        if segment.bytes <= bytes && bytes + segment.bytes <= largest {
+        let fits = bytes + segment.bytes <= largest && memory.saturating_add(segment.build_bytes) <= room;
+        if segment.bytes <= bytes && fits {
             bytes += segment.bytes;
+            memory = memory.saturating_add(segment.build_bytes);
             gathered.push(segment.id);
         }
     }
@@ -163,7 +196,16 @@ mod tests {
     const MB: u64 = 1 << 20;
 
     fn flat(id: u64, mb: u64) -> Sizes {
-        Sizes { id: SegmentId(id), rows: mb * 1000, dead: 0, bytes: mb * MB, indexed: true, has_graph: false, indexes_saved: true }
+        Sizes {
+            id: SegmentId(id),
+            rows: mb * 1000,
+            dead: 0,
+            bytes: mb * MB,
+            indexed: true,
+            has_graph: false,
+            indexes_saved: true,
+            build_bytes: mb * MB,
+        }
     }
 
     fn linked(id: u64, mb: u64) -> Sizes {
@@ -171,7 +213,7 @@ mod tests {
     }
 
     fn next(segments: &[Sizes]) -> Option<Job> {
-        plan(0, segments, &CollectionConfig::default(), Effort::Background)
+        plan(0, segments, &CollectionConfig::default(), Effort::Background, u64::MAX).job
     }
 
     fn ids(ids: &[u64]) -> Vec<SegmentId> {
@@ -187,7 +229,7 @@ mod tests {
 
     #[test]
     fn frozen_segments_are_sealed_first() {
-        assert_eq!(plan(1, &[flat(1, 100)], &CollectionConfig::default(), Effort::Background), Some(Job::Seal));
+        assert_eq!(plan(1, &[flat(1, 100)], &CollectionConfig::default(), Effort::Background, 0).job, Some(Job::Seal));
     }
 
     #[test]
@@ -213,7 +255,7 @@ mod tests {
     fn without_graphs_large_segments_are_not_rewritten_for_a_few_small_ones() {
         let mut config = CollectionConfig::default();
         config.optimizers_config.indexing_threshold = Some(0);
-        let next = |segments: &[Sizes]| plan(0, segments, &config, Effort::Background);
+        let next = |segments: &[Sizes]| plan(0, segments, &config, Effort::Background, u64::MAX).job;
         let mut segments: Vec<Sizes> = (0..8).map(|id| flat(id, 4)).collect();
         segments.extend([flat(20, 32), flat(21, 32)]);
         assert_eq!(next(&segments), Some(Job::Merge(ids(&[0, 1, 2, 3, 4, 5, 6, 7]))));
@@ -222,7 +264,7 @@ mod tests {
 
     #[test]
     fn whoever_asks_gets_as_few_segments_as_their_limit_allows() {
-        let full = |segments: &[Sizes]| plan(0, segments, &CollectionConfig::default(), Effort::Full);
+        let full = |segments: &[Sizes]| plan(0, segments, &CollectionConfig::default(), Effort::Full, u64::MAX).job;
         assert_eq!(full(&[linked(1, 500), linked(2, 900), flat(3, 1)]), Some(Job::Merge(ids(&[3, 1, 2]))));
         assert_eq!(full(&[linked(1, 3000), linked(2, 3000), flat(3, 1)]), Some(Job::Merge(ids(&[3, 1]))));
         assert_eq!(full(&[linked(1, 3000), linked(2, 3000)]), None);
@@ -236,7 +278,21 @@ mod tests {
         segment.dead = segment.rows / 2;
         assert_eq!(next(&[segment.clone()]), Some(Job::Vacuum(SegmentId(1))));
         segment.dead = 1;
-        assert_eq!(plan(0, &[segment], &CollectionConfig::default(), Effort::Full), Some(Job::Vacuum(SegmentId(1))));
+        assert_eq!(plan(0, &[segment], &CollectionConfig::default(), Effort::Full, u64::MAX).job, Some(Job::Vacuum(SegmentId(1))));
+    }
+
+    #[test]
+    fn what_takes_more_memory_than_there_is_waits_and_the_rest_goes_on() {
+        let within = |segments: &[Sizes], room, effort| plan(0, segments, &CollectionConfig::default(), effort, room);
+        let bare = |id, mb| Sizes { indexed: false, ..flat(id, mb) };
+        let two = [bare(1, 30), bare(2, 40), linked(3, 20)];
+        assert_eq!(within(&two, 50 * MB, Effort::Background).job, Some(Job::Merge(ids(&[1, 3]))));
+        let large = within(&two, 35 * MB, Effort::Background);
+        assert_eq!(large, Plan { job: Some(Job::Merge(ids(&[1]))), deferred: Some((JobKind::Merge, 40 * MB)) });
+        assert_eq!(within(&two, 10 * MB, Effort::Full), Plan { job: None, deferred: Some((JobKind::Merge, 30 * MB)) });
+        let dead = Sizes { dead: 15_000, ..linked(1, 20) };
+        assert_eq!(within(&[dead], MB, Effort::Background), Plan { job: None, deferred: Some((JobKind::Vacuum, 20 * MB)) });
+        assert_eq!(within(&[linked(1, 20), linked(2, 20)], 30 * MB, Effort::Full), Plan::default());
     }
 
     #[test]

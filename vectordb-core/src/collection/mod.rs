@@ -30,14 +30,17 @@ use crate::graph::BuildControl;
 use crate::model::PointId;
 use crate::model::config::{CollectionConfig, ConfigDiff};
 use crate::model::filter::Filter;
+use crate::model::memory::MemoryReport;
 use crate::model::point::{Lsn, PayloadSelector, Record, ScoredPoint, VectorSelector};
 use crate::model::query::{Budget, ScrollPage, ScrollRequest, SearchRequest};
 use crate::model::update::Update;
 use crate::query;
+use crate::storage::allowance::Allowance;
 use crate::storage::fs::FsRef;
+use crate::storage::smaps::Smaps;
 use crate::wal::Wal;
 
-pub use info::{CollectionInfo, FieldInfo, JobKind, JobProgress, SegmentInfo, SegmentKind, Status};
+pub use info::{CollectionInfo, DeferredJob, FieldInfo, JobKind, JobProgress, SegmentInfo, SegmentKind, Status};
 pub(crate) use pools::Pools;
 pub(crate) use recover::create;
 pub(crate) use snapshot::restore;
@@ -51,6 +54,8 @@ pub(crate) struct Surroundings {
     pub(crate) fs: FsRef,
     pub(crate) pools: Arc<Pools>,
     pub(crate) read_only: bool,
+    /// Memory that all collections together may take.
+    pub(crate) allowance: Arc<Allowance>,
     /// Wakes the maintenance thread; nothing when maintenance is done by hand.
     pub(crate) wake: Option<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -69,6 +74,8 @@ pub struct UpdateResult {
 struct Running {
     kind: JobKind,
     total: u64,
+    /// Bytes of memory set aside for it.
+    reserved: u64,
     control: Arc<BuildControl>,
 }
 
@@ -175,6 +182,12 @@ impl Collection {
     pub(crate) fn count(&self, filter: Option<&Filter>, exact: bool) -> Result<u64> {
         let (view, at) = self.read()?;
         query::count(&view.reading(at), filter, exact, &Budget::default())
+    }
+
+    /// Memory by component, by pages looked up before.
+    pub(crate) fn memory(&self, smaps: &Smaps) -> Result<MemoryReport> {
+        let (view, _) = self.read()?;
+        Ok(self.memory_of(&view, smaps))
     }
 
     pub(crate) fn apply(&self, updates: Vec<Update>) -> Result<UpdateResult> {

@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use crate::error::{Error, Result};
 use crate::model::config::CollectionConfig;
 use crate::model::point::Lsn;
-use crate::segment::{Growing, Sealed};
+use crate::segment::{Growing, Sealed, pin_all};
 use crate::storage::fs::FsRef;
 use crate::wal::{Tail, Wal};
 
@@ -37,11 +37,12 @@ impl Collection {
     /// # Errors
     /// [`Error::Corrupt`] naming the damaged file; a torn end of the log is no damage and is cut off.
     pub(crate) fn open(name: String, path: PathBuf, around: Surroundings) -> Result<Self> {
-        let (manifest, view) = load(&around.fs, &path, around.read_only)?;
+        let (manifest, view) = load(&around, &path)?;
         if !around.read_only {
             remove_leftovers(&around.fs, &path, &manifest)?;
         }
-        let capacity = (view.config.wal_config.wal_capacity_mb as u64) << 20;
+        // A log file is read as a whole when the collection is opened.
+        let capacity = ((view.config.wal_config.wal_capacity_mb as u64) << 20).min(around.allowance.part(16));
         let writer = WriterState { applied: manifest.lsn, manifest: Arc::new(manifest.clone()), poisoned: None };
         let mut collection = Self {
             name: RwLock::new(name),
@@ -118,13 +119,14 @@ impl Collection {
 }
 
 /// The newest manifest and its segments. A reader beside a writer may find files gone, because a newer manifest is there.
-fn load(fs: &FsRef, path: &Path, read_only: bool) -> Result<(Manifest, View)> {
+fn load(around: &Surroundings, path: &Path) -> Result<(Manifest, View)> {
+    let fs = &around.fs;
     let mut retries = 0;
     loop {
         let manifest = Manifest::newest(fs, path)?;
-        match open_segments(fs, path, &manifest) {
+        match open_segments(around, path, &manifest) {
             Ok(view) => return Ok((manifest, view)),
-            Err(_) if read_only && retries < MOST_RETRIES && is_race(fs, path, &manifest) => retries += 1,
+            Err(_) if around.read_only && retries < MOST_RETRIES && is_race(fs, path, &manifest) => retries += 1,
             Err(error) => return Err(error),
         }
     }
@@ -134,11 +136,14 @@ fn is_race(fs: &FsRef, path: &Path, manifest: &Manifest) -> bool {
     Manifest::generations(fs, path).is_ok_and(|found| found.first() != Some(&manifest.generation))
 }
 
-fn open_segments(fs: &FsRef, path: &Path, manifest: &Manifest) -> Result<View> {
+fn open_segments(around: &Surroundings, path: &Path, manifest: &Manifest) -> Result<View> {
     let config = Arc::new(manifest.config.clone());
-    let open = |meta: &crate::segment::SegmentMeta| Sealed::open(fs, path, meta.clone(), &config, manifest.lsn).map(Arc::new);
-    let sealed = manifest.segments.iter().map(open).collect::<Result<_>>()?;
-    Ok(View { sealed, frozen: Vec::new(), growing: Arc::new(Growing::new(&config)?), config, floor: manifest.lsn })
+    let open = |meta: &crate::segment::SegmentMeta| Sealed::open(&around.fs, path, meta.clone(), &config, manifest.lsn);
+    let mut sealed = manifest.segments.iter().map(open).collect::<Result<Vec<_>>>()?;
+    pin_all(&mut sealed, &around.allowance);
+    sealed.iter_mut().for_each(|sealed| sealed.settle(&around.allowance));
+    let sealed = sealed.into_iter().map(Arc::new).collect();
+    Ok(View { sealed, frozen: Vec::new(), growing: Arc::new(Growing::new(&config, &around.allowance)?), config, floor: manifest.lsn })
 }
 
 /// Removes files of jobs that a crash cut off, and manifests that a newer one replaced.

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::model::PointId;
-use crate::model::config::{CollectionConfig, ConfigDiff, Durability};
+use crate::model::config::{CollectionConfig, ConfigDiff, Durability, VectorParams};
 use crate::model::point::Lsn;
 use crate::model::update::{Change, Update};
-use crate::segment::Growing;
+use crate::segment::{Growing, owned_bytes};
 use crate::storage::codec;
 
 use super::maintain;
@@ -35,6 +35,9 @@ pub(super) struct WriterState {
 
 /// Free space below which writes that add data are refused, so that deletes and maintenance still find room.
 pub(super) const RESERVED_BYTES: u64 = 64 << 20;
+/// Memory of a point beside its vectors, its payload and its id's text; and of its value in a payload index.
+const POINT_BYTES: usize = 256;
+const INDEXED_BYTES: u64 = 64;
 /// Most bytes of one batch in the log.
 const MAX_BATCH_BYTES: u64 = 1 << 30;
 
@@ -42,7 +45,10 @@ impl Collection {
     /// Applies a batch as a whole: validate, log, apply, wait until durable, publish.
     pub(super) fn write(&self, updates: Vec<Update>) -> Result<UpdateResult> {
         self.check_writable()?;
-        self.wait_for_backlog();
+        let needed_bytes = needed_bytes(&updates, &self.config());
+        self.wait_for_backlog(2 * needed_bytes);
+        // What the batch takes while it is prepared and logged; what stays of it is counted by the growing segment.
+        let _held = self.around.allowance.take(needed_bytes);
         // A job may be writing the very vectors that are to go, so it is stopped; it will be planned again without them.
         let drops_vectors = updates.iter().any(|update| matches!(update, Update::DropVector { .. }));
         let _no_job = drops_vectors.then(|| {
@@ -65,6 +71,9 @@ impl Collection {
             let change = pending.resolve(update)?;
             pending.change(&change)?;
             changes.push(change);
+        }
+        if adds {
+            self.check_memory(&pending, &view)?;
         }
         // Files made from now on lack the vectors, so no restart may find the collection still having them.
         let durability = if drops_vectors { Durability::Sync } else { pending.config.durability };
@@ -148,7 +157,7 @@ impl Collection {
                 view.growing.insert(id, lsn, &vectors, payload, bytes);
             }
         }
-        if maintain::is_full(&view.growing) {
+        if maintain::is_full(&view.growing, self.around.allowance.part(16)) {
             self.freeze(&view, lsn)?;
         }
         Ok(touched)
@@ -159,7 +168,7 @@ impl Collection {
         let mut new = view.clone();
         if view.growing.len() > 0 {
             new.frozen.push(Frozen { segment: Arc::clone(&view.growing), last, config: Arc::clone(&view.config) });
-            new.growing = Arc::new(Growing::new(&view.config)?);
+            new.growing = Arc::new(Growing::new(&view.config, &self.around.allowance)?);
             self.view.store(new);
         }
         Ok(())
@@ -172,7 +181,9 @@ impl Collection {
         let mut view = View { config: Arc::clone(&config), ..(*old).clone() };
         if old.config.payload_schema != config.payload_schema {
             for sealed in &mut view.sealed {
-                *sealed = Arc::new(sealed.reindexed(&config)?);
+                let mut reindexed = sealed.reindexed(&config)?;
+                reindexed.count(&self.around.allowance);
+                *sealed = Arc::new(reindexed);
             }
             for frozen in &view.frozen {
                 frozen.segment.reindex(&config)?;
@@ -193,7 +204,7 @@ impl Collection {
             if view.growing.len() > 0 {
                 view.frozen.push(Frozen { segment: Arc::clone(&view.growing), last: at, config: Arc::clone(&old.config) });
             }
-            view.growing = Arc::new(Growing::new(&config)?);
+            view.growing = Arc::new(Growing::new(&config, &self.around.allowance)?);
         }
         self.view.store(view);
         Ok(())
@@ -227,14 +238,45 @@ impl Collection {
         Ok(())
     }
 
-    /// Holds a writer back while more waits to be sealed and indexed than searches should have to scan.
-    fn wait_for_backlog(&self) {
+    /// Refuses a batch whose points would not fit into memory. The log does not have it yet.
+    fn check_memory(&self, pending: &Pending<'_>, view: &View) -> Result<()> {
+        let allowance = &self.around.allowance;
+        let Some(limit_bytes) = allowance.limit() else { return Ok(()) };
+        let stride: usize = pending.config.vectors.values().map(VectorParams::stride).sum();
+        let point = |(id, content): (&PointId, &Option<Content>)| {
+            content.as_ref().map_or(0, |content| POINT_BYTES + stride + owned_bytes(id, &content.payload))
+        };
+        let mut required_bytes = pending.points.iter().map(point).sum::<usize>() as u64;
+        if pending.config.payload_schema.len() > view.config.payload_schema.len() {
+            required_bytes += view.segments().map(|segment| u64::from(segment.rows(Lsn(u64::MAX)))).sum::<u64>() * INDEXED_BYTES;
+        }
+        let available_bytes = allowance.available();
+        if required_bytes > available_bytes {
+            return Err(Error::OutOfMemory { what: "an update", required_bytes, available_bytes, limit_bytes });
+        }
+        Ok(())
+    }
+
+    /// Holds a writer back while more waits to be sealed and indexed than searches should have to scan, or while jobs may
+    /// still give memory back that its batch needs.
+    fn wait_for_backlog(&self, needed_bytes: u64) {
         let Some(wake) = &self.around.wake else { return };
+        let allowance = &self.around.allowance;
         let mut guard = self.backlog.0.lock();
-        while maintain::backlog_is_full(&self.view.load()) && self.last_error.lock().is_none() && !self.closed.load(Ordering::Acquire) {
+        let is_full = || {
+            let view = self.view.load();
+            let short = !view.frozen.is_empty() && (allowance.is_short() || needed_bytes > allowance.available());
+            short || maintain::backlog_is_full(&view, allowance.part(2))
+        };
+        while is_full() && self.has_work() && self.last_error.lock().is_none() && !self.closed.load(Ordering::Acquire) {
             wake();
             self.backlog.1.wait_for(&mut guard, Duration::from_millis(200));
         }
+    }
+
+    /// Whether the background has anything to do that it can.
+    fn has_work(&self) -> bool {
+        self.progress.lock().is_some() || self.next_job().is_some()
     }
 
     fn wake_if_due(&self) {
@@ -244,6 +286,14 @@ impl Collection {
             wake();
         }
     }
+}
+
+/// Memory that the points of updates will take, as far as it is known before they are resolved.
+fn needed_bytes(updates: &[Update], config: &CollectionConfig) -> u64 {
+    let stride: usize = config.vectors.values().map(VectorParams::stride).sum();
+    let upserts = updates.iter().filter_map(|update| if let Update::Upsert { points, .. } = update { Some(points) } else { None });
+    let bytes = upserts.flatten().map(|point| POINT_BYTES + stride + owned_bytes(&point.id, &point.payload));
+    bytes.sum::<usize>() as u64
 }
 
 fn approximate_bytes(id: &PointId, payload: &crate::model::payload::Payload) -> usize {

@@ -9,11 +9,13 @@ use crate::error::{Error, Result};
 use crate::model::PointId;
 use crate::model::config::{CollectionConfig, ConfigDiff, Distance, FieldSchema, VectorParams};
 use crate::model::filter::Filter;
+use crate::model::memory::MemoryReport;
 use crate::model::payload::{Payload, PayloadPath};
 use crate::model::point::{Lsn, PayloadSelector, Point, Record, ScoredPoint, VectorSelector};
 use crate::model::query::{ScrollPage, ScrollRequest, SearchRequest, Target as SearchTarget};
 use crate::model::update::{Target, Update};
 use crate::model::vector::UNNAMED;
+use crate::storage::smaps::Smaps;
 
 /// Creates or opens a collection; made by [`Database::collection`].
 #[derive(Debug, Clone)]
@@ -121,7 +123,7 @@ impl Collection {
     ///
     /// # Errors
     /// [`Error::DimensionMismatch`], [`Error::InvalidVector`], [`Error::VectorNotFound`] naming the point; [`Error::ReadOnly`],
-    /// [`Error::DiskFull`], [`Error::Poisoned`], [`Error::Io`].
+    /// [`Error::DiskFull`], [`Error::OutOfMemory`], [`Error::Poisoned`], [`Error::Io`].
     pub fn upsert(&self, points: impl IntoIterator<Item = Point>) -> Result<UpdateResult> {
         self.inner.apply(vec![Update::upsert(points)])
     }
@@ -240,6 +242,14 @@ impl Collection {
         self.inner.info()
     }
 
+    /// Memory by component; as a part of [`Collection::info`], and beside all others in [`Database::memory`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn memory(&self) -> Result<MemoryReport> {
+        self.inner.memory(&Smaps::now())
+    }
+
     /// Runs at most one job of the background work now, on this thread; false when there is nothing to do.
     ///
     /// # Errors
@@ -251,7 +261,7 @@ impl Collection {
     /// Seals, indexes, merges and cleans until nothing is left to do. Reads and writes go on meanwhile.
     ///
     /// # Errors
-    /// Those of the first job that fails.
+    /// Those of the first job that fails; [`Error::OutOfMemory`] when all is done but a job that takes more than there is.
     pub fn optimize(&self) -> Result<()> {
         self.inner.optimize()
     }

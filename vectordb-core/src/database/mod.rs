@@ -20,7 +20,12 @@ use parking_lot::{Mutex, RwLock};
 use crate::collection::{self, Pools, Surroundings};
 use crate::error::{Error, Result};
 use crate::model::config::CollectionConfig;
+use crate::model::memory::{DatabaseMemory, MemoryReport, ProcessMemory};
+use crate::storage::allowance::Allowance;
 use crate::storage::fs::{FsRef, MemFs};
+use crate::storage::mmap::{give_back_freed, map_large_blocks};
+use crate::storage::smaps::Smaps;
+use crate::storage::system;
 
 use catalog::Catalog;
 pub use handle::{Collection, CollectionBuilder};
@@ -130,11 +135,16 @@ impl Database {
             }
             remove_unlisted(fs, &path, &catalog)?;
         }
+        let limit = system::limit(options.memory_limit);
+        if limit.is_some_and(|limit| limit.is_set) {
+            map_large_blocks();
+        }
         let (wake, woken) = bounded(1);
         let around = Surroundings {
             fs: Arc::clone(fs),
             pools: Arc::new(Pools::new(options.threads)),
             read_only: options.read_only,
+            allowance: Allowance::new(limit.map(|limit| limit.bytes)),
             wake: (options.background == Background::Thread && !options.read_only).then(|| worker::waker(wake)),
         };
         let inner = Inner {
@@ -148,6 +158,8 @@ impl Database {
         };
         let db = Self { inner: Arc::new(inner) };
         db.open_all()?;
+        // Reading logs takes as much memory as the largest of their files, for a moment.
+        give_back_freed();
         if db.inner.around.wake.is_some() {
             *db.inner.worker.lock() = Some(worker::start(&db.inner, woken)?);
         }
@@ -263,6 +275,28 @@ impl Database {
         self.inner.shut_down()
     }
 
+    /// Memory of all collections by component, and of the process around them: together the whole resident set.
+    ///
+    /// Costs a walk through the payload indexes and the system's account of every page, some milliseconds for a gigabyte.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn memory(&self) -> Result<DatabaseMemory> {
+        self.inner.check_open()?;
+        let open = self.inner.open.read().clone();
+        let smaps = Smaps::now();
+        let mut collections = BTreeMap::new();
+        let mut total = MemoryReport::default();
+        for (name, collection) in open {
+            let report = collection.memory(&smaps)?;
+            total += report;
+            collections.insert(name, report);
+        }
+        let allowance = &self.inner.around.allowance;
+        let process = smaps.is_known().then(|| process(&smaps, &total));
+        Ok(DatabaseMemory { collections, total, process, limit_bytes: allowance.limit(), reserved_bytes: allowance.taken() })
+    }
+
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.inner.path
@@ -338,6 +372,14 @@ impl Drop for Inner {
         // Nobody is left to be told of a failure, and nothing acknowledged depends on it.
         let _ = self.shut_down();
     }
+}
+
+/// The process beside the collections.
+fn process(smaps: &Smaps, total: &MemoryReport) -> ProcessMemory {
+    let (resident_bytes, code_bytes, stack_bytes) = (smaps.total(), smaps.code(), smaps.stacks());
+    let rest = resident_bytes.saturating_sub(total.total().resident_bytes() + code_bytes + stack_bytes);
+    let allocator_bytes = rest.min(smaps.arenas());
+    ProcessMemory { resident_bytes, code_bytes, stack_bytes, allocator_bytes, unaccounted_bytes: rest - allocator_bytes }
 }
 
 fn check_name(name: &str) -> Result<()> {

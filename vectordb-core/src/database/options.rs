@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::memory::MemoryLimit;
 use crate::storage::fs::{FsRef, StdFs};
 
 /// Who does the background work: sealing, indexing, merging, cleaning.
@@ -33,11 +34,20 @@ pub struct Options {
     pub read_only: bool,
     /// Make the directory when it is not there.
     pub create: bool,
+    /// Memory of its own that the database may take.
+    pub memory_limit: MemoryLimit,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fs: Arc::new(StdFs), background: Background::Thread, threads: 0, read_only: false, create: true }
+        Self {
+            fs: Arc::new(StdFs),
+            background: Background::Thread,
+            threads: 0,
+            read_only: false,
+            create: true,
+            memory_limit: MemoryLimit::default(),
+        }
     }
 }
 
@@ -67,6 +77,21 @@ impl Options {
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
+        self
+    }
+
+    /// Sets how much memory of its own the database may take. Under a limit less is pinned, segments are sealed earlier,
+    /// writers wait, jobs build with less memory or later, and in the end updates are refused with
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory); reads go on.
+    ///
+    /// ```
+    /// use vectordb_core::{MemoryLimit, Options};
+    /// let options = Options::default().memory_limit(MemoryLimit::Bytes(256 << 20));
+    /// assert_eq!(options.memory_limit, MemoryLimit::Bytes(256 << 20));
+    /// ```
+    #[must_use]
+    pub fn memory_limit(mut self, limit: MemoryLimit) -> Self {
+        self.memory_limit = limit;
         self
     }
 

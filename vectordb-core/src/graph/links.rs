@@ -59,9 +59,8 @@ impl Links {
         self.rows
     }
 
-    /// Bytes of memory that are not a mapped file.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.words.memory_bytes()
+    pub(super) fn placed(&self) -> &Placed {
+        &self.words
     }
 
     pub(crate) fn params(&self) -> GraphParams {

@@ -2,6 +2,7 @@
 
 use std::collections::BinaryHeap;
 
+use crate::storage::placed::Placed;
 use crate::vectors::Scorer;
 
 use super::links::Links;
@@ -66,9 +67,14 @@ impl Graph {
         Self { visited: VisitedPool::new(links.rows()), links }
     }
 
-    /// Bytes of memory that are not a mapped file.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.links.memory_bytes() + self.visited.memory_bytes()
+    /// Where the links lie.
+    pub(crate) fn placed(&self) -> &Placed {
+        self.links.placed()
+    }
+
+    /// Bytes of what is kept for the next walk.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.visited.memory_bytes()
     }
 
     pub(super) fn links(&self) -> &Links {

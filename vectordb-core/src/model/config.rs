@@ -64,15 +64,23 @@ impl Datatype {
 }
 
 /// Where data lives: read from disk when needed, kept by the page cache, or pinned in memory.
+///
+/// Graphs and codes are pinned if nothing is said; vectors are then mapped and not read ahead. What does not fit into the
+/// [`MemoryLimit`](crate::MemoryLimit) is mapped instead of pinned. Payload indexes are held in memory whatever is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Memory {
-    /// On disk, not read ahead.
+    /// On disk, not read ahead; pages that a job or a scan of everything has read are given back.
     Cold,
-    /// In the page cache as memory allows.
+    /// In the page cache as memory allows, and read into it when the segment is opened.
     Cached,
-    /// Always in memory.
+    /// In memory of our own, in huge pages where the system has them.
     Pinned,
+}
+
+/// The older way to say where something lives.
+fn placed(on_disk: bool) -> Memory {
+    if on_disk { Memory::Cold } else { Memory::Cached }
 }
 
 /// Similarity of two bags of vectors.
@@ -142,6 +150,22 @@ impl VectorParams {
     /// Bytes of one stored vector.
     pub fn stride(&self) -> usize {
         self.size * self.datatype.bytes()
+    }
+
+    /// Where the vectors live, as far as the configuration says: `memory`, or else `on_disk`, of which false is
+    /// [`Memory::Cached`].
+    ///
+    /// ```
+    /// use vectordb_core::{Distance, Memory, VectorParams};
+    /// let mut params = VectorParams::new(4, Distance::Dot);
+    /// assert_eq!(params.placement(), None);
+    /// params.on_disk = Some(true);
+    /// assert_eq!(params.placement(), Some(Memory::Cold));
+    /// params.memory = Some(Memory::Pinned);
+    /// assert_eq!(params.placement(), Some(Memory::Pinned));
+    /// ```
+    pub fn placement(&self) -> Option<Memory> {
+        self.memory.or(self.on_disk.map(placed))
     }
 
     fn validate(&self, name: &str) -> Result<()> {
@@ -467,6 +491,17 @@ impl CollectionConfig {
     /// Graph settings of a vector: the collection's with the vector's own changes.
     pub fn hnsw_of(&self, params: &VectorParams) -> HnswConfig {
         params.hnsw_config.as_ref().map_or_else(|| self.hnsw_config.clone(), |diff| self.hnsw_config.merged(diff))
+    }
+
+    /// Where payloads live: `payload_memory`, or else `on_disk_payload`, of which false is [`Memory::Cached`].
+    ///
+    /// ```
+    /// use vectordb_core::{CollectionConfig, Memory};
+    /// let config = CollectionConfig { on_disk_payload: false, ..CollectionConfig::default() };
+    /// assert_eq!(config.payload_placement(), Memory::Cached);
+    /// ```
+    pub fn payload_placement(&self) -> Memory {
+        self.payload_memory.unwrap_or(placed(self.on_disk_payload))
     }
 
     /// Quantization of a vector, if any is configured.

@@ -8,6 +8,7 @@ pub(crate) mod filter;
 pub(crate) mod filter_build;
 mod filter_json;
 mod filter_text;
+pub(crate) mod memory;
 pub(crate) mod payload;
 pub(crate) mod point;
 pub(crate) mod quantization;

@@ -108,9 +108,9 @@ impl Codes {
         tail
     }
 
-    /// Bytes of memory that are not a mapped file.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.bytes.memory_bytes()
+    /// Where the codes lie.
+    pub(crate) fn placed(&self) -> &Placed {
+        &self.bytes
     }
 
     /// What stands before the rows.

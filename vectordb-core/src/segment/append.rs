@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::storage::heap;
+
 const FIRST_CHUNK: usize = 64;
 /// Chunks up to 2^32 elements.
 const CHUNKS: usize = 27;
@@ -37,9 +39,9 @@ impl<T: Default> Chunks<T> {
         &self.0[chunk].get_or_init(make)[offset]
     }
 
-    /// Elements allocated.
-    pub(super) fn capacity(&self) -> usize {
-        self.0.iter().filter_map(OnceLock::get).map(|chunk| chunk.len()).sum()
+    /// Bytes allocated, what the elements own aside.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.0.iter().filter_map(OnceLock::get).map(|chunk| heap::vec::<T>(chunk.len())).sum()
     }
 }
 
@@ -71,6 +73,11 @@ impl<T> AppendVec<T> {
 
     pub(super) fn get(&self, index: u32) -> Option<&T> {
         self.chunks.get(index)?.get()
+    }
+
+    /// Bytes allocated, what the elements own aside.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.chunks.memory_bytes()
     }
 
     /// Number of leading elements for which the test holds; they must come before all others.

@@ -16,6 +16,7 @@ use crate::model::config::{CollectionConfig, VectorParams};
 use crate::model::point::Lsn;
 use crate::payload::index::FieldIndexes;
 use crate::quantization::{Clusters, Codec, Codes};
+use crate::storage::allowance::Allowance;
 use crate::storage::fs::FsRef;
 use crate::storage::mmap::Mmap;
 use crate::storage::placed::Placed;
@@ -33,6 +34,11 @@ const LEAST_LIVE: f64 = 0.6;
 /// Narrowest codes that graphs are built by. Links chosen by 4 bits are as good as those chosen by the vectors, wherever 4 bits
 /// are enough to search by, in a fifth of the time; see `quantize::choose`.
 const BUILD_WIDTH: Width = Width::Four;
+
+/// Memory of a row in the lists of a builder.
+const ROW_BYTES: u64 = 96;
+/// Rows that a sample has however little memory there is.
+const LEAST_SAMPLE: usize = 512;
 
 /// Stands for a row that was not taken over.
 const GONE: u32 = u32::MAX;
@@ -61,6 +67,7 @@ pub(crate) struct SegmentBuilder<'a> {
     pub(crate) at: Lsn,
     pub(crate) control: &'a BuildControl,
     pub(crate) pool: &'a rayon::ThreadPool,
+    pub(crate) allowance: &'a Arc<Allowance>,
 }
 
 /// The field that rows were sorted by, and the clusters they are in now.
@@ -131,7 +138,8 @@ impl SegmentBuilder<'_> {
         let linked = self.config.vectors.iter().filter(|(_, params)| graph_wanted(self.config, params, count).is_some());
         match linked.max_by_key(|(_, params)| params.stride()) {
             Some((name, params)) => {
-                let (sources, clusters) = super::order::by_cluster(inputs, sources, name, Space::of(params), self.pool);
+                let (sources, clusters) =
+                    super::order::by_cluster(inputs, sources, name, Space::of(params), self.pool, self.sample_rows(params));
                 (sources, Clustered { field: name.clone(), clusters })
             }
             None => (sources, Clustered::default()),
@@ -150,19 +158,17 @@ impl SegmentBuilder<'_> {
     }
 
     fn write_payload(&self, path: &Path, inputs: &[Input], sources: &[Source]) -> Result<u64> {
-        let mut blob = Vec::new();
-        let base = (sources.len() as u64 + 1) * 8;
-        let mut offsets = vec![base];
+        let mut at = (sources.len() as u64 + 1) * 8;
+        let mut offsets = Vec::with_capacity(sources.len() + 1);
+        offsets.push(at);
+        // Asked for twice, so that payloads need not all be in memory at once.
         for &(input, row) in sources {
-            let payload = inputs[input].segment.payload(row)?;
-            if !payload.is_empty() {
-                serde_json::to_writer(&mut blob, &*payload).map_err(|error| Error::Internal { what: error.to_string() })?;
-            }
-            offsets.push(base + blob.len() as u64);
+            at += inputs[input].segment.payload_text(row)?.len() as u64;
+            offsets.push(at);
         }
         self.write_file(path.join(PAYLOAD_FILE), kind::PAYLOAD, |file| {
             file.write(bytemuck::cast_slice(&offsets))?;
-            file.write(&blob)
+            sources.iter().try_for_each(|&(input, row)| file.write(&inputs[input].segment.payload_text(row)?))
         })
     }
 
@@ -223,7 +229,15 @@ impl SegmentBuilder<'_> {
             let codec = match (wanted, self.config.optimizers_config.indexing_threshold) {
                 // Nothing is indexed yet, as while much is loaded: codes would only be made again.
                 (None, Some(0)) => None,
-                _ => quantize::choose(sealed, &field.name, meta.rows, self.config.quantization_of(params), self.id.0, wanted.is_some()),
+                _ => quantize::choose(
+                    sealed,
+                    &field.name,
+                    meta.rows,
+                    self.config.quantization_of(params),
+                    self.id.0,
+                    wanted.is_some(),
+                    self.sample_rows(params),
+                ),
             };
             if let Some(codec) = &codec {
                 let file = format!("codes-{number}");
@@ -240,7 +254,7 @@ impl SegmentBuilder<'_> {
             let Some(shape) = wanted else { continue };
             let file = format!("graph-{number}");
             let written = field.codes.as_ref().map(|codes| path.join(codes));
-            let codes = codec.map(|codec| self.build_codes(sealed, &field.name, codec, written.as_deref())).transpose()?;
+            let codes = codec.map(|codec| self.build_codes(sealed, &field.name, codec, written.as_deref())).transpose()?.flatten();
             let reused = largest_graph(inputs, row_maps, &field.name, shape, self.at);
             meta.bytes += self.write_graph(path.join(&file), sealed, &field.name, shape, codes, reused)?;
             field.graph = Some(file);
@@ -294,22 +308,34 @@ impl SegmentBuilder<'_> {
         })
     }
 
-    /// Codes to build a graph by: those just written, if they are of the right width.
-    fn build_codes(&self, sealed: &Sealed, name: &str, codec: Codec, written: Option<&Path>) -> Result<Codes> {
+    /// Codes to build a graph by: those just written, if they are of the right width. Copies of codes are faster to build by, and
+    /// take memory while it lasts; without room for one the file is read, or else the vectors are.
+    fn build_codes(&self, sealed: &Sealed, name: &str, codec: Codec, written: Option<&Path>) -> Result<Option<Codes>> {
         let total = sealed.total_rows();
         let width = if codec.width() == Width::Eight { Width::Eight } else { BUILD_WIDTH };
         let damaged = || Error::Internal { what: "codes that were just made cannot be read".to_owned() };
         if let Some(path) = written.filter(|_| codec.width() == width) {
-            let file = SealedFile::open(self.fs, path, kind::CODES, Check::Structure)?;
-            return Codes::open(Placed::hot(&file).map_err(|error| Error::io(path, error))?, total).ok_or_else(damaged);
+            let file = Placed::Mapped(SealedFile::open(self.fs, path, kind::CODES, Check::Structure)?);
+            let codes = file.hot_for_now(self.allowance).unwrap_or(file);
+            return Codes::open(codes, total).ok_or_else(damaged).map(Some);
         }
         let codec = codec.with_width(width);
+        let expected = (total as usize + 1) * codec.stride();
+        // Twice, since they are gathered in one place and used in another.
+        let Some(held) = self.allowance.try_take(2 * expected as u64) else { return Ok(None) };
         let mut bytes = Codes::head(&codec, total, &Clusters::default());
+        bytes.reserve_exact(expected);
         quantize::encode(sealed, name, &codec, total, self.pool, &mut |part| {
             bytes.extend_from_slice(part);
             Ok(())
         })?;
-        Codes::open(Placed::from(Mmap::from(bytes)), total).ok_or_else(damaged)
+        Codes::open(Placed::held(Mmap::from(bytes), held), total).ok_or_else(damaged).map(Some)
+    }
+
+    /// Rows of a field that samples may have: few enough for a copy of them as numbers to take a part of what is left.
+    fn sample_rows(&self, params: &VectorParams) -> usize {
+        let rows = self.allowance.available() / 16 / (params.size as u64 * 4).max(1);
+        usize::try_from(rows).unwrap_or(usize::MAX).max(LEAST_SAMPLE)
     }
 
     fn write_file(&self, path: PathBuf, kind: u32, fill: impl FnOnce(&mut SealedWriter) -> Result<()>) -> Result<u64> {
@@ -350,6 +376,18 @@ pub(super) fn graph_wanted(config: &CollectionConfig, params: &VectorParams, cou
     let large = count as usize * params.stride() >= threshold_kb.saturating_mul(1024) && count > 1;
     let shape = GraphParams { m: u32::try_from(hnsw.m).ok()?, ef_construct: u32::try_from(hnsw.ef_construct).ok()? };
     (hnsw.m > 0 && threshold_kb > 0 && large).then_some(shape)
+}
+
+/// Bytes of memory that taking over a segment's live rows takes at least: lists of rows, ids and links. Temporary codes come
+/// on top where there is room.
+pub(crate) fn build_bytes(segment: &dyn Segment, config: &CollectionConfig, at: Lsn) -> u64 {
+    let rows = u64::from(segment.rows(at));
+    let links = |params: &VectorParams| {
+        // Twice `m` links of four bytes, and half of that to spare.
+        if config.optimizers_config.indexing_threshold == Some(0) { 0 } else { 12 * config.hnsw_of(params).m as u64 }
+    };
+    let each = ROW_BYTES + config.vectors.values().map(links).max().unwrap_or(0);
+    rows * 4 + rows.saturating_sub(segment.tombstones().dead()) * each
 }
 
 fn write_bitmap(fs: &FsRef, path: &Path, kind: u32, rows: &RoaringBitmap) -> Result<u64> {

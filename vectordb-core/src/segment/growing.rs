@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
@@ -16,6 +17,8 @@ use crate::model::payload::Payload;
 use crate::model::point::Lsn;
 use crate::model::vector::Vectors;
 use crate::payload::index::FieldIndexes;
+use crate::storage::allowance::{Allowance, Reservation};
+use crate::storage::heap;
 use crate::vectors::{Rows, RowsBuf, Space};
 
 /// Rows in memory. One writer appends, any number of readers look.
@@ -29,6 +32,10 @@ pub(crate) struct Growing {
     tombstones: Tombstones,
     vector_bytes: AtomicUsize,
     payload_bytes: AtomicUsize,
+    /// What ids and payloads own on the heap.
+    owned_bytes: AtomicUsize,
+    /// What is counted of it against the database's limit.
+    held: Reservation,
 }
 
 #[derive(Debug)]
@@ -57,7 +64,7 @@ impl Growing {
     ///
     /// # Errors
     /// Those of a payload index whose settings cannot be used.
-    pub(crate) fn new(config: &CollectionConfig) -> Result<Self> {
+    pub(crate) fn new(config: &CollectionConfig, allowance: &Arc<Allowance>) -> Result<Self> {
         let field = |(position, (name, params)): (usize, (&String, &_))| {
             let space = Space::of(params);
             (
@@ -79,6 +86,8 @@ impl Growing {
             tombstones: Tombstones::new(),
             vector_bytes: AtomicUsize::new(0),
             payload_bytes: AtomicUsize::new(0),
+            owned_bytes: AtomicUsize::new(0),
+            held: allowance.take(0),
         })
     }
 
@@ -103,12 +112,15 @@ impl Growing {
         if !payload.is_empty() {
             self.indexes.write().add(row, &payload);
         }
+        let owned = owned_bytes(&id, &payload) + heap::vec::<u64>(present.len());
         let mut ids = self.ids.write();
         let previous = ids.insert(id.clone(), row);
         self.rows.push(Row { id, version, payload, previous, present });
         drop(ids);
         self.vector_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.payload_bytes.fetch_add(payload_bytes + 64, Ordering::Relaxed);
+        self.owned_bytes.fetch_add(owned, Ordering::Relaxed);
+        self.held.set(self.counted_bytes() as u64);
         row
     }
 
@@ -144,15 +156,33 @@ impl Growing {
         self.vector_bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes of memory, about.
+    /// Bytes of memory; walks through the payload indexes.
     pub(crate) fn memory_bytes(&self) -> usize {
+        self.column_bytes() + self.indexes.read().memory_bytes() + self.tombstones.memory_bytes()
+    }
+
+    /// Vectors, rows and ids.
+    fn column_bytes(&self) -> usize {
         let vectors: usize = self.fields.values().map(|field| field.rows.memory_bytes()).sum();
-        vectors + 2 * self.payload_bytes.load(Ordering::Relaxed) + self.indexes.read().memory_bytes() + self.tombstones.memory_bytes()
+        let ids = heap::tree::<PointId, u32>(self.rows.len() as usize);
+        vectors + self.rows.memory_bytes() + ids + self.owned_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory, about: what the indexes take is guessed, since this is asked for every row.
+    pub(crate) fn counted_bytes(&self) -> usize {
+        self.column_bytes() + self.payload_bytes.load(Ordering::Relaxed) / 2
     }
 
     pub(crate) fn payload_bytes(&self) -> usize {
         self.payload_bytes.load(Ordering::Relaxed)
     }
+}
+
+/// What an id and a payload own on the heap.
+pub(crate) fn owned_bytes(id: &PointId, payload: &Payload) -> usize {
+    // An id of text is there twice: in the row, and in the tree of ids.
+    let id = if let PointId::Str(text) = id { 2 * heap::block(text.len()) } else { 0 };
+    id + heap::payload(payload)
 }
 
 impl Segment for Growing {

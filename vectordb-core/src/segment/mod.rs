@@ -28,7 +28,7 @@ mod tombstones;
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::model::PointId;
 use crate::model::payload::Payload;
@@ -39,11 +39,12 @@ use crate::quantization::Codes;
 use crate::vectors::{Rows, Space};
 use selection::SelectionCache;
 
-pub(crate) use build::{Built, Input, SegmentBuilder, write_indexes, write_tombstones};
+pub(crate) use build::{Built, Input, SegmentBuilder, build_bytes, write_indexes, write_tombstones};
 pub(crate) use files::{FieldMeta, SegmentId, SegmentMeta, directory};
-pub(crate) use growing::Growing;
+pub(crate) use growing::{Growing, owned_bytes};
 pub(crate) use matcher::{CompiledFilter, Matcher};
-pub(crate) use sealed::Sealed;
+pub(crate) use quantize::code_stride;
+pub(crate) use sealed::{Sealed, graph_placement, pin_all};
 pub(crate) use search::{Leaf, search};
 pub(crate) use tombstones::Tombstones;
 
@@ -66,12 +67,22 @@ pub(crate) trait Segment: Send + Sync + fmt::Debug {
     /// Lsn of the row's insertion, which is the version of its point.
     fn version(&self, row: u32) -> Lsn;
     fn payload(&self, row: u32) -> Result<Cow<'_, Payload>>;
+    /// The payload as JSON text; empty when the payload is.
+    fn payload_text(&self, row: u32) -> Result<Cow<'_, [u8]>> {
+        let payload = self.payload(row)?;
+        if payload.is_empty() {
+            return Ok(Cow::default());
+        }
+        serde_json::to_vec(&*payload).map(Cow::Owned).map_err(|error| Error::Internal { what: error.to_string() })
+    }
     /// The row of a point that is live at an lsn.
     fn find(&self, id: &PointId, at: Lsn) -> Option<u32>;
     fn tombstones(&self) -> &Tombstones;
     fn field(&self, name: &str) -> Option<Field<'_>>;
     fn field_names(&self) -> Vec<String>;
     fn has_vector(&self, name: &str, row: u32) -> bool;
+    /// Told when all vectors of a field have been read, so that those that are to stay on disk can go.
+    fn scanned(&self, _name: &str) {}
     /// Selections of earlier filters, where rows never change.
     fn selections(&self) -> Option<&SelectionCache> {
         None

@@ -23,14 +23,19 @@ pub(super) fn by_cluster(
     field: &str,
     space: Space,
     pool: &rayon::ThreadPool,
+    most_sample: usize,
 ) -> (Vec<Source>, Clusters) {
     let vector = |&(input, row): &Source| {
         let segment = &inputs[input].segment;
         let field = segment.field(field).filter(|_| segment.has_vector(field, row))?;
         Some(space.decode(field.rows.get(row)))
     };
-    let step = (sources.len() / SAMPLE).max(1);
-    let sample: Vec<f32> = sources.iter().step_by(step).filter_map(vector).flatten().collect();
+    let most = SAMPLE.min(most_sample);
+    let step = (sources.len() / most).max(1);
+    // As many rows at once on each thread as a part of the sample.
+    let batch = BATCH.min(most / 4).max(1);
+    let mut sample: Vec<f32> = Vec::with_capacity(sources.len().div_ceil(step) * space.dim);
+    sources.iter().step_by(step).filter_map(vector).for_each(|vector| sample.extend(vector));
     if sample.is_empty() {
         return (sources, Clusters::default());
     }
@@ -39,10 +44,11 @@ pub(super) fn by_cluster(
         let centroids = Centroids::learn(&sample, space.dim, clusters.clamp(*CLUSTERS.start(), *CLUSTERS.end()), ROUNDS);
         let empty = vec![0.0; space.dim];
         let nearest = |batch: &[Source]| {
-            let rows: Vec<f32> = batch.iter().flat_map(|source| vector(source).unwrap_or_else(|| empty.clone())).collect();
+            let mut rows: Vec<f32> = Vec::with_capacity(batch.len() * space.dim);
+            batch.iter().for_each(|source| rows.extend(vector(source).as_deref().unwrap_or(&empty)));
             centroids.nearest(&rows)
         };
-        let clusters: Vec<u32> = sources.par_chunks(BATCH).flat_map_iter(nearest).collect();
+        let clusters: Vec<u32> = sources.par_chunks(batch).flat_map_iter(nearest).collect();
         let mut keyed: Vec<(u32, Source)> = clusters.into_iter().zip(sources).collect();
         keyed.sort_by_key(|(cluster, _)| *cluster);
         let count = centroids.centers().len() / space.dim;

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Field, Segment};
 use crate::distance::{CodeRows, Metric, Width};
 use crate::error::Result;
-use crate::model::config::Datatype;
+use crate::model::config::{CollectionConfig, Datatype, Distance, Memory, VectorParams};
 use crate::model::quantization::{BinaryEncoding, Compression, QuantizationConfig, TurboBits};
 use crate::quantization::{Codec, Scratch};
 
@@ -62,6 +62,20 @@ pub(super) fn alike(one: Option<&QuantizationConfig>, other: Option<&Quantizatio
     wanted(one) == wanted(other)
 }
 
+/// Bytes of a row's code in a field of so many bytes of vectors, if it gets codes, and where they live. Where the data decide
+/// how wide codes are, they are taken to choose 4 bits.
+pub(crate) fn code_stride(config: &CollectionConfig, params: &VectorParams, bytes: u64) -> (Option<usize>, Memory) {
+    let quantization = config.quantization_of(params);
+    let memory = quantization.and_then(QuantizationConfig::memory).unwrap_or(Memory::Pinned);
+    let width = match wanted(quantization) {
+        Wanted::Exactly(width) => Some(width),
+        Wanted::Auto => Some(Width::Four),
+        Wanted::Nothing => None,
+    };
+    let possible = params.distance != Distance::Manhattan && params.size >= 8 && bytes >= LEAST_BYTES as u64;
+    (width.filter(|_| possible).map(|width| width.stride(params.size)), memory)
+}
+
 /// Whether codes can stand for vectors of a space.
 fn can_encode(field: &Field<'_>) -> bool {
     // Sums of absolute differences are not kept by a rotation.
@@ -78,13 +92,14 @@ pub(super) fn choose(
     config: Option<&QuantizationConfig>,
     seed: u64,
     to_stay: bool,
+    most_sample: usize,
 ) -> Option<Codec> {
     let field = segment.field(name)?;
     let wanted = wanted(config);
     if wanted == Wanted::Nothing || !can_encode(&field) || rows as usize * field.space.stride() < LEAST_BYTES {
         return None;
     }
-    let sample = sample(segment, name, &field, rows, MEAN_SAMPLE);
+    let sample = sample(segment, name, &field, rows, MEAN_SAMPLE.min(most_sample));
     let learn = |width| Codec::learn(&sample, field.space.dim, width, field.space.metric == Metric::Euclid, seed);
     let small_enough = |codec: &Codec| needed_depth(codec, &sample) <= MOST_DEPTH;
     match wanted {
@@ -105,7 +120,9 @@ pub(super) fn choose(
 fn sample(segment: &dyn Segment, name: &str, field: &Field<'_>, rows: u32, most: usize) -> Vec<f32> {
     let step = (rows as usize / most).max(1);
     let some = (0..rows).step_by(step).filter(|&row| field.complete || segment.has_vector(name, row));
-    some.flat_map(|row| vector(field, row)).collect()
+    let mut sample = Vec::with_capacity((rows as usize).div_ceil(step) * field.space.dim);
+    some.for_each(|row| sample.extend(vector(field, row)));
+    sample
 }
 
 /// A row as the codec wants it: with length 1 in spaces that compare directions.

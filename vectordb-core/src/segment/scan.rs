@@ -84,7 +84,13 @@ impl Search<'_> {
                 let hits = self.scan_by(&self.code_scorer(codes), depth, true)?;
                 Ok(self.rescored(hits, depth))
             }
-            None => self.scan_by(&self.scorer, self.leaf.k, false),
+            None => {
+                let hits = self.scan_by(&self.scorer, self.leaf.k, false)?;
+                if self.matcher.upper_bound() > MOST_EXACT {
+                    self.segment.scanned(self.leaf.field);
+                }
+                Ok(hits)
+            }
         }
     }
 

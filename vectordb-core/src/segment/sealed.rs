@@ -18,16 +18,20 @@ use super::{Field, Segment, Tombstones};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Links};
 use crate::model::PointId;
-use crate::model::config::{CollectionConfig, Memory, VectorParams};
+use crate::model::config::{CollectionConfig, HnswConfig, Memory, VectorParams};
+use crate::model::memory::{ComponentMemory, MemoryReport};
 use crate::model::payload::Payload;
 use crate::model::point::Lsn;
 use crate::model::quantization::QuantizationConfig;
 use crate::payload::index::FieldIndexes;
 use crate::quantization::Codes;
+use crate::storage::allowance::{Allowance, Reservation};
 use crate::storage::fs::FsRef;
+use crate::storage::heap;
 use crate::storage::mmap::as_numbers;
 use crate::storage::placed::Placed;
 use crate::storage::sealed_file::{Check, SealedFile};
+use crate::storage::smaps::Smaps;
 use crate::vectors::{Rows, Space};
 
 pub(super) const ROWS_FILE: &str = "rows";
@@ -38,8 +42,12 @@ pub(super) const PAYLOAD_FILE: &str = "payload";
 pub(crate) struct Sealed {
     meta: SegmentMeta,
     files: Arc<Files>,
+    /// Where payloads are to live.
+    placement: Memory,
     fields: BTreeMap<String, Arc<SealedField>>,
     indexes: Arc<FieldIndexes>,
+    /// The memory they take.
+    held: Arc<Reservation>,
     /// What these indexes found for the last filters.
     selections: Arc<SelectionCache>,
     /// Whether the indexes lie in a file; else they were built in memory and wait for a job to write them.
@@ -47,21 +55,42 @@ pub(crate) struct Sealed {
     tombstones: Arc<Tombstones>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Files {
     path: PathBuf,
     ids: IdTable,
-    rows: SealedFile,
-    payload: SealedFile,
+    rows: Arc<SealedFile>,
+    payload: Arc<Placed>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct SealedField {
     space: Space,
-    vectors: SealedFile,
-    present: Option<RoaringBitmap>,
-    graph: Option<Graph>,
-    codes: Option<Codes>,
+    vectors: Arc<Placed>,
+    present: Option<Arc<RoaringBitmap>>,
+    graph: Option<Arc<Graph>>,
+    codes: Option<Arc<Codes>>,
+    placement: Placement,
+}
+
+/// Pins what is to be pinned and fits, the most useful parts of all segments first; true when anything was pinned.
+pub(crate) fn pin_all(segments: &mut [Sealed], allowance: &Arc<Allowance>) -> bool {
+    let mut any = false;
+    for part in [Part::Graph, Part::Codes, Part::Vectors, Part::Payload] {
+        for sealed in &mut *segments {
+            any |= sealed.pin(part, allowance);
+        }
+    }
+    any
+}
+
+/// What can be pinned in memory, in the order of what a byte of it brings to searches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Graph,
+    Codes,
+    Vectors,
+    Payload,
 }
 
 impl Sealed {
@@ -69,6 +98,8 @@ impl Sealed {
     ///
     /// # Errors
     /// [`Error::Corrupt`] when base data is damaged or does not fit the metadata.
+    ///
+    /// All files are mapped; [`pin_all`] copies what is to be pinned.
     pub(crate) fn open(fs: &FsRef, collection: &Path, meta: SegmentMeta, config: &CollectionConfig, at: Lsn) -> Result<Self> {
         let path = super::directory(collection, meta.id);
         let rows = SealedFile::open(fs, &path.join(ROWS_FILE), kind::ROWS, Check::Everything)?;
@@ -90,7 +121,9 @@ impl Sealed {
             }
         }
         let mut sealed = Self {
-            files: Arc::new(Files { path, ids, rows, payload }),
+            files: Arc::new(Files { path, ids, rows: Arc::new(rows), payload: Arc::new(Placed::Mapped(payload)) }),
+            placement: config.payload_placement(),
+            held: Arc::new(Reservation::none()),
             fields,
             indexes: Arc::new(FieldIndexes::new(&BTreeMap::new())?),
             selections: Arc::default(),
@@ -106,6 +139,55 @@ impl Sealed {
             None => sealed = sealed.reindexed(config)?,
         }
         Ok(sealed)
+    }
+
+    /// Copies a part into memory of our own, where it is to be pinned and there is room; true when anything was copied.
+    fn pin(&mut self, part: Part, allowance: &Arc<Allowance>) -> bool {
+        if part == Part::Payload {
+            let payload = &self.files.payload;
+            let wanted = self.placement == Memory::Pinned && payload.fits(allowance) && payload.verify().is_ok();
+            let Some(hot) = wanted.then(|| self.files.payload.hot(allowance)).flatten() else { return false };
+            self.files = Arc::new(Files { payload: Arc::new(hot), ..(*self.files).clone() });
+            return true;
+        }
+        let mut any = false;
+        for field in self.fields.values_mut() {
+            let mut pinned = (**field).clone();
+            if pinned.pin(part, self.meta.rows, allowance) {
+                *field = Arc::new(pinned);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Tells the system how what stayed mapped will be read, and counts what must be in memory.
+    pub(crate) fn settle(&mut self, allowance: &Arc<Allowance>) {
+        self.files.payload.settle(self.placement);
+        self.fields.values().for_each(|field| field.settle());
+        self.count(allowance);
+    }
+
+    /// Counts the payload indexes against what the database may take.
+    pub(crate) fn count(&mut self, allowance: &Arc<Allowance>) {
+        self.held = Arc::new(allowance.take(self.indexes.memory_bytes() as u64));
+    }
+
+    /// Bytes of the payload indexes, as last counted.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.held.bytes()
+    }
+
+    /// The segment with the parts another one of the same files has pinned.
+    pub(crate) fn with_parts_of(&self, other: &Self) -> Self {
+        let mut sealed = self.clone();
+        sealed.files = Arc::clone(&other.files);
+        for (name, field) in &mut sealed.fields {
+            if let Some(pinned) = other.fields.get(name) {
+                *field = Arc::clone(pinned);
+            }
+        }
+        sealed
     }
 
     /// The saved indexes, if they are whole and those the configuration asks for.
@@ -124,7 +206,13 @@ impl Sealed {
             }
         }
         let nothing_to_save = config.payload_schema.is_empty() && self.meta.indexes.is_none();
-        Ok(Self { indexes: Arc::new(indexes), selections: Arc::default(), indexes_saved: nothing_to_save, ..self.clone() })
+        Ok(Self {
+            indexes: Arc::new(indexes),
+            held: Arc::new(Reservation::none()),
+            selections: Arc::default(),
+            indexes_saved: nothing_to_save,
+            ..self.clone()
+        })
     }
 
     /// The segment without a vector field; its files go with the next merge.
@@ -184,12 +272,26 @@ impl Sealed {
         )
     }
 
-    pub(crate) fn memory_bytes(&self) -> usize {
-        let fields = self
-            .fields
-            .values()
-            .map(|field| field.graph.as_ref().map_or(0, Graph::memory_bytes) + field.codes.as_ref().map_or(0, Codes::memory_bytes));
-        fields.sum::<usize>() + self.indexes.memory_bytes() + self.tombstones.memory_bytes() + self.selections.memory_bytes()
+    /// Bytes of memory, by component.
+    pub(crate) fn memory(&self, smaps: &Smaps) -> MemoryReport {
+        let mut report = MemoryReport::default();
+        for field in self.fields.values() {
+            report.vectors += field.vectors.memory(smaps);
+            report.vectors += ComponentMemory::anonymous(field.present.as_ref().map_or(0, |present| heap::bitmap(present)));
+            if let Some(codes) = &field.codes {
+                report.codes += codes.placed().memory(smaps);
+            }
+            if let Some(graph) = &field.graph {
+                report.graph += graph.placed().memory(smaps);
+                report.caches += ComponentMemory::anonymous(graph.kept_bytes());
+            }
+        }
+        report.payload = self.files.payload.memory(smaps);
+        report.ids = self.files.rows.memory(smaps);
+        report.payload_indexes = ComponentMemory::anonymous(self.indexes.memory_bytes());
+        report.tombstones = ComponentMemory::anonymous(self.tombstones.memory_bytes());
+        report.caches += ComponentMemory::anonymous(self.selections.memory_bytes());
+        report
     }
 
     /// Checks every byte of every file.
@@ -198,10 +300,17 @@ impl Sealed {
     /// [`Error::Corrupt`] naming file and offset of the first damage, derived data included.
     pub(crate) fn verify(&self, fs: &FsRef) -> Result<()> {
         self.verify_rows()?;
+        // Copies in memory say nothing about the files.
+        if !self.files.payload.is_mapped() {
+            SealedFile::open(fs, &self.files.path.join(PAYLOAD_FILE), kind::PAYLOAD, Check::Everything)?;
+        }
         for row in 0..self.meta.rows {
             self.payload(row)?;
         }
         for field in &self.meta.fields {
+            if self.fields.get(&field.name).is_some_and(|open| !open.vectors.is_mapped()) {
+                SealedFile::open(fs, &self.files.path.join(&field.vectors), kind::VECTORS, Check::Everything)?;
+            }
             if let Some(codes) = &field.codes {
                 SealedFile::open(fs, &self.files.path.join(codes), kind::CODES, Check::Everything)?;
             }
@@ -226,7 +335,7 @@ impl Sealed {
     }
 
     fn payload_bytes(&self, row: u32) -> Option<&[u8]> {
-        let data = self.files.payload.data();
+        let data: &[u8] = &self.files.payload;
         let offsets: &[u64] = as_numbers(data.get(..(self.meta.rows as usize + 1) * 8)?)?;
         let from = usize::try_from(*offsets.get(row as usize)?).ok()?;
         let to = usize::try_from(*offsets.get(row as usize + 1)?).ok()?;
@@ -241,38 +350,73 @@ impl SealedField {
             return Err(Error::corrupt(path.join(&meta.vectors), 0, "not as many bytes as the segment's rows need"));
         }
         let present = match &meta.present {
-            Some(name) => Some(read_bitmap(fs, &path.join(name), kind::PRESENT)?),
+            Some(name) => Some(Arc::new(read_bitmap(fs, &path.join(name), kind::PRESENT)?)),
             None => None,
         };
         // Codes and graph are derived data: without them the field is scanned until the next merge makes new ones.
-        let derived = |name: &str, kind: u32, memory: Option<Memory>| {
-            let file = SealedFile::open(fs, &path.join(name), kind, Check::Everything).ok()?;
-            match memory.unwrap_or(Memory::Pinned) {
-                Memory::Pinned => Placed::hot(&file).ok(),
-                Memory::Cached | Memory::Cold => Some(Placed::Mapped(file)),
+        let derived = |name: &str, kind: u32| SealedFile::open(fs, &path.join(name), kind, Check::Everything).ok().map(Placed::Mapped);
+        let codes = meta.codes.as_ref().and_then(|name| Codes::open(derived(name, kind::CODES)?, rows)).map(Arc::new);
+        let graph = meta.graph.as_ref().and_then(|name| graph_of(derived(name, kind::GRAPH)?, rows));
+        Ok(Self { space, vectors: Arc::new(Placed::Mapped(vectors)), present, graph, codes, placement })
+    }
+
+    /// Copies a part into memory of our own; true when it was to be pinned and there was room.
+    fn pin(&mut self, part: Part, rows: u32, allowance: &Arc<Allowance>) -> bool {
+        let Placement { vectors, codes, graph } = self.placement;
+        match part {
+            Part::Graph if graph == Memory::Pinned => {
+                let hot = self.graph.as_ref().and_then(|graph| graph_of(graph.placed().hot(allowance)?, rows));
+                hot.map(|hot| self.graph = Some(hot)).is_some()
             }
-        };
-        let codes = meta.codes.as_ref().and_then(|name| Codes::open(derived(name, kind::CODES, placement.codes)?, rows));
-        let graph = meta.graph.as_ref().and_then(|name| {
-            Links::open(derived(name, kind::GRAPH, placement.graph)?).filter(|links| links.rows() == rows as usize).map(Graph::new)
-        });
-        Ok(Self { space, vectors, present, graph, codes })
+            Part::Codes if codes == Memory::Pinned => {
+                let hot = self.codes.as_ref().and_then(|codes| Codes::open(codes.placed().hot(allowance)?, rows));
+                hot.map(|hot| self.codes = Some(Arc::new(hot))).is_some()
+            }
+            Part::Vectors if vectors == Some(Memory::Pinned) && self.vectors.fits(allowance) && self.vectors.verify().is_ok() => {
+                self.vectors.hot(allowance).map(|hot| self.vectors = Arc::new(hot)).is_some()
+            }
+            Part::Graph | Part::Codes | Part::Vectors | Part::Payload => false,
+        }
+    }
+
+    fn settle(&self) {
+        if let Some(graph) = &self.graph {
+            graph.placed().settle(self.placement.graph);
+        }
+        if let Some(codes) = &self.codes {
+            codes.placed().settle(self.placement.codes);
+        }
+        if let Some(vectors) = self.placement.vectors {
+            self.vectors.settle(vectors);
+        }
     }
 }
 
-/// Where the parts of a field live.
-#[derive(Debug, Clone, Copy, Default)]
+/// Where a graph is to live.
+pub(crate) fn graph_placement(hnsw: &HnswConfig) -> Memory {
+    hnsw.memory.unwrap_or(if hnsw.on_disk == Some(true) { Memory::Cold } else { Memory::Pinned })
+}
+
+fn graph_of(links: Placed, rows: u32) -> Option<Arc<Graph>> {
+    Links::open(links).filter(|links| links.rows() == rows as usize).map(Graph::new).map(Arc::new)
+}
+
+/// Where the parts of a field are to live.
+#[derive(Debug, Clone, Copy)]
 struct Placement {
-    codes: Option<Memory>,
-    graph: Option<Memory>,
+    /// Nothing leaves it to the page cache, which reads nothing ahead.
+    vectors: Option<Memory>,
+    codes: Memory,
+    graph: Memory,
 }
 
 impl Placement {
     fn of(config: &CollectionConfig, params: &VectorParams) -> Self {
         let hnsw = config.hnsw_of(params);
         Self {
-            codes: config.quantization_of(params).and_then(QuantizationConfig::memory),
-            graph: hnsw.memory.or((hnsw.on_disk == Some(true)).then_some(Memory::Cold)),
+            vectors: params.placement(),
+            codes: config.quantization_of(params).and_then(QuantizationConfig::memory).unwrap_or(Memory::Pinned),
+            graph: graph_placement(&hnsw),
         }
     }
 }
@@ -304,6 +448,12 @@ impl Segment for Sealed {
         serde_json::from_slice(bytes).map(Cow::Owned).map_err(|error| corrupt(format!("row {row}: {error}")))
     }
 
+    fn payload_text(&self, row: u32) -> Result<Cow<'_, [u8]>> {
+        let outside =
+            || Error::corrupt(self.files.path.join(PAYLOAD_FILE), u64::from(row) * 8, format!("row {row} lies outside of the file"));
+        self.payload_bytes(row).map(Cow::Borrowed).ok_or_else(outside)
+    }
+
     fn find(&self, id: &PointId, at: Lsn) -> Option<u32> {
         self.files.ids.find(self.files.rows.data(), id).filter(|&row| self.tombstones.is_live(row, at))
     }
@@ -314,13 +464,13 @@ impl Segment for Sealed {
 
     fn field(&self, name: &str) -> Option<Field<'_>> {
         let field = self.fields.get(name)?;
-        let rows = Rows::Flat { bytes: field.vectors.data(), stride: field.space.stride() };
+        let rows = Rows::Flat { bytes: &field.vectors, stride: field.space.stride() };
         Some(Field {
             space: field.space,
             rows,
             complete: field.present.is_none(),
-            graph: field.graph.as_ref(),
-            codes: field.codes.as_ref(),
+            graph: field.graph.as_deref(),
+            codes: field.codes.as_deref(),
         })
     }
 
@@ -330,6 +480,12 @@ impl Segment for Sealed {
 
     fn has_vector(&self, name: &str, row: u32) -> bool {
         self.fields.get(name).is_some_and(|field| field.present.as_ref().is_none_or(|present| present.contains(row)))
+    }
+
+    fn scanned(&self, name: &str) {
+        if let Some(field) = self.fields.get(name).filter(|field| field.placement.vectors == Some(Memory::Cold)) {
+            field.vectors.release();
+        }
     }
 
     fn selections(&self) -> Option<&SelectionCache> {

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use crate::model::filter::{Condition, Filter};
 use crate::payload::index::Candidates;
+use crate::storage::heap;
 
 /// Below this share of all rows a list of rows is smaller than a bit for each of them, and faster to go through.
 const FEW: usize = 64;
@@ -102,8 +103,8 @@ impl Selection {
 
     fn memory_bytes(&self) -> usize {
         match &self.rows {
-            Rows::Few(rows) => rows.capacity() * 4,
-            Rows::Many(words) => words.capacity() * 8,
+            Rows::Few(rows) => heap::vec::<u32>(rows.capacity()),
+            Rows::Many(words) => heap::vec::<u64>(words.capacity()),
         }
     }
 }

@@ -61,6 +61,6 @@ impl Tombstones {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.deleted_at.capacity() * 8
+        self.deleted_at.memory_bytes()
     }
 }

@@ -14,7 +14,10 @@ use std::path::{Path, PathBuf};
 
 use super::fs::{File, FsRef, temporary};
 use super::mmap::Mmap;
+use super::smaps::Smaps;
 use crate::error::{Error, Result};
+use crate::model::config::Memory;
+use crate::model::memory::ComponentMemory;
 
 /// Newest format this build writes and reads.
 pub(crate) const FORMAT: u32 = 1;
@@ -166,13 +169,28 @@ impl SealedFile {
         })?;
         let data_bytes = check_structure(&map, path, kind)?;
         if check == Check::Structure {
-            map.advise_random();
+            map.advise(Memory::Cold);
         }
         let file = Self { path: path.into(), map, data_bytes };
         if check == Check::Everything {
             file.verify()?;
         }
         Ok(file)
+    }
+
+    /// Says how the content will be read from now on.
+    pub(crate) fn advise(&self, memory: Memory) {
+        self.map.advise(memory);
+    }
+
+    /// Gives the file's pages back; reading brings them again.
+    pub(crate) fn release(&self) {
+        self.map.release();
+    }
+
+    /// What is in memory of it.
+    pub(crate) fn memory(&self, smaps: &Smaps) -> ComponentMemory {
+        self.map.memory(smaps)
     }
 
     pub(crate) fn data(&self) -> &[u8] {

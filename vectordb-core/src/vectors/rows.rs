@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::storage::heap;
+
 /// Rows of the first chunk; each further chunk doubles what there is.
 const FIRST_CHUNK: usize = 64;
 /// Chunks up to 2^32 rows.
@@ -73,7 +75,7 @@ impl RowsBuf {
 
     /// Bytes allocated.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.chunks.iter().filter_map(OnceLock::get).map(|chunk| chunk.0.len() * 8).sum()
+        self.chunks.iter().filter_map(OnceLock::get).map(|chunk| heap::vec::<u64>(chunk.0.len())).sum()
     }
 }
 

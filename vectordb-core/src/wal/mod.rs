@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::model::config::Durability;
 use crate::model::point::Lsn;
 use crate::storage::fs::{File, FsRef, write_atomic};
+use crate::storage::heap;
 
 pub(crate) use end::write as mark_end;
 use file::{HEADER_BYTES, Header, file_name, files};
@@ -96,6 +97,12 @@ impl Wal {
             poisoned: None,
         };
         Ok(Self { fs, dir: dir.into(), capacity_bytes, state: Mutex::new(state), done: Condvar::new() })
+    }
+
+    /// Bytes of memory that frames wait in.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let state = self.state.lock();
+        heap::block(state.buffer.capacity()) + heap::vec::<usize>(state.frames.capacity())
     }
 
     /// Appends a frame; lsns grow by one. Nothing is written yet.

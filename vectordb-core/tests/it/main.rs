@@ -2,6 +2,7 @@
 
 mod basics;
 mod disk;
+mod memory;
 mod model;
 mod planner;
 mod quantization;

@@ -24,7 +24,7 @@ use crate::model::filter::{FieldTest, MatchSet, MatchValue};
 use crate::model::payload::{DateTime, Payload, PayloadPath, Value};
 use crate::model::query::OrderValue;
 use crate::payload::path;
-use crate::storage::codec;
+use crate::storage::{codec, heap};
 
 use numbers::Numbers;
 pub(crate) use numbers::OrderKey;
@@ -94,6 +94,16 @@ impl Values {
             FieldSchema::Geo(_) => Self::Geo(Places::default()),
             FieldSchema::Text(params) => Self::Text(Words::new(params)?),
         })
+    }
+
+    /// Gives back what is allocated beyond the content: reading doubles lists as it goes.
+    fn shrink(&mut self) {
+        match self {
+            Self::Integer(index) | Self::DateTime(index) => index.shrink(),
+            Self::Float(index) => index.shrink(),
+            Self::Geo(index) => index.shrink(),
+            Self::Keyword(_) | Self::Bool(_) | Self::Uuid(_) | Self::Text(_) => {}
+        }
     }
 
     /// Adds a value; false when it cannot be represented.
@@ -202,9 +212,9 @@ impl FieldIndex {
     }
 
     fn memory_bytes(&self) -> usize {
-        let rows: usize = [&self.filled, &self.null, &self.indexed, &self.foreign].iter().map(|rows| rows.serialized_size()).sum();
+        let rows: usize = [&self.filled, &self.null, &self.indexed, &self.foreign].iter().map(|rows| heap::bitmap(rows)).sum();
         rows + match &self.values {
-            Values::Keyword(index) => index.memory_bytes(String::len),
+            Values::Keyword(index) => index.memory_bytes(|text| heap::block(text.capacity())),
             Values::Integer(index) | Values::DateTime(index) => index.memory_bytes(),
             Values::Float(index) => index.memory_bytes(),
             Values::Bool(index) => index.memory_bytes(|_| 0),
@@ -250,7 +260,7 @@ impl FieldIndexes {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.fields.values().map(FieldIndex::memory_bytes).sum()
+        heap::tree::<PayloadPath, FieldIndex>(self.fields.len()) + self.fields.values().map(FieldIndex::memory_bytes).sum::<usize>()
     }
 
     /// The indexes as bytes.
@@ -268,7 +278,11 @@ impl FieldIndexes {
         if saved != text_of(schema)? {
             return Err(Error::corrupt("indexes", 0, "payload indexes of another schema"));
         }
-        let fields = fields.into_iter().map(|(key, index)| Ok((PayloadPath::parse(&key)?, index))).collect::<Result<_>>()?;
+        let field = |(key, mut index): (String, FieldIndex)| {
+            index.values.shrink();
+            Ok((PayloadPath::parse(&key)?, index))
+        };
+        let fields = fields.into_iter().map(field).collect::<Result<_>>()?;
         Ok(Self { schema: saved, fields })
     }
 }

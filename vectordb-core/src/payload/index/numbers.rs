@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::filter::Range;
 use crate::model::payload::{DateTime, Value};
 use crate::model::query::OrderValue;
+use crate::storage::heap;
 
 /// New pairs are sorted in when there are more than this, or than an eighth of the sorted ones.
 const MOST_FRESH: usize = 1024;
@@ -144,8 +145,13 @@ impl<N: Number> Numbers<N> {
         }))
     }
 
+    pub(super) fn shrink(&mut self) {
+        self.sorted.shrink_to_fit();
+        self.fresh.shrink_to_fit();
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
-        (self.sorted.capacity() + self.fresh.capacity()) * size_of::<(N, u32)>()
+        heap::vec::<(N, u32)>(self.sorted.capacity()) + heap::vec::<(N, u32)>(self.fresh.capacity())
     }
 }
 

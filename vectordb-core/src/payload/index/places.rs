@@ -7,6 +7,7 @@ use super::Candidates;
 use crate::model::filter::FieldTest;
 use crate::model::payload::GeoPoint;
 use crate::payload::geo;
+use crate::storage::heap;
 
 /// Bands of latitude of about 11 km.
 const BANDS_PER_DEGREE: f64 = 10.0;
@@ -76,7 +77,12 @@ impl Places {
         Some(Candidates::exact(rows))
     }
 
+    pub(super) fn shrink(&mut self) {
+        self.sorted.shrink_to_fit();
+        self.fresh.shrink_to_fit();
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
-        (self.sorted.capacity() + self.fresh.capacity()) * size_of::<Place>()
+        heap::vec::<Place>(self.sorted.capacity()) + heap::vec::<Place>(self.fresh.capacity())
     }
 }

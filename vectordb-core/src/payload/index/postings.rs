@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
+use crate::storage::heap;
+
 /// The rows of each value.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Postings<K: Ord> {
@@ -82,17 +84,11 @@ impl<K: Ord> Postings<K> {
         all
     }
 
-    /// Bytes of memory, about.
+    /// Bytes of memory; `extra` tells what a value owns.
     pub(super) fn memory_bytes(&self, extra: impl Fn(&K) -> usize) -> usize {
-        let each = size_of::<K>() + size_of::<Posting>();
-        self.rows
-            .iter()
-            .map(|(value, posting)| {
-                let rows = if let Posting::Many(rows) = posting { rows.serialized_size() + 32 } else { 0 };
-                // Nodes of a BTreeMap are about three quarters full.
-                each * 4 / 3 + extra(value) + rows
-            })
-            .sum()
+        let rows_of = |posting: &Posting| if let Posting::Many(rows) = posting { heap::bitmap(rows) } else { 0 };
+        let owned: usize = self.rows.iter().map(|(value, posting)| extra(value) + rows_of(posting)).sum();
+        heap::tree::<K, Posting>(self.rows.len()) + owned
     }
 }
 

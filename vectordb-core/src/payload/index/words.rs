@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::model::config::TextIndexParams;
 use crate::model::filter::FieldTest;
 use crate::payload::tokenizer::Tokenizer;
+use crate::storage::heap;
 
 /// Word → rows.
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,6 +71,6 @@ impl Words {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.rows.memory_bytes(String::len)
+        self.rows.memory_bytes(|word| heap::block(word.capacity()))
     }
 }
