@@ -34,7 +34,7 @@ const CHECK_NS: f64 = 2000.0;
 const SCAN_NS_PER_BYTE: f64 = 0.08;
 const SCAN_NS: f64 = 2.0;
 /// What a row costs more when it lies anywhere.
-const JUMP_NS: f64 = 22.0;
+const JUMP_NS: f64 = 10.0;
 /// Distances a walk computes for each place of its candidate list.
 const WALK_ROWS: f64 = 14.0;
 /// Ranking one cluster, and beginning with one.
@@ -55,6 +55,11 @@ pub(crate) fn cluster_patience(ef: usize) -> usize {
 impl Situation {
     fn share(&self) -> f64 {
         if self.rows == 0 { 0.0 } else { self.matches as f64 / self.rows as f64 }
+    }
+
+    /// Share of matches around the query, as far as is known.
+    pub(crate) fn near_share(&self) -> f64 {
+        self.near_share.unwrap_or(self.share())
     }
 
     fn scan_row_ns(&self) -> f64 {
@@ -110,7 +115,7 @@ impl Situation {
         if self.small {
             return Strategy::Scan;
         }
-        let share = self.near_share.unwrap_or(self.share());
+        let share = self.near_share();
         let mut ways = vec![(Strategy::Scan, self.scan_ns())];
         if self.near_share.is_some() {
             ways.push((Strategy::Clusters, self.clusters_ns()));

@@ -46,6 +46,8 @@ pub(crate) type Hit = Scored;
 
 /// Clusters that count as near to the query.
 const NEAR_CLUSTERS: usize = 8;
+/// Least share of matches around the query for which a plain walk is sifted.
+const LEAST_SIFTED: f64 = 0.25;
 /// Rows of them that are looked at where no index knows what matches.
 const NEAR_SAMPLE: usize = 32;
 /// Vectors loaded while those before them are scored.
@@ -164,7 +166,10 @@ impl Search<'_> {
         match self.leaf.strategy.unwrap_or_else(|| situation.strategy()) {
             Strategy::Scan => self.scan(),
             Strategy::FilteredGraph => self.walk(graph, scorer, codes, &situation, true),
-            Strategy::Graph => self.walk(graph, scorer, codes, &situation, false),
+            Strategy::Graph => match self.walk_and_sift(graph, scorer, codes, &situation)? {
+                Some(hits) => Ok(hits),
+                None => self.walk(graph, scorer, codes, &situation, false),
+            },
             Strategy::Clusters => match codes {
                 Some(codes) if !order.is_empty() => self.scan_clusters(codes, scorer, &order, ef),
                 _ => self.scan(),
@@ -243,6 +248,25 @@ impl Search<'_> {
         self.excluded != Some(row) && (self.field.complete || self.segment.has_vector(self.leaf.field, row))
     }
 
+    /// A plain walk with a longer list, of which the matches are kept: the fastest way where a good part of the rows around the
+    /// query match. Nothing when it is not worth trying, or too few were found.
+    fn walk_and_sift(&self, graph: &Graph, scorer: &impl Scorer, codes: Option<&Codes>, situation: &Situation) -> Result<Option<Vec<Hit>>> {
+        let share = situation.near_share();
+        let Some(words) = self.matcher.dense().filter(|_| share >= LEAST_SIFTED) else { return Ok(None) };
+        let depth = codes.map_or(self.leaf.k, |codes| self.depth(codes));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of rows")]
+        let widened = |number: usize| (number as f64 / share).ceil() as usize;
+        let mut hits = graph.nearest(scorer, widened(situation.ef), widened(depth)).hits;
+        let seen = hits.len();
+        hits.retain(|hit| is_set(&words, hit.row) && self.excluded != Some(hit.row));
+        self.leaf.budget.check()?;
+        // Too few matches among what was found: they lie elsewhere.
+        if hits.len() < depth.min(situation.matches) || (hits.len() as f64) < 0.5 * share * seen as f64 {
+            return Ok(None);
+        }
+        Ok(Some(if codes.is_some() { self.rescored(hits, depth) } else { hits }))
+    }
+
     fn walk(&self, graph: &Graph, scorer: &impl Scorer, codes: Option<&Codes>, situation: &Situation, two_hops: bool) -> Result<Vec<Hit>> {
         let depth = codes.map_or(self.leaf.k, |codes| self.depth(codes));
         let ef = situation.ef.max(depth);
@@ -272,8 +296,7 @@ impl Search<'_> {
         let too_few = outcome.hits.len() < self.leaf.k.min(bound);
         // Around the query far fewer rows match than elsewhere: the walk was led away from the matches, and its recall is poor.
         let seen_share = outcome.accepted as f64 / outcome.asked.max(1) as f64;
-        let expected_share = situation.near_share.unwrap_or(situation.matches as f64 / situation.rows.max(1) as f64);
-        let led_away = seen_share < 0.5 * expected_share && situation.matches <= SUSPICION_LIMIT;
+        let led_away = seen_share < 0.5 * situation.near_share() && situation.matches <= SUSPICION_LIMIT;
         if outcome.gave_up || too_few || (led_away && !forced) {
             return self.scan();
         }
