@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data import ATTRIBUTE_RANGE, LIMIT, normalised
+from data import ATTRIBUTE_RANGE, LIMIT, normalise
 
 
 def main() -> None:
@@ -23,7 +23,9 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     args = parser.parse_args()
-    base, queries = (normalised(np.load(args.source / f"{name}.npy").astype(np.float32)) for name in ("vectors", "queries"))
+    base, queries = (np.load(args.source / f"{name}.npy").astype(np.float32) for name in ("vectors", "queries"))
+    normalise(base)
+    normalise(queries)
     with gzip.open(args.source / "passages.jsonl.gz", "rt") as passages:
         sources = [json.loads(line).get("source", "") for line in passages]
     args.target.mkdir(parents=True, exist_ok=True)
