@@ -133,8 +133,6 @@ struct Report {
     rss_mb: f64,
     disk_mb: f64,
     reopen_ms: f64,
-    p50_us: f64,
-    p99_us: f64,
     batch_speedup: Option<f64>,
     sweep: Vec<At>,
     filtered: Vec<Cell>,
@@ -145,6 +143,8 @@ struct At {
     ef: usize,
     recall: f64,
     qps: f64,
+    p50_us: f64,
+    p99_us: f64,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -255,11 +255,8 @@ fn ask(args: &Args, set: &Set, dir: &Path) -> Result<Report> {
     let truth: Vec<Vec<i32>> = (0..queries).map(|query| set.truth.row(query)[..LIMIT].to_vec()).collect();
     for &ef in &args.ef {
         let requests: Vec<SearchRequest> = (0..queries).map(|query| request(set, query, ef, None)).collect();
-        let (qps, recall, times) = measure(&collection, &requests, &truth)?;
-        report.sweep.push(At { ef, recall, qps });
-        if ef == 128 {
-            (report.p50_us, report.p99_us) = times;
-        }
+        let (qps, recall, (p50_us, p99_us)) = measure(&collection, &requests, &truth)?;
+        report.sweep.push(At { ef, recall, qps, p50_us, p99_us });
     }
     report.rss_mb = memory_mb()[0];
     report.disk_mb = disk_bytes(dir) as f64 / (1 << 20) as f64;
@@ -388,14 +385,13 @@ fn show(report: &Report) {
         "memory {:.0} MB (peak while building {:.0} MB), disk {:.0} MB, reopen {:.0} ms",
         report.rss_mb, report.peak_rss_mb, report.disk_mb, report.reopen_ms
     );
-    println!("\n{:>6} {:>8} {:>10}", "ef", "recall", "queries/s");
+    println!("\n{:>6} {:>8} {:>10} {:>8} {:>8}", "ef", "recall", "queries/s", "p50 us", "p99 us");
     for at in &report.sweep {
-        println!("{:>6} {:>8.4} {:>10.0}", at.ef, at.recall, at.qps);
+        println!("{:>6} {:>8.4} {:>10.0} {:>8.0} {:>8.0}", at.ef, at.recall, at.qps, at.p50_us, at.p99_us);
     }
     for (recall, qps) in [(0.90, report.qps_at_090), (0.95, report.qps_at_095), (0.99, report.qps_at_099)] {
         println!("queries/s at recall {recall:.2}: {}", qps.map_or("not reached".into(), |qps| format!("{qps:.0}")));
     }
-    println!("at ef 128: p50 {:.0} us, p99 {:.0} us", report.p50_us, report.p99_us);
     if let Some(speedup) = report.batch_speedup {
         println!("a batch on all processors is {speedup:.2} times as fast");
     }

@@ -63,7 +63,7 @@ const MOST_SMALL: usize = 8;
 /// Segments count as of one size when the largest is at most so many times the smallest.
 const ALIKE: u64 = 4;
 /// Bytes of vectors of the largest segment a merge makes, if nothing is configured.
-const LARGEST_SEGMENT: u64 = 4 << 30;
+const LARGEST_SEGMENT: u64 = 16 << 30;
 
 /// Whether a growing segment should be frozen; it may take `most_bytes` of memory.
 pub(super) fn is_full(growing: &Growing, most_bytes: u64) -> bool {
@@ -266,8 +266,8 @@ mod tests {
     fn whoever_asks_gets_as_few_segments_as_their_limit_allows() {
         let full = |segments: &[Sizes]| plan(0, segments, &CollectionConfig::default(), Effort::Full, u64::MAX).job;
         assert_eq!(full(&[linked(1, 500), linked(2, 900), flat(3, 1)]), Some(Job::Merge(ids(&[3, 1, 2]))));
-        assert_eq!(full(&[linked(1, 3000), linked(2, 3000), flat(3, 1)]), Some(Job::Merge(ids(&[3, 1]))));
-        assert_eq!(full(&[linked(1, 3000), linked(2, 3000)]), None);
+        assert_eq!(full(&[linked(1, 12_000), linked(2, 12_000), flat(3, 1)]), Some(Job::Merge(ids(&[3, 1]))));
+        assert_eq!(full(&[linked(1, 12_000), linked(2, 12_000)]), None);
     }
 
     #[test]
