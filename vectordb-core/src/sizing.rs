@@ -78,7 +78,8 @@ pub struct SizeEstimate {
     pub disk_bytes: u64,
     /// Vectors.
     pub vectors: ComponentSize,
-    /// Codes, of 4 bits a dimension where the data decide; where they ask for 8, it is nearly twice as much.
+    /// Codes, of 4 bits a dimension where the data decide; where they ask for 8, it is nearly twice as much, and half as much
+    /// where they are content with 2, as those of 768 dimensions and more often are.
     pub codes: ComponentSize,
     /// Graphs.
     pub graph: ComponentSize,

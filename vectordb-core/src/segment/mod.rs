@@ -83,6 +83,10 @@ pub(crate) trait Segment: Send + Sync + fmt::Debug {
     fn has_vector(&self, name: &str, row: u32) -> bool;
     /// Told when all vectors of a field have been read, so that those that are to stay on disk can go.
     fn scanned(&self, _name: &str) {}
+    /// Reads vectors that are to stay on disk without mapping them, one after another; false when they are not such.
+    fn read_unmapped(&self, _name: &str, _rows: &[u32], _into: &mut Vec<u64>) -> bool {
+        false
+    }
     /// Selections of earlier filters, where rows never change.
     fn selections(&self) -> Option<&SelectionCache> {
         None

@@ -21,8 +21,11 @@ const TRIAL_GOAL: f64 = 0.985;
 /// How many times as many rows may be scored again as are wanted. A sample is not as dense as all rows, so the step behind the
 /// one that is enough for it is taken.
 const DEPTHS: [f32; 12] = [1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0];
-/// A width is chosen by itself only if so little is enough.
+/// A width is chosen by itself only if so little is enough, and the narrowest one only for vectors so long that reading a row
+/// costs more than scoring a few more rows again.
 const MOST_DEPTH: f32 = 2.0;
+const MOST_DEPTH_OF_TWO: f32 = 3.0;
+const LEAST_DIM_OF_TWO: usize = 768;
 /// Rows encoded at once.
 const BATCH: usize = 4096;
 
@@ -63,7 +66,7 @@ pub(super) fn alike(one: Option<&QuantizationConfig>, other: Option<&Quantizatio
 }
 
 /// Bytes of a row's code in a field of so many bytes of vectors, if it gets codes, and where they live. Where the data decide
-/// how wide codes are, they are taken to choose 4 bits.
+/// how wide codes are, they are taken to choose 4 bits, which is more than wide vectors need as a rule.
 pub(crate) fn code_stride(config: &CollectionConfig, params: &VectorParams, bytes: u64) -> (Option<usize>, Memory) {
     let quantization = config.quantization_of(params);
     let memory = quantization.and_then(QuantizationConfig::memory).unwrap_or(Memory::Pinned);
@@ -102,18 +105,23 @@ pub(super) fn choose(
     let sample = sample(segment, name, &field, rows, MEAN_SAMPLE.min(most_sample));
     let learn = |width| Codec::learn(&sample, field.space.dim, width, field.space.metric == Metric::Euclid, seed);
     let small_enough = |codec: &Codec| needed_depth(codec, &sample) <= MOST_DEPTH;
+    // A narrow codec as deep as it must be, if that is no more than allowed.
+    let fitted = |width, most| {
+        let codec = learn(width);
+        let needed = needed_depth(&codec, &sample);
+        let next = DEPTHS.into_iter().find(|&depth| depth > needed).unwrap_or(needed);
+        (needed <= most).then(|| codec.with_depth(next))
+    };
     match wanted {
         Wanted::Exactly(width @ (Width::Four | Width::Eight)) => Some(learn(width)),
-        Wanted::Exactly(width) => {
-            let codec = learn(width);
-            let needed = needed_depth(&codec, &sample);
-            let next = DEPTHS.into_iter().find(|&depth| depth > needed).unwrap_or(needed);
-            Some(codec.with_depth(next))
-        }
+        Wanted::Exactly(width) => fitted(width, f32::INFINITY),
         _ if !to_stay => (field.space.datatype != Datatype::Uint8).then(|| learn(Width::Eight)),
         // Codes of 8 bits would not be smaller than bytes.
         _ if field.space.datatype == Datatype::Uint8 => Some(learn(Width::Four)).filter(small_enough),
-        _ => [Width::Four, Width::Eight].into_iter().map(learn).find(small_enough),
+        _ => Some(Width::Two)
+            .filter(|_| field.space.dim >= LEAST_DIM_OF_TWO)
+            .and_then(|width| fitted(width, MOST_DEPTH_OF_TWO))
+            .or_else(|| [Width::Four, Width::Eight].into_iter().map(learn).find(small_enough)),
     }
 }
 

@@ -488,6 +488,14 @@ impl Segment for Sealed {
         }
     }
 
+    fn read_unmapped(&self, name: &str, rows: &[u32], into: &mut Vec<u64>) -> bool {
+        let Some(field) = self.fields.get(name).filter(|field| field.placement.vectors == Some(Memory::Cold)) else { return false };
+        let stride = field.space.stride();
+        into.resize((rows.len() * stride).div_ceil(8), 0);
+        let slots = bytemuck::cast_slice_mut(into).chunks_exact_mut(stride);
+        rows.iter().zip(slots).all(|(&row, slot)| field.vectors.read_unmapped(row as usize * stride, slot))
+    }
+
     fn selections(&self) -> Option<&SelectionCache> {
         Some(&self.selections)
     }

@@ -17,7 +17,7 @@ use crate::model::point::Lsn;
 use crate::model::quantization::QuantizationParams;
 use crate::model::query::{Budget, Strategy};
 use crate::quantization::Codes;
-use crate::vectors::{CodeScorer, RowScorer, Scorer};
+use crate::vectors::{CodeScorer, RowScorer, Rows, Scorer};
 
 /// A search as every segment gets it.
 #[derive(Debug, Clone, Copy)]
@@ -214,7 +214,9 @@ impl Search<'_> {
         let factor = self.leaf.quantization.oversampling.unwrap_or(f64::from(codes.codec().depth()));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a product of positive numbers")]
         let depth = (k as f64 * factor.max(1.0)).ceil() as usize;
-        depth.max(k)
+        // Narrow codes misplace rows by many ranks; who lets the walk find more wants more of that looked at.
+        let narrow = self.leaf.quantization.oversampling.is_none() && codes.codec().width().bits() < 4;
+        depth.max(if narrow { self.leaf.ef / 2 } else { k })
     }
 
     /// Scores the best by code by their vectors, or turns estimates into scores when that is not wanted.
@@ -231,15 +233,26 @@ impl Search<'_> {
         let mut rows: Vec<u32> = hits.iter().map(|hit| hit.row).collect();
         rows.sort_unstable();
         let mut scores = vec![0.0; rows.len()];
+        self.score_exactly(&rows, &mut scores);
+        hits.clear();
+        hits.extend(scores.iter().zip(&rows).map(|(&score, &row)| Hit { score, row }));
+        hits.sort_unstable_by(|a, b| b.cmp(a));
+        hits
+    }
+
+    /// Scores rows by their vectors, wherever these are.
+    fn score_exactly(&self, rows: &[u32], scores: &mut [f32]) {
+        let mut copies = Vec::new();
+        if self.segment.read_unmapped(self.leaf.field, rows, &mut copies) {
+            let copied = Rows::Flat { bytes: bytemuck::cast_slice(&copies), stride: self.field.space.stride() };
+            let numbers: Vec<u32> = (0u32..).take(rows.len()).collect();
+            return RowScorer::new(self.field.space, self.leaf.query, copied).score_many(&numbers, scores);
+        }
         rows.iter().take(RESCORED_AHEAD).for_each(|&row| self.scorer.prefetch(row));
         for (at, (rows_now, scores)) in rows.chunks(RESCORED_AHEAD).zip(scores.chunks_mut(RESCORED_AHEAD)).enumerate() {
             rows.iter().skip((at + 1) * RESCORED_AHEAD).take(RESCORED_AHEAD).for_each(|&row| self.scorer.prefetch(row));
             self.scorer.score_many(rows_now, scores);
         }
-        hits.clear();
-        hits.extend(scores.iter().zip(&rows).map(|(&score, &row)| Hit { score, row }));
-        hits.sort_unstable_by(|a, b| b.cmp(a));
-        hits
     }
 
     /// Whether a row that the matcher accepts may be a hit.

@@ -18,8 +18,14 @@ const HUGE_PAGE: usize = 2 << 20;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const LARGE_BLOCK: std::ffi::c_int = 256 << 10;
 
+/// Files of so many bytes can be read without their mapping, which costs a descriptor each.
+const LEAST_READ: u64 = 64 << 20;
+
 enum Source {
-    Mapped(memmap2::Mmap),
+    Mapped {
+        map: memmap2::Mmap,
+        file: Option<File>,
+    },
     Owned {
         words: Vec<u64>,
         len: usize,
@@ -37,13 +43,15 @@ impl Mmap {
     /// # Errors
     /// Whatever the operating system says.
     #[expect(unsafe_code, reason = "mapping a file is unsafe: nobody may shrink it meanwhile")]
-    pub(crate) fn of(file: &File) -> std::io::Result<Self> {
-        if file.metadata()?.len() == 0 {
+    pub(crate) fn of(file: File) -> std::io::Result<Self> {
+        let len = file.metadata()?.len();
+        if len == 0 {
             return Ok(Self::from(Vec::new()));
         }
         // SAFETY: only sealed files are mapped. This process never writes to them again, it only unlinks them, which
         // leaves the mapping valid; the directory's lock keeps other writers out.
-        unsafe { memmap2::Mmap::map(file) }.map(|map| Self(Source::Mapped(map)))
+        let map = unsafe { memmap2::Mmap::map(&file) }?;
+        Ok(Self(Source::Mapped { map, file: (len >= LEAST_READ).then_some(file) }))
     }
 
     /// Bytes of memory that a copy of so many takes.
@@ -71,7 +79,7 @@ impl Mmap {
     /// Tells the kernel how a file will be read: in no order, so that it reads no neighbours ahead, or all of it soon.
     pub(crate) fn advise(&self, memory: Memory) {
         #[cfg(unix)]
-        if let Source::Mapped(map) = &self.0 {
+        if let Source::Mapped { map, .. } = &self.0 {
             let advice = match memory {
                 Memory::Cold => memmap2::Advice::Random,
                 Memory::Cached | Memory::Pinned => memmap2::Advice::WillNeed,
@@ -87,10 +95,20 @@ impl Mmap {
     #[cfg_attr(unix, expect(unsafe_code, reason = "the same advice would empty memory that is not a file"))]
     pub(crate) fn release(&self) {
         #[cfg(unix)]
-        if let Source::Mapped(map) = &self.0 {
+        if let Source::Mapped { map, .. } = &self.0 {
             // SAFETY: the mapping is shared and read-only, and of a file that never changes, so the pages that come back hold
             // what those that go held; slices into the mapping stay valid. Advice only: a failure changes nothing.
             let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
+
+    /// Reads a part of a large file without mapping it: a page touched through the mapping brings up to 16 pages into it, which
+    /// count as memory of this process. False when it is not such a file, or the part could not be read.
+    pub(crate) fn read_unmapped(&self, at: usize, into: &mut [u8]) -> bool {
+        match &self.0 {
+            #[cfg(unix)]
+            Source::Mapped { file: Some(file), .. } => std::os::unix::fs::FileExt::read_exact_at(file, into, at as u64).is_ok(),
+            _ => false,
         }
     }
 
@@ -101,7 +119,7 @@ impl Mmap {
             smaps.resident(start..start + bytes.len())
         };
         match &self.0 {
-            Source::Mapped(map) => {
+            Source::Mapped { map, .. } => {
                 ComponentMemory { anonymous_bytes: 0, mapped_resident_bytes: resident(map), mapped_bytes: map.len() as u64 }
             }
             Source::Anonymous { map, len } => {
@@ -126,7 +144,7 @@ impl Deref for Mmap {
 
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Source::Mapped(map) => map,
+            Source::Mapped { map, .. } => map,
             Source::Anonymous { map, len } => &map[..*len],
             Source::Owned { words, len } => &bytemuck::cast_slice(words)[..*len],
         }

@@ -79,6 +79,11 @@ impl Placed {
         }
     }
 
+    /// Reads a part of a large mapped file without mapping it; false when it is not such a file.
+    pub(crate) fn read_unmapped(&self, at: usize, into: &mut [u8]) -> bool {
+        matches!(self, Self::Mapped(file) if file.read_unmapped(at, into))
+    }
+
     /// What is in memory of it.
     pub(crate) fn memory(&self, smaps: &Smaps) -> ComponentMemory {
         match self {

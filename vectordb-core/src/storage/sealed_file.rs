@@ -197,6 +197,11 @@ impl SealedFile {
         &self.map[DATA_AT..DATA_AT + self.data_bytes]
     }
 
+    /// Reads a part of the data of a large file without mapping it; false when that is not possible.
+    pub(crate) fn read_unmapped(&self, at: usize, into: &mut [u8]) -> bool {
+        self.map.read_unmapped(DATA_AT + at, into)
+    }
+
     /// Checks every block of the data.
     ///
     /// # Errors

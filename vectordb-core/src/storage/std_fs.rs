@@ -55,7 +55,7 @@ impl Fs for StdFs {
 
     fn map(&self, path: &Path) -> Result<Mmap> {
         let file = fs::File::open(path).map_err(failed(path))?;
-        Mmap::of(&file).map_err(failed(path))
+        Mmap::of(file).map_err(failed(path))
     }
 
     fn len(&self, path: &Path) -> Result<Option<u64>> {
