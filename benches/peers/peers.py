@@ -449,7 +449,7 @@ class LanceDb(Peer):
     variants = (
         Variant(
             "lancedb HNSW_SQ",
-            tuple({"nprobes": 1, "ef": ef, "refine": 2} for ef in (16, 32, 64, 128, 256)),
+            tuple({"nprobes": 1, "ef": ef, "refine": 2} for ef in (24, 32, 64, 128, 256)),
             tuple({"nprobes": 1, "ef": ef, "refine": 2} for ef in (64, 256)),
         ),
     )

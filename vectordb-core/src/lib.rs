@@ -47,6 +47,9 @@ mod distance;
 mod error;
 mod filter;
 mod graph;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod model;
 mod payload;
 mod quantization;

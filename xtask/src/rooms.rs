@@ -14,7 +14,7 @@ const STOREYS: [&[&str]; 6] = [
     &["vectors", "graph", "sparse", "payload", "filter"],
     &["segment"],
     &["sizing", "query", "collection"],
-    &["database", "lib"],
+    &["database", "internals", "lib"],
 ];
 
 /// One room seen by another, and where.
