@@ -39,7 +39,8 @@ fn storage(criterion: &mut Criterion) {
         (room, db)
     };
     group.bench_function("seal and index", |bencher| {
-        let index = |(_room, db): (tempfile::TempDir, Database)| db.collection("storage").open().and_then(|held| held.optimize()).expect("done");
+        let index =
+            |(_room, db): (tempfile::TempDir, Database)| db.collection("storage").open().and_then(|held| held.optimize()).expect("done");
         bencher.iter_batched(fresh, index, BatchSize::PerIteration);
     });
     let db = Database::open_with(&path, Options::default().background(Background::Manual)).expect("a database");
