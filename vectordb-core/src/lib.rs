@@ -70,6 +70,7 @@ pub use model::config::{
 };
 pub use model::filter::{Condition, FieldTest, Filter, MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH, MatchSet, MatchValue, MinShould, Range};
 pub use model::filter_build::{Field, field, has_id, has_vector};
+pub use model::formula::{DecayCurve, Expression, Formula};
 pub use model::memory::{ComponentMemory, DatabaseMemory, MemoryLimit, MemoryReport, ProcessMemory};
 pub use model::payload::{DateTime, GeoPoint, PathStep, Payload, PayloadPath, Value};
 pub use model::point::{Lsn, MAX_STRING_ID_BYTES, PayloadSelector, Point, PointId, Record, ScoredPoint, VectorSelector};
@@ -79,6 +80,10 @@ pub use model::quantization::{
 };
 pub use model::query::{
     Budget, MAX_RESULTS, OrderBy, OrderValue, ScrollPage, ScrollRequest, SearchParams, SearchRequest, Strategy, Target as SearchTarget,
+};
+pub use model::ranking::{
+    ContextPair, DistanceMatrix, FacetHit, FacetRequest, FeedbackItem, GroupsRequest, MAX_PREFETCH_DEPTH, MatrixRequest, Mmr,
+    NaiveFeedback, PointGroup, Prefetch, Query, QueryRequest, RecommendStrategy, Rrf,
 };
 pub use model::update::{Target, Update, UpsertMode};
 pub use model::vector::{MAX_DIMENSIONS, MAX_VECTOR_NAME_BYTES, UNNAMED, Vector, Vectors};

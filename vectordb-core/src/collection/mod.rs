@@ -33,6 +33,7 @@ use crate::model::filter::Filter;
 use crate::model::memory::MemoryReport;
 use crate::model::point::{Lsn, PayloadSelector, Record, ScoredPoint, VectorSelector};
 use crate::model::query::{Budget, ScrollPage, ScrollRequest, SearchRequest};
+use crate::model::ranking::{DistanceMatrix, FacetHit, FacetRequest, GroupsRequest, MatrixRequest, PointGroup, QueryRequest};
 use crate::model::update::Update;
 use crate::query;
 use crate::storage::allowance::Allowance;
@@ -167,6 +168,26 @@ impl Collection {
     pub(crate) fn search_batch(&self, requests: &[SearchRequest]) -> Result<Vec<Vec<ScoredPoint>>> {
         let (view, at) = self.read()?;
         query::search_batch(&view.reading(at), requests, self.around.pools.search()?)
+    }
+
+    pub(crate) fn query(&self, request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
+        let (view, at) = self.read()?;
+        query::query(&view.reading(at), request)
+    }
+
+    pub(crate) fn groups(&self, request: &GroupsRequest) -> Result<Vec<PointGroup>> {
+        let (view, at) = self.read()?;
+        query::groups(&view.reading(at), request)
+    }
+
+    pub(crate) fn facet(&self, request: &FacetRequest) -> Result<Vec<FacetHit>> {
+        let (view, at) = self.read()?;
+        query::facet(&view.reading(at), request)
+    }
+
+    pub(crate) fn distance_matrix(&self, request: &MatrixRequest) -> Result<DistanceMatrix> {
+        let (view, at) = self.read()?;
+        query::distance_matrix(&view.reading(at), request)
     }
 
     pub(crate) fn retrieve(&self, ids: &[PointId], payload: &PayloadSelector, vectors: &VectorSelector) -> Result<Vec<Record>> {

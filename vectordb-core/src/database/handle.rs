@@ -13,6 +13,7 @@ use crate::model::memory::MemoryReport;
 use crate::model::payload::{Payload, PayloadPath};
 use crate::model::point::{Lsn, PayloadSelector, Point, Record, ScoredPoint, VectorSelector};
 use crate::model::query::{ScrollPage, ScrollRequest, SearchRequest, Target as SearchTarget};
+use crate::model::ranking::{DistanceMatrix, FacetHit, FacetRequest, GroupsRequest, MatrixRequest, PointGroup, QueryRequest};
 use crate::model::update::{Target, Update};
 use crate::model::vector::UNNAMED;
 use crate::storage::smaps::Smaps;
@@ -203,6 +204,39 @@ impl Collection {
     /// That of one of the searches that failed.
     pub fn query_batch(&self, requests: &[SearchRequest]) -> Result<Vec<Vec<ScoredPoint>>> {
         self.inner.search_batch(requests)
+    }
+
+    /// Runs a query of any kind: hits, best first, equal scores in the order of ids.
+    ///
+    /// # Errors
+    /// As [`Search::run`]; [`Error::InvalidQuery`] for fusions and formulas without prefetches, formulas that give no number,
+    /// and orders by a field without an integer, float or datetime index.
+    pub fn query_points(&self, request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
+        self.inner.query(request)
+    }
+
+    /// Runs a query whose hits come in groups that share a value of a field: groups in the order of their best hits.
+    ///
+    /// # Errors
+    /// As [`Collection::query_points`].
+    pub fn groups(&self, request: &GroupsRequest) -> Result<Vec<PointGroup>> {
+        self.inner.groups(request)
+    }
+
+    /// The most frequent values of a field, with the number of points that have them.
+    ///
+    /// # Errors
+    /// Those of the filter; [`Error::LimitExceeded`].
+    pub fn facet(&self, request: &FacetRequest) -> Result<Vec<FacetHit>> {
+        self.inner.facet(request)
+    }
+
+    /// The nearest neighbours of a sample of points among themselves.
+    ///
+    /// # Errors
+    /// [`Error::VectorNotFound`], [`Error::LimitExceeded`], those of the filter.
+    pub fn distance_matrix(&self, request: &MatrixRequest) -> Result<DistanceMatrix> {
+        self.inner.distance_matrix(request)
     }
 
     /// One page of a walk over all points, by id or by a payload field.

@@ -62,7 +62,8 @@ impl Metric {
     pub(crate) fn inner_score(self, score: f32) -> f32 {
         match self {
             Self::Dot | Self::RowCosine => score,
-            Self::Euclid => -(score * score),
+            // A negative distance is closer than anything, so its sign must stay.
+            Self::Euclid => -(score * score.abs()),
             Self::Manhattan => -score,
         }
     }

@@ -222,6 +222,29 @@ impl Filter {
         self.must.is_empty() && self.should.is_empty() && self.must_not.is_empty() && self.min_should.is_none()
     }
 
+    /// The filter of a query inside another: the clauses of both side by side, so that `should` clauses are alternatives of
+    /// each other and `must` clauses hold together.
+    #[must_use]
+    pub(crate) fn merged(outer: Option<&Self>, inner: Option<&Self>) -> Option<Self> {
+        let (outer, inner) = match (outer, inner) {
+            (None, one) | (one, None) => return one.cloned(),
+            (Some(outer), Some(inner)) => (outer.clone(), inner.clone()),
+        };
+        let joined = |a: Vec<Condition>, b: Vec<Condition>| a.into_iter().chain(b).collect();
+        let min_should = match (outer.min_should, inner.min_should) {
+            (None, one) | (one, None) => one,
+            (Some(a), Some(b)) => {
+                Some(MinShould { min_count: a.min_count.max(b.min_count), conditions: joined(a.conditions, b.conditions) })
+            }
+        };
+        Some(Self {
+            must: joined(outer.must, inner.must),
+            should: joined(outer.should, inner.should),
+            must_not: joined(outer.must_not, inner.must_not),
+            min_should,
+        })
+    }
+
     pub(super) fn into_condition(mut self) -> Condition {
         if self.should.is_empty() && self.must_not.is_empty() && self.min_should.is_none() && self.must.len() == 1 {
             return self.must.swap_remove(0);

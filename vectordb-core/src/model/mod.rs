@@ -8,11 +8,14 @@ pub(crate) mod filter;
 pub(crate) mod filter_build;
 mod filter_json;
 mod filter_text;
+pub(crate) mod formula;
 pub(crate) mod memory;
 pub(crate) mod payload;
 pub(crate) mod point;
 pub(crate) mod quantization;
 pub(crate) mod query;
+mod query_json;
+pub(crate) mod ranking;
 pub(crate) mod update;
 pub(crate) mod vector;
 

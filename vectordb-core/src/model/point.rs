@@ -255,6 +255,8 @@ pub struct ScoredPoint {
     pub payload: Option<Payload>,
     /// The vectors, when they were asked for.
     pub vectors: Option<Vectors>,
+    /// The value a query was ordered by, when it was.
+    pub order_value: Option<serde_json::Value>,
 }
 
 impl ScoredPoint {

@@ -1,9 +1,10 @@
 //! What a record returns: payload and vectors of the few points that made it.
 
+use super::Found;
 use crate::error::Result;
 use crate::model::config::CollectionConfig;
 use crate::model::payload::{Payload, PayloadPath};
-use crate::model::point::{PayloadSelector, Record, VectorSelector};
+use crate::model::point::{PayloadSelector, Record, ScoredPoint, VectorSelector};
 use crate::model::vector::Vectors;
 use crate::payload::path;
 use crate::segment::Segment;
@@ -28,6 +29,17 @@ pub(super) fn record(segment: &dyn Segment, row: u32, payload: &PayloadSelector,
         payload: self::payload(segment, row, payload)?,
         vectors: self::vectors(segment, row, vectors),
         order_value: None,
+    })
+}
+
+pub(super) fn scored(hit: Found<'_>, payload: &PayloadSelector, vectors: &VectorSelector) -> Result<ScoredPoint> {
+    Ok(ScoredPoint {
+        version: hit.segment.version(hit.row),
+        payload: self::payload(hit.segment, hit.row, payload)?,
+        vectors: self::vectors(hit.segment, hit.row, vectors),
+        score: hit.score,
+        id: hit.id,
+        order_value: hit.order_value,
     })
 }
 

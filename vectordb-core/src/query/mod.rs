@@ -3,22 +3,35 @@
 //! Every read is a function of a [`Reading`]; nothing here changes anything. Each segment is asked by itself, the answers are
 //! merged, and only the points that are returned in the end have their payloads and vectors fetched.
 //!
-//! Files: `nearest` (searches), `scroll` (walks in the order of ids or of a field), `hydrate` (what a record returns).
+//! Files: `nearest` (searches), `stages` (queries of every kind, over points or over answers of queries), `examples` (what
+//! vectors are asked for), `fusion`, `formula`, `diverse`, `sample`, `groups`, `scroll` (walks in the order of ids or of a
+//! field), `hydrate` (what a record returns).
 
+mod diverse;
+mod examples;
+mod formula;
+mod fusion;
+mod groups;
 mod hydrate;
 mod nearest;
+mod sample;
 mod scroll;
+mod stages;
 
 use crate::error::Result;
 use crate::model::PointId;
 use crate::model::config::CollectionConfig;
 use crate::model::filter::Filter;
+use crate::model::payload::Value;
 use crate::model::point::{Lsn, PayloadSelector, Record, VectorSelector};
 use crate::model::query::Budget;
 use crate::segment::{CompiledFilter, Matcher, Segment};
 
+pub(crate) use groups::{facet, groups};
 pub(crate) use nearest::{search, search_batch};
+pub(crate) use sample::distance_matrix;
 pub(crate) use scroll::scroll;
+pub(crate) use stages::query;
 
 /// The state of a collection that a read looks at.
 #[derive(Debug)]
@@ -37,6 +50,24 @@ impl<'a> Reading<'a> {
 
     fn compile(&self, filter: Option<&Filter>) -> Result<Option<CompiledFilter>> {
         filter.filter(|filter| !filter.is_empty()).map(|filter| CompiledFilter::new(filter, &self.config.payload_schema)).transpose()
+    }
+}
+
+/// A point that is part of an answer.
+#[derive(Debug, Clone)]
+struct Found<'a> {
+    segment: &'a dyn Segment,
+    row: u32,
+    id: PointId,
+    /// The user's number, once a query is through.
+    score: f32,
+    /// What it was ordered by.
+    order_value: Option<Value>,
+}
+
+impl<'a> Found<'a> {
+    fn new(segment: &'a dyn Segment, row: u32, score: f32) -> Self {
+        Self { segment, row, id: segment.id(row), score, order_value: None }
     }
 }
 

@@ -1,18 +1,15 @@
 //! Nearest-neighbour searches: every segment's best, merged.
 
-use std::borrow::Cow;
-
 use rayon::prelude::*;
 
-use super::{Reading, hydrate};
+use super::examples::Examples;
+use super::{Found, Reading, hydrate};
 use crate::error::{Error, Result};
 use crate::model::PointId;
-use crate::model::config::VectorParams;
 use crate::model::point::{ScoredPoint, by_score_then_id};
-use crate::model::query::{MAX_RESULTS, SearchRequest, Target};
-use crate::model::vector::Vector;
-use crate::segment::{self, CompiledFilter, Leaf, Segment};
-use crate::vectors::Space;
+use crate::model::query::{Budget, MAX_RESULTS, SearchParams, SearchRequest};
+use crate::segment::{self, CompiledFilter, Leaf};
+use crate::vectors::{Probe, Space};
 
 /// Candidate list of a search that asks for none, at least. With the default graph it reaches a recall@10 of 0.99 on text
 /// embeddings of 384 dimensions; see `examples/quickstart.rs`.
@@ -26,26 +23,23 @@ const MOST_EF: usize = 1 << 20;
 /// [`Error::VectorNotFound`], [`Error::DimensionMismatch`], [`Error::InvalidVector`], [`Error::PointNotFound`] for a target by
 /// id, [`Error::InvalidQuery`], those of the filter, and the budget's.
 pub(crate) fn search(reading: &Reading<'_>, request: &SearchRequest) -> Result<Vec<ScoredPoint>> {
-    let params = reading.config.vector(&request.using)?;
     hydrate::check_selectors(reading.config, &request.with_payload, &request.with_vectors)?;
-    check_numbers(request)?;
+    check_numbers(request.score_threshold, request.offset, request.limit)?;
     let filter = reading.compile(request.filter.as_ref())?;
-    let (query, exclude) = resolve(reading, request, params)?;
-    let found = best(reading, request, params, &query, exclude, filter.as_ref())?;
-    let metric = Space::of(params).metric;
-    found
-        .into_iter()
-        .skip(request.offset)
-        .map(|hit| {
-            Ok(ScoredPoint {
-                version: hit.segment.version(hit.row),
-                payload: hydrate::payload(hit.segment, hit.row, &request.with_payload)?,
-                vectors: hydrate::vectors(hit.segment, hit.row, &request.with_vectors),
-                score: metric.user_score(hit.score),
-                id: hit.id,
-            })
-        })
-        .collect()
+    let mut examples = Examples::new(reading, &request.using)?;
+    let probe = Probe::one(examples.vector(&request.target)?);
+    let ask = Ask {
+        using: &request.using,
+        probe: &probe,
+        k: request.offset + request.limit,
+        params: &request.params,
+        threshold: request.score_threshold,
+        exclude: &examples.mentioned,
+        filter: filter.as_ref(),
+        budget: &request.budget,
+    };
+    let found = best(reading, &ask)?.into_iter().skip(request.offset);
+    found.map(|hit| hydrate::scored(hit, &request.with_payload, &request.with_vectors)).collect()
 }
 
 /// Many searches on all threads of the pool; answers in the order of the requests.
@@ -56,75 +50,58 @@ pub(crate) fn search_batch(reading: &Reading<'_>, requests: &[SearchRequest], po
     pool.install(|| requests.par_iter().map(|request| search(reading, request)).collect())
 }
 
-struct Found<'a> {
-    segment: &'a dyn Segment,
-    row: u32,
-    score: f32,
-    id: PointId,
+/// What every segment is asked for.
+pub(super) struct Ask<'q> {
+    pub(super) using: &'q str,
+    pub(super) probe: &'q Probe<'q>,
+    /// Points wanted.
+    pub(super) k: usize,
+    pub(super) params: &'q SearchParams,
+    /// Worst score wanted, in the user's numbers.
+    pub(super) threshold: Option<f32>,
+    pub(super) exclude: &'q [PointId],
+    pub(super) filter: Option<&'q CompiledFilter>,
+    pub(super) budget: &'q Budget,
 }
 
-/// The best `offset + limit` points of all segments.
-fn best<'a>(
-    reading: &Reading<'a>,
-    request: &SearchRequest,
-    params: &VectorParams,
-    query: &[f32],
-    exclude: Option<&PointId>,
-    filter: Option<&CompiledFilter>,
-) -> Result<Vec<Found<'a>>> {
+/// The best points of all segments, with the user's scores.
+pub(super) fn best<'a>(reading: &Reading<'a>, ask: &Ask<'_>) -> Result<Vec<Found<'a>>> {
+    let params = reading.config.vector(ask.using)?;
     let hnsw = reading.config.hnsw_of(params);
-    let k = request.offset + request.limit;
+    let metric = Space::of(params).metric;
     let leaf = Leaf {
-        field: &request.using,
-        query,
-        k,
-        ef: request.params.hnsw_ef.unwrap_or(hnsw.ef_construct.max(LEAST_EF)).clamp(1, MOST_EF),
-        exact: request.params.exact,
-        indexed_only: request.params.indexed_only,
-        quantization: request.params.quantization,
-        strategy: request.params.strategy,
-        threshold: request.score_threshold.map(|score| Space::of(params).metric.inner_score(score)),
-        exclude,
-        filter,
+        field: ask.using,
+        query: ask.probe,
+        k: ask.k,
+        ef: ask.params.hnsw_ef.unwrap_or(hnsw.ef_construct.max(LEAST_EF)).clamp(1, MOST_EF),
+        exact: ask.params.exact,
+        indexed_only: ask.params.indexed_only,
+        quantization: ask.params.quantization,
+        strategy: ask.params.strategy,
+        threshold: ask.threshold.map(|score| ask.probe.inner_score(metric, score)),
+        exclude: ask.exclude,
+        filter: ask.filter,
         full_scan_bytes: hnsw.full_scan_threshold.saturating_mul(1024),
         at: reading.at,
-        budget: &request.budget,
+        budget: ask.budget,
     };
     let mut found = Vec::new();
     for &segment in &reading.segments {
         let hits = segment::search(segment, &leaf)?;
-        found.extend(hits.into_iter().map(|hit| Found { segment, row: hit.row, score: hit.score, id: segment.id(hit.row) }));
+        found.extend(hits.into_iter().map(|hit| Found::new(segment, hit.row, hit.score)));
     }
     found.sort_unstable_by(|a, b| by_score_then_id((a.score, &a.id), (b.score, &b.id)));
-    found.truncate(k);
+    found.truncate(ask.k);
+    found.iter_mut().for_each(|hit| hit.score = ask.probe.user_score(metric, hit.score));
     Ok(found)
 }
 
-/// The query vector, and the point to leave out when the target is one.
-fn resolve<'r>(reading: &Reading<'_>, request: &'r SearchRequest, params: &VectorParams) -> Result<(Cow<'r, [f32]>, Option<&'r PointId>)> {
-    match &request.target {
-        Target::Vector(vector) => {
-            // Any finite number may be asked for, whatever the element type can store.
-            let askable = VectorParams { datatype: crate::model::config::Datatype::Float32, ..params.clone() };
-            vector.validate(&request.using, &askable, None)?;
-            Ok((Cow::Borrowed(vector.as_dense()), None))
-        }
-        Target::Id(id) => {
-            let (segment, row) = reading.find(id).ok_or_else(|| Error::PointNotFound { id: id.to_string() })?;
-            let mut vectors = segment.vectors(row, &|name| name == request.using);
-            match vectors.remove(&request.using) {
-                Some(Vector::Dense(values)) => Ok((Cow::Owned(values), Some(id))),
-                None => Err(Error::query(format!("point {id} has no vector `{}`", request.using))),
-            }
-        }
-    }
-}
-
-fn check_numbers(request: &SearchRequest) -> Result<()> {
-    if request.score_threshold.is_some_and(f32::is_nan) {
+/// Refuses thresholds that are no numbers and more results than one query gives.
+pub(super) fn check_numbers(threshold: Option<f32>, offset: usize, limit: usize) -> Result<()> {
+    if threshold.is_some_and(f32::is_nan) {
         return Err(Error::query("the score threshold is not a number"));
     }
-    let wanted = request.offset.saturating_add(request.limit);
+    let wanted = offset.saturating_add(limit);
     if wanted > MAX_RESULTS {
         return Err(Error::LimitExceeded { what: "limit + offset", actual: wanted as u64, limit: MAX_RESULTS as u64 });
     }

@@ -3,12 +3,13 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::{Reading, hydrate};
+use super::{Found, Reading, hydrate};
 use crate::error::{Error, Result};
 use crate::model::PointId;
 use crate::model::config::FieldSchema;
+use crate::model::filter::Filter;
 use crate::model::point::Record;
-use crate::model::query::{MAX_RESULTS, OrderBy, ScrollPage, ScrollRequest};
+use crate::model::query::{Budget, MAX_RESULTS, OrderBy, ScrollPage, ScrollRequest};
 use crate::payload::index::OrderKey;
 use crate::segment::{Matcher, Segment};
 
@@ -34,28 +35,54 @@ pub(crate) fn scroll(reading: &Reading<'_>, request: &ScrollRequest) -> Result<S
     }
 }
 
-/// Merges the segments' id orders: each gives its first `limit + 1` matches, which is enough for the page and the next offset.
 fn by_id(reading: &Reading<'_>, request: &ScrollRequest, limit: usize) -> Result<ScrollPage> {
-    let filter = reading.compile(request.filter.as_ref())?;
-    let mut found: Vec<(PointId, &dyn Segment, u32)> = Vec::new();
-    for &segment in &reading.segments {
-        request.budget.check()?;
-        let matcher = Matcher::new(segment, filter.as_ref(), reading.at);
-        let first = first_by_id(segment, &matcher, request, limit + 1)?;
-        found.extend(first.into_iter().map(|(id, row)| (id, segment, row)));
-    }
-    found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    let next_offset = found.get(limit).map(|(id, ..)| id.clone());
+    let mut found = ids_from(reading, request.filter.as_ref(), request.offset.as_ref(), limit + 1, &request.budget)?;
+    let next_offset = found.get(limit).map(|hit| hit.id.clone());
     found.truncate(limit);
-    let records = found
-        .into_iter()
-        .map(|(_, segment, row)| hydrate::record(segment, row, &request.with_payload, &request.with_vectors))
-        .collect::<Result<_>>()?;
-    Ok(ScrollPage { records, next_offset })
+    Ok(ScrollPage { records: records(found, request)?, next_offset })
 }
 
-fn first_by_id(segment: &dyn Segment, matcher: &Matcher<'_>, request: &ScrollRequest, most: usize) -> Result<Vec<(PointId, u32)>> {
-    let offset = request.offset.as_ref();
+fn records(found: Vec<Found<'_>>, request: &ScrollRequest) -> Result<Vec<Record>> {
+    let record = |hit: Found<'_>| {
+        let record = hydrate::record(hit.segment, hit.row, &request.with_payload, &request.with_vectors)?;
+        Ok(Record { order_value: hit.order_value, ..record })
+    };
+    found.into_iter().map(record).collect()
+}
+
+/// The first points in the order of ids; every score is 1.
+pub(super) fn first_ids<'a>(reading: &Reading<'a>, filter: Option<&Filter>, most: usize, budget: &Budget) -> Result<Vec<Found<'a>>> {
+    ids_from(reading, filter, None, most, budget)
+}
+
+/// Merges the segments' id orders.
+fn ids_from<'a>(
+    reading: &Reading<'a>,
+    filter: Option<&Filter>,
+    offset: Option<&PointId>,
+    most: usize,
+    budget: &Budget,
+) -> Result<Vec<Found<'a>>> {
+    let filter = reading.compile(filter)?;
+    let mut found: Vec<Found<'a>> = Vec::new();
+    for &segment in &reading.segments {
+        budget.check()?;
+        let matcher = Matcher::new(segment, filter.as_ref(), reading.at);
+        let first = if most == 0 { Vec::new() } else { first_by_id(segment, &matcher, offset, budget, most)? };
+        found.extend(first.into_iter().map(|(id, row)| Found { segment, row, id, score: 1.0, order_value: None }));
+    }
+    found.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    found.truncate(most);
+    Ok(found)
+}
+
+fn first_by_id(
+    segment: &dyn Segment,
+    matcher: &Matcher<'_>,
+    offset: Option<&PointId>,
+    budget: &Budget,
+    most: usize,
+) -> Result<Vec<(PointId, u32)>> {
     if matcher.is_filtered() && matcher.upper_bound() < segment.rows(crate::model::point::Lsn(u64::MAX)) as usize / SPARSE {
         return first_of_few(segment, matcher, offset, most);
     }
@@ -64,7 +91,7 @@ fn first_by_id(segment: &dyn Segment, matcher: &Matcher<'_>, request: &ScrollReq
     let mut seen = 0u32;
     segment.by_id(offset, &mut |row| {
         seen += 1;
-        let step = if seen.is_multiple_of(1024) { request.budget.check() } else { Ok(()) };
+        let step = if seen.is_multiple_of(1024) { budget.check() } else { Ok(()) };
         match step.and_then(|()| matcher.accepts(row)) {
             Ok(true) => found.push((segment.id(row), row)),
             Ok(false) => {}
@@ -100,14 +127,26 @@ struct Ordered<'a> {
 }
 
 fn by_field(reading: &Reading<'_>, request: &ScrollRequest, order: &OrderBy, limit: usize) -> Result<ScrollPage> {
+    let found = first_values(reading, request.filter.as_ref(), order, limit, &request.budget)?;
+    Ok(ScrollPage { records: records(found, request)?, next_offset: None })
+}
+
+/// The first points in the order of a field; every score is 1.
+pub(super) fn first_values<'a>(
+    reading: &Reading<'a>,
+    filter: Option<&Filter>,
+    order: &OrderBy,
+    limit: usize,
+    budget: &Budget,
+) -> Result<Vec<Found<'a>>> {
     let schema = reading.config.payload_schema.get(&order.key.to_string());
     if !matches!(schema, Some(FieldSchema::Integer(_) | FieldSchema::Float(_) | FieldSchema::Datetime(_))) {
         return Err(Error::query(format!("no range index for `order_by` key `{}`: create an integer, float or datetime index", order.key)));
     }
-    let filter = reading.compile(request.filter.as_ref())?;
-    let mut found: Vec<Ordered<'_>> = Vec::new();
+    let filter = reading.compile(filter)?;
+    let mut found: Vec<Ordered<'a>> = Vec::new();
     for &segment in &reading.segments {
-        request.budget.check()?;
+        budget.check()?;
         let matcher = Matcher::new(segment, filter.as_ref(), reading.at);
         first_by_field(segment, &matcher, order, limit, &mut found)?;
     }
@@ -116,14 +155,9 @@ fn by_field(reading: &Reading<'_>, request: &ScrollRequest, order: &OrderBy, lim
         (if order.descending { by_key.reverse() } else { by_key }).then_with(|| a.id.cmp(&b.id))
     });
     found.truncate(limit);
-    let records = found
-        .into_iter()
-        .map(|each| {
-            let record = hydrate::record(each.segment, each.row, &request.with_payload, &request.with_vectors)?;
-            Ok(Record { order_value: Some(each.key.to_json()), ..record })
-        })
-        .collect::<Result<_>>()?;
-    Ok(ScrollPage { records, next_offset: None })
+    let hit =
+        |each: Ordered<'a>| Found { segment: each.segment, row: each.row, id: each.id, score: 1.0, order_value: Some(each.key.to_json()) };
+    Ok(found.into_iter().map(hit).collect())
 }
 
 /// The segment's first `limit` rows in the field's order, with all rows of the last value, so that ties are cut by id.

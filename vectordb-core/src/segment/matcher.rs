@@ -36,6 +36,14 @@ impl CompiledFilter {
         Ok(Self { filter: filter.clone(), checker: Checker::new(filter, schema)? })
     }
 
+    /// Whether a row satisfies the filter, live or not.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when its payload cannot be read.
+    pub(crate) fn matches_row(&self, segment: &dyn Segment, row: u32) -> Result<bool> {
+        check(&self.checker, segment, row)
+    }
+
     /// Whether a point that is in no segment yet satisfies the filter.
     pub(crate) fn matches(&self, row: &dyn RowView) -> bool {
         self.checker.matches(row)
@@ -117,16 +125,7 @@ impl<'a> Matcher<'a> {
                 return Ok(possible);
             }
         }
-        self.check(checker, row)
-    }
-
-    fn check(&self, checker: &Checker, row: u32) -> Result<bool> {
-        let view = StoredRow::new(self.segment, row);
-        let matches = checker.matches(&view);
-        match view.failure.into_inner() {
-            Some(error) => Err(error),
-            None => Ok(matches),
-        }
+        check(checker, self.segment, row)
     }
 
     /// Gives every accepted row, ascending, until `visit` returns false.
@@ -235,6 +234,15 @@ impl<'a> Matcher<'a> {
             }
         }
         Some(Cow::Owned(live))
+    }
+}
+
+fn check(checker: &Checker, segment: &dyn Segment, row: u32) -> Result<bool> {
+    let view = StoredRow::new(segment, row);
+    let matches = checker.matches(&view);
+    match view.failure.into_inner() {
+        Some(error) => Err(error),
+        None => Ok(matches),
     }
 }
 

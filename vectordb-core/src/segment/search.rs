@@ -17,14 +17,14 @@ use crate::model::point::Lsn;
 use crate::model::quantization::QuantizationParams;
 use crate::model::query::{Budget, Strategy};
 use crate::quantization::Codes;
-use crate::vectors::{CodeScorer, RowScorer, Rows, Scorer};
+use crate::vectors::{Asked, CodeScorer, Probe, RowScorer, Rows, Scorer};
 
 /// A search as every segment gets it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaf<'a> {
     pub(crate) field: &'a str,
-    pub(crate) query: &'a [f32],
-    /// Rows wanted, the point to leave out not counted.
+    pub(crate) query: &'a Probe<'a>,
+    /// Rows wanted, the points to leave out not counted.
     pub(crate) k: usize,
     pub(crate) ef: usize,
     pub(crate) exact: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Leaf<'a> {
     pub(crate) strategy: Option<Strategy>,
     /// Worst inner score wanted.
     pub(crate) threshold: Option<f32>,
-    pub(crate) exclude: Option<&'a PointId>,
+    pub(crate) exclude: &'a [PointId],
     pub(crate) filter: Option<&'a CompiledFilter>,
     /// Fields smaller than this are scanned.
     pub(crate) full_scan_bytes: usize,
@@ -62,16 +62,16 @@ const SUSPICION_LIMIT: usize = 1 << 18;
 pub(crate) fn search(segment: &dyn Segment, leaf: &Leaf<'_>) -> Result<Vec<Hit>> {
     leaf.budget.check()?;
     let Some(field) = segment.field(leaf.field) else { return Ok(Vec::new()) };
-    if leaf.k == 0 || field.space.dim != leaf.query.len() {
+    if leaf.k == 0 || !leaf.query.fits(field.space.dim) {
         return Ok(Vec::new());
     }
     let search = Search {
         segment,
         leaf,
         field,
-        scorer: RowScorer::new(field.space, leaf.query, field.rows),
+        scorer: leaf.query.row_scorer(field.space, field.rows),
         matcher: Matcher::new(segment, leaf.filter, leaf.at),
-        excluded: leaf.exclude.and_then(|id| segment.find(id, leaf.at)),
+        excluded: leaf.exclude.iter().filter_map(|id| segment.find(id, leaf.at)).collect(),
     };
     let mut hits = search.run()?;
     if let Some(threshold) = leaf.threshold {
@@ -86,9 +86,9 @@ pub(super) struct Search<'a> {
     pub(super) segment: &'a dyn Segment,
     pub(super) leaf: &'a Leaf<'a>,
     pub(super) field: Field<'a>,
-    pub(super) scorer: RowScorer<'a>,
+    pub(super) scorer: Asked<'a, RowScorer<'a>>,
     pub(super) matcher: Matcher<'a>,
-    excluded: Option<u32>,
+    excluded: Vec<u32>,
 }
 
 impl Search<'_> {
@@ -112,9 +112,9 @@ impl Search<'_> {
         }
     }
 
-    /// Rows wanted, the one that will be left out included.
+    /// Rows wanted, those that will be left out included.
     fn wanted(&self) -> usize {
-        self.leaf.k.saturating_add(usize::from(self.excluded.is_some()))
+        self.leaf.k.saturating_add(self.excluded.len())
     }
 
     /// A walk over all rows. Dead ones still lead the way, so there must be room for them.
@@ -133,10 +133,10 @@ impl Search<'_> {
     }
 
     fn eligible(&self, mut hits: Vec<Hit>) -> Result<Vec<Hit>> {
-        if self.matcher.has_dead() || self.excluded.is_some() {
+        if self.matcher.has_dead() || !self.excluded.is_empty() {
             let mut failure = None;
             hits.retain(|hit| {
-                self.excluded != Some(hit.row)
+                !self.excluded.contains(&hit.row)
                     && self.matcher.accepts(hit.row).unwrap_or_else(|error| {
                         failure.get_or_insert(error);
                         false
@@ -201,8 +201,8 @@ impl Search<'_> {
         self.field.codes.filter(|_| !self.leaf.exact && !self.leaf.quantization.ignore)
     }
 
-    pub(super) fn code_scorer<'c>(&self, codes: &'c Codes) -> CodeScorer<'c> {
-        CodeScorer::new(self.field.space, self.leaf.query, codes)
+    pub(super) fn code_scorer<'c>(&'c self, codes: &'c Codes) -> Asked<'c, CodeScorer<'c>> {
+        self.leaf.query.code_scorer(self.field.space, codes)
     }
 
     /// How many of the best by code are scored by their vectors.
@@ -214,6 +214,8 @@ impl Search<'_> {
         let factor = self.leaf.quantization.oversampling.unwrap_or(f64::from(codes.codec().depth()));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a product of positive numbers")]
         let depth = (k as f64 * factor.max(1.0)).ceil() as usize;
+        // The errors of several estimates add up.
+        let depth = if self.leaf.query.combine.is_some() { 2 * depth } else { depth };
         // Narrow codes misplace rows by many ranks; who lets the walk find more wants more of that looked at.
         let narrow = self.leaf.quantization.oversampling.is_none() && codes.codec().width().bits() < 4;
         depth.max(if narrow { self.leaf.ef / 2 } else { k })
@@ -223,7 +225,7 @@ impl Search<'_> {
     pub(super) fn rescored(&self, mut hits: Vec<Hit>, depth: usize) -> Vec<Hit> {
         hits.truncate(depth);
         if self.leaf.quantization.rescore == Some(false) {
-            if self.field.space.metric == Metric::Euclid {
+            if self.field.space.metric == Metric::Euclid && self.leaf.query.combine.is_none() {
                 // Codes estimate half of it.
                 hits.iter_mut().for_each(|hit| hit.score *= 2.0);
             }
@@ -246,7 +248,7 @@ impl Search<'_> {
         if self.segment.read_unmapped(self.leaf.field, rows, &mut copies) {
             let copied = Rows::Flat { bytes: bytemuck::cast_slice(&copies), stride: self.field.space.stride() };
             let numbers: Vec<u32> = (0u32..).take(rows.len()).collect();
-            return RowScorer::new(self.field.space, self.leaf.query, copied).score_many(&numbers, scores);
+            return self.leaf.query.row_scorer(self.field.space, copied).score_many(&numbers, scores);
         }
         rows.iter().take(RESCORED_AHEAD).for_each(|&row| self.scorer.prefetch(row));
         for (at, (rows_now, scores)) in rows.chunks(RESCORED_AHEAD).zip(scores.chunks_mut(RESCORED_AHEAD)).enumerate() {
@@ -258,7 +260,7 @@ impl Search<'_> {
     /// Whether a row that the matcher accepts may be a hit.
     #[inline]
     pub(super) fn is_eligible(&self, row: u32) -> bool {
-        self.excluded != Some(row) && (self.field.complete || self.segment.has_vector(self.leaf.field, row))
+        !self.excluded.contains(&row) && (self.field.complete || self.segment.has_vector(self.leaf.field, row))
     }
 
     /// A plain walk with a longer list, of which the matches are kept: the fastest way where a good part of the rows around the
@@ -271,7 +273,7 @@ impl Search<'_> {
         let widened = |number: usize| (number as f64 / share).ceil() as usize;
         let mut hits = graph.nearest(scorer, widened(situation.ef), widened(depth)).hits;
         let seen = hits.len();
-        hits.retain(|hit| is_set(&words, hit.row) && self.excluded != Some(hit.row));
+        hits.retain(|hit| is_set(&words, hit.row) && !self.excluded.contains(&hit.row));
         self.leaf.budget.check()?;
         // Too few matches among what was found: they lie elsewhere.
         if hits.len() < depth.min(situation.matches) || (hits.len() as f64) < 0.5 * share * seen as f64 {
@@ -285,16 +287,16 @@ impl Search<'_> {
         let ef = situation.ef.max(depth);
         let forced = self.leaf.strategy.is_some();
         let most_scored = if forced { usize::MAX } else { situation.most_scored() };
-        // The graph holds no rows without a vector, so only the excluded one is left to be looked for.
+        // The graph holds no rows without a vector, so only excluded ones are left to be looked for.
         let outcome = match self.matcher.dense() {
             Some(words) => {
-                let accept = |row| is_set(&words, row) && self.excluded != Some(row);
+                let accept = |row| is_set(&words, row) && !self.excluded.contains(&row);
                 graph.nearest_accepted(scorer, ef, Filtered { accept, two_hops, most_scored })
             }
             None => {
                 let mut failure = None;
                 let accept = |row| {
-                    self.excluded != Some(row)
+                    !self.excluded.contains(&row)
                         && self.matcher.accepts(row).unwrap_or_else(|error| {
                             failure.get_or_insert(error);
                             false

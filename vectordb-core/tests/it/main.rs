@@ -6,4 +6,5 @@ mod memory;
 mod model;
 mod planner;
 mod quantization;
+mod queries;
 mod support;
