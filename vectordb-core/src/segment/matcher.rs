@@ -88,6 +88,11 @@ impl<'a> Matcher<'a> {
         self.has_dead
     }
 
+    /// Whether every row of the segment is live and there is no filter.
+    pub(crate) fn accepts_all(&self) -> bool {
+        self.checker.is_none() && !self.has_dead && self.visible == self.segment.rows(Lsn(u64::MAX))
+    }
+
     /// Whether the payload indexes alone answer the filter.
     pub(crate) fn is_exact(&self) -> bool {
         self.checker.is_none() || self.selection.as_ref().is_some_and(|selection| selection.is_exact())

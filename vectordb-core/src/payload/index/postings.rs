@@ -56,6 +56,11 @@ impl<K: Ord> Postings<K> {
         self.rows.entry(value).and_modify(|posting| posting.add(row)).or_insert(Posting::One(row));
     }
 
+    /// Every value with its rows, in the order of values.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&K, RoaringBitmap)> {
+        self.rows.iter().map(|(value, posting)| (value, posting.bitmap()))
+    }
+
     /// Rows with a value.
     pub(super) fn get<Q: Ord + ?Sized>(&self, value: &Q) -> RoaringBitmap
     where
