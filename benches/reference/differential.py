@@ -305,10 +305,6 @@ def close(a: float, b: float) -> bool:
     return abs(a - b) <= TOLERANCE * max(1.0, abs(a), abs(b))
 
 
-def order_key(value: Any) -> Any:
-    return value.timestamp() if hasattr(value, "timestamp") else value
-
-
 def differ(ours: list[dict[str, Any]], theirs: list[Any], scores: dict[Any, float] | None) -> str | None:
     """What is different between two rankings; `scores` are those of all points, to judge ties at the end."""
     if len(ours) != len(theirs):

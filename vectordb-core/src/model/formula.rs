@@ -1,8 +1,9 @@
 //! Formulas that score points by earlier scores and by their payload.
 
+use std::collections::BTreeMap;
+
 use super::filter::Condition;
 use super::payload::{DateTime, GeoPoint, PayloadPath, Value};
-use super::ranking::Defaults;
 
 /// A formula and what stands in for missing values.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,7 +11,7 @@ pub struct Formula {
     /// The expression.
     pub expression: Expression,
     /// Values of variables that a point does not have, by their names: `$score`, `$score[1]`, or a path.
-    pub defaults: Defaults,
+    pub defaults: BTreeMap<String, Value>,
 }
 
 /// An expression whose value is a number.
@@ -128,7 +129,7 @@ impl Expression {
 
 impl From<Expression> for Formula {
     fn from(expression: Expression) -> Self {
-        Self { expression, defaults: Defaults::new() }
+        Self { expression, defaults: BTreeMap::new() }
     }
 }
 

@@ -1,7 +1,5 @@
 //! What the points of a query are ranked by, and queries made of queries.
 
-use std::collections::BTreeMap;
-
 use super::filter::Filter;
 use super::formula::Formula;
 use super::payload::{PayloadPath, Value};
@@ -318,6 +316,3 @@ impl DistanceMatrix {
         self.ids.iter().zip(&self.rows).flat_map(move |(a, row)| row.iter().filter_map(move |&(b, score)| Some((a, of(b)?, score))))
     }
 }
-
-/// Values of variables that a payload does not have.
-pub(crate) type Defaults = BTreeMap<String, Value>;

@@ -43,11 +43,17 @@ pub(super) fn choose<'a>(
     Ok(chosen.into_iter().filter_map(|at| hits[at].take()).collect())
 }
 
-/// The inner score of each hit against a vector.
+/// The inner score of each hit against a vector, which is made ready once for neighbouring hits of a segment.
 pub(super) fn scores(space: Space, using: &str, vector: &[f32], hits: &[Found<'_>]) -> Vec<f32> {
-    let score = |hit: &Found<'_>| {
-        let field = hit.segment.field(using).filter(|field| field.space.dim == vector.len())?;
-        Some(RowScorer::new(space, vector, field.rows).score(hit.row))
-    };
-    hits.iter().map(|hit| score(hit).unwrap_or(f32::NEG_INFINITY)).collect()
+    let mut scores = vec![f32::NEG_INFINITY; hits.len()];
+    let mut rest = &mut *scores;
+    for hits in hits.chunk_by(|a, b| std::ptr::addr_eq(a.segment, b.segment)) {
+        let (these, others) = rest.split_at_mut(hits.len());
+        if let Some(field) = hits[0].segment.field(using).filter(|field| field.space.dim == vector.len()) {
+            let rows: Vec<u32> = hits.iter().map(|hit| hit.row).collect();
+            RowScorer::new(space, vector, field.rows).score_many(&rows, these);
+        }
+        rest = others;
+    }
+    scores
 }

@@ -32,7 +32,8 @@ pub(super) fn rescore<'a>(reading: &Reading<'a>, formula: &Formula, lists: Vec<V
         let point = Point { payload: hit.segment.payload(hit.row)?, hit: &hit };
         let exact = evaluator.value(&formula.expression, &point)?;
         #[expect(clippy::cast_possible_truncation, reason = "scores are f32; too large ones become infinite and are refused")]
-        let score = finite(exact as f32, || format!("the formula gives {exact}"))?;
+        let score = exact as f32;
+        real(f64::from(score), || format!("{exact}, which the formula gives,"))?;
         rescored.push(Found { score, ..hit });
     }
     rescored.sort_by(|a, b| by_score_then_id((a.score, &a.id), (b.score, &b.id)));
@@ -192,8 +193,4 @@ fn checked(value: f64, name: &str, function: impl Fn(f64) -> f64) -> Result<f64>
 
 fn real(value: f64, what: impl Fn() -> String) -> Result<f64> {
     if value.is_finite() { Ok(value) } else { Err(Error::query(format!("{} is not a finite number", what()))) }
-}
-
-fn finite(value: f32, what: impl Fn() -> String) -> Result<f32> {
-    if value.is_finite() { Ok(value) } else { Err(Error::query(format!("{}, which is not a finite number", what()))) }
 }

@@ -1,8 +1,6 @@
-//! Hits in groups, and counts of values.
+//! Hits in groups.
 
-use roaring::RoaringBitmap;
-use rustc_hash::{FxHashMap, FxHashSet};
-use uuid::Uuid;
+use rustc_hash::FxHashMap;
 
 use super::stages::Stage;
 use super::{Found, Reading, hydrate};
@@ -10,14 +8,11 @@ use crate::error::{Error, Result};
 use crate::model::filter::{Condition, FieldTest, MatchValue};
 use crate::model::payload::{PayloadPath, Value};
 use crate::model::query::MAX_RESULTS;
-use crate::model::ranking::{FacetHit, FacetRequest, GroupsRequest, PointGroup};
+use crate::model::ranking::{GroupsRequest, PointGroup};
 use crate::payload::path;
-use crate::segment::{Matcher, Segment};
 
 /// How many times more hits are looked at when they were in too few groups.
 const GROWTH: usize = 4;
-/// Rows between two looks at the clock.
-const BUDGET_EVERY: usize = 1024;
 
 /// The best groups of a query: in the order of their best hits, each with its own best hits.
 ///
@@ -165,127 +160,5 @@ impl<'a> Groups<'a> {
             }
         }
         Ok(Self { list })
-    }
-}
-
-/// The most frequent values of a field among the points of a filter; equal counts in the order of values.
-///
-/// # Errors
-/// [`Error::LimitExceeded`], those of the filter, and the budget's.
-pub(crate) fn facet(reading: &Reading<'_>, request: &FacetRequest) -> Result<Vec<FacetHit>> {
-    if request.limit > MAX_RESULTS {
-        return Err(Error::LimitExceeded { what: "limit", actual: request.limit as u64, limit: MAX_RESULTS as u64 });
-    }
-    let filter = reading.compile(request.filter.as_ref())?;
-    let mut counts: FxHashMap<FacetValue, u64> = FxHashMap::default();
-    for &segment in &reading.segments {
-        request.budget.check()?;
-        let matcher = Matcher::new(segment, filter.as_ref(), reading.at);
-        let rows = if matcher.accepts_all() { None } else { Some(accepted(&matcher, request)?) };
-        match count_by_index(segment, rows.as_ref(), request, &mut counts) {
-            Some(foreign) => count_by_payload(segment, &foreign, request, &mut counts)?,
-            None => {
-                let rows = rows.unwrap_or_else(|| (0..segment.rows(reading.at)).collect());
-                count_by_payload(segment, &rows, request, &mut counts)?;
-            }
-        }
-    }
-    let mut hits: Vec<(FacetValue, u64)> = counts.into_iter().collect();
-    hits.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    hits.truncate(request.limit);
-    Ok(hits.into_iter().map(|(value, count)| FacetHit { value: value.into_value(), count }).collect())
-}
-
-fn accepted(matcher: &Matcher<'_>, request: &FacetRequest) -> Result<RoaringBitmap> {
-    let mut rows = RoaringBitmap::new();
-    let mut seen = 0usize;
-    matcher.each(&mut |row| {
-        seen += 1;
-        if seen.is_multiple_of(BUDGET_EVERY) {
-            request.budget.check()?;
-        }
-        rows.insert(row);
-        Ok(true)
-    })?;
-    Ok(rows)
-}
-
-/// Counts what the index of the field knows, among some rows or all; returns the rows that it does not know all values of.
-fn count_by_index(
-    segment: &dyn Segment,
-    rows: Option<&RoaringBitmap>,
-    request: &FacetRequest,
-    counts: &mut FxHashMap<FacetValue, u64>,
-) -> Option<RoaringBitmap> {
-    let mut unknown = None;
-    segment.with_indexes(&mut |indexes| {
-        let Some(index) = indexes.field(&request.key) else { return };
-        // A UUID may be written in several ways, so its rows are joined before they are counted.
-        let mut uuids: FxHashMap<FacetValue, RoaringBitmap> = FxHashMap::default();
-        let mut count = |value: FacetValue, known: &RoaringBitmap| {
-            let known = known - index.foreign();
-            let count = rows.map_or_else(|| known.len(), |rows| rows.intersection_len(&known));
-            if count > 0 {
-                *counts.entry(value).or_default() += count;
-            }
-        };
-        let whole = index.each_value(&mut |value, known| match FacetValue::of(&value) {
-            Some(FacetValue::Text(text)) if Uuid::try_parse(&text).is_ok() => *uuids.entry(FacetValue::Text(text)).or_default() |= known,
-            Some(value) => count(value, &known),
-            None => {}
-        });
-        if whole {
-            uuids.into_iter().for_each(|(value, known)| count(value, &known));
-            unknown = Some(rows.map_or_else(|| index.foreign().clone(), |rows| rows & index.foreign()));
-        }
-    });
-    unknown
-}
-
-fn count_by_payload(
-    segment: &dyn Segment,
-    rows: &RoaringBitmap,
-    request: &FacetRequest,
-    counts: &mut FxHashMap<FacetValue, u64>,
-) -> Result<()> {
-    for (seen, row) in rows.iter().enumerate() {
-        if seen.is_multiple_of(BUDGET_EVERY) {
-            request.budget.check()?;
-        }
-        let payload = segment.payload(row)?;
-        let mut values: FxHashSet<FacetValue> = FxHashSet::default();
-        path::visit(&payload, &request.key, &mut |value| {
-            path::each(value, &mut |value| values.extend(FacetValue::of(value)));
-        });
-        values.into_iter().for_each(|value| *counts.entry(value).or_default() += 1);
-    }
-    Ok(())
-}
-
-/// A value that is counted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum FacetValue {
-    Bool(bool),
-    Integer(i64),
-    Text(String),
-}
-
-impl FacetValue {
-    fn of(value: &Value) -> Option<Self> {
-        match value {
-            Value::Bool(flag) => Some(Self::Bool(*flag)),
-            Value::Number(number) => number.as_i64().map(Self::Integer),
-            // However a UUID is written, it is the same one.
-            Value::String(text) => Some(Self::Text(Uuid::try_parse(text).map_or_else(|_| text.clone(), |uuid| uuid.to_string()))),
-            _ => None,
-        }
-    }
-
-    fn into_value(self) -> Value {
-        match self {
-            Self::Bool(flag) => flag.into(),
-            Self::Integer(number) => number.into(),
-            Self::Text(text) => text.into(),
-        }
     }
 }

@@ -4,15 +4,17 @@
 //! merged, and only the points that are returned in the end have their payloads and vectors fetched.
 //!
 //! Files: `nearest` (searches), `stages` (queries of every kind, over points or over answers of queries), `examples` (what
-//! vectors are asked for), `fusion`, `formula`, `diverse`, `sample`, `groups`, `scroll` (walks in the order of ids or of a
+//! vectors are asked for), `fusion`, `formula`, `diverse`, `sample`, `matrix`, `groups`, `facet`, `scroll` (walks in the order of ids or of a
 //! field), `hydrate` (what a record returns).
 
 mod diverse;
 mod examples;
+mod facet;
 mod formula;
 mod fusion;
 mod groups;
 mod hydrate;
+mod matrix;
 mod nearest;
 mod sample;
 mod scroll;
@@ -27,9 +29,10 @@ use crate::model::point::{Lsn, PayloadSelector, Record, VectorSelector};
 use crate::model::query::Budget;
 use crate::segment::{CompiledFilter, Matcher, Segment};
 
-pub(crate) use groups::{facet, groups};
+pub(crate) use facet::facet;
+pub(crate) use groups::groups;
+pub(crate) use matrix::distance_matrix;
 pub(crate) use nearest::{search, search_batch};
-pub(crate) use sample::distance_matrix;
 pub(crate) use scroll::scroll;
 pub(crate) use stages::query;
 

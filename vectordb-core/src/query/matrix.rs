@@ -1,0 +1,44 @@
+//! Distances between points of a sample.
+
+use super::Reading;
+use super::diverse::scores;
+use super::sample::sample;
+use crate::error::{Error, Result};
+use crate::model::filter::{Condition, Filter};
+use crate::model::point::by_score_then_id;
+use crate::model::query::MAX_RESULTS;
+use crate::model::ranking::{DistanceMatrix, MatrixRequest};
+use crate::vectors::Space;
+
+/// Largest sample of a distance matrix.
+const MOST_SAMPLED: usize = 10_000;
+
+/// The nearest neighbours of sampled points among themselves; empty for fewer than two points.
+///
+/// # Errors
+/// [`Error::VectorNotFound`], [`Error::LimitExceeded`], those of the filter, and the budget's.
+pub(crate) fn distance_matrix(reading: &Reading<'_>, request: &MatrixRequest) -> Result<DistanceMatrix> {
+    let space = Space::of(reading.config.vector(&request.using)?);
+    if request.sample > MOST_SAMPLED || request.limit > MAX_RESULTS {
+        return Err(Error::LimitExceeded { what: "sample", actual: request.sample as u64, limit: MOST_SAMPLED as u64 });
+    }
+    let with_vector = Filter::must([Condition::HasVector(request.using.clone())]);
+    let filter = Filter::merged(request.filter.as_ref(), Some(&with_vector));
+    let mut sampled = sample(reading, filter.as_ref(), request.sample, request.seed, &request.budget)?;
+    if sampled.len() < 2 {
+        return Ok(DistanceMatrix::default());
+    }
+    sampled.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut rows = Vec::with_capacity(sampled.len());
+    for (at, hit) in sampled.iter().enumerate() {
+        request.budget.check()?;
+        let Some(field) = hit.segment.field(&request.using) else { continue };
+        let vector = field.space.decode(field.rows.get(hit.row));
+        let mut row: Vec<(usize, f32)> = scores(space, &request.using, &vector, &sampled).into_iter().enumerate().collect();
+        row.remove(at);
+        row.sort_by(|a, b| by_score_then_id((a.1, &sampled[a.0].id), (b.1, &sampled[b.0].id)));
+        row.truncate(request.limit);
+        rows.push(row.into_iter().map(|(other, score)| (other, space.metric.user_score(score))).collect());
+    }
+    Ok(DistanceMatrix { ids: sampled.into_iter().map(|hit| hit.id).collect(), rows })
+}
