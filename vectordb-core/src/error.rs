@@ -62,6 +62,18 @@ pub enum Error {
         /// Why it is refused.
         reason: &'static str,
     },
+    /// A vector is of another kind than the collection's vector of its name.
+    #[error("{}vector `{vector}` is {expected} and was given {actual}", at(.point))]
+    WrongVectorKind {
+        /// The point that carries the vector, when there is one.
+        point: Option<String>,
+        /// The vector's name.
+        vector: String,
+        /// The kind it has to be.
+        expected: &'static str,
+        /// The kind it is.
+        actual: &'static str,
+    },
     /// A name (collection, vector, field) or an id breaks the rules of its kind.
     #[error("invalid {what} `{value}`: {reason}")]
     InvalidName {
@@ -242,6 +254,7 @@ impl Error {
             E::CollectionExists { .. } => ErrorKind::AlreadyExists,
             E::DimensionMismatch { .. }
             | E::InvalidVector { .. }
+            | E::WrongVectorKind { .. }
             | E::InvalidName { .. }
             | E::InvalidConfig { .. }
             | E::InvalidFilter { .. }

@@ -56,6 +56,7 @@ mod quantization;
 mod query;
 mod segment;
 pub mod sizing;
+mod sparse;
 mod storage;
 mod vectors;
 mod wal;
@@ -65,8 +66,8 @@ pub use database::{Background, Collection, CollectionBuilder, Database, Options,
 pub use error::{Error, ErrorKind, Result};
 pub use model::config::{
     CollectionConfig, ConfigDiff, Datatype, Distance, Durability, FieldPlacement, FieldSchema, HnswConfig, HnswConfigDiff,
-    IntegerIndexParams, KeywordIndexParams, Memory, MultiVectorComparator, MultiVectorConfig, OptimizersConfig, ShardingMethod,
-    SparseVectorParams, Stopwords, TextIndexParams, Tokenizer, VectorDiff, VectorParams, WalConfig,
+    IntegerIndexParams, KeywordIndexParams, Memory, Modifier, MultiVectorComparator, MultiVectorConfig, OptimizersConfig, ShardingMethod,
+    SparseIndexParams, SparseVectorParams, Stopwords, TextIndexParams, Tokenizer, VectorDiff, VectorParams, WalConfig,
 };
 pub use model::filter::{Condition, FieldTest, Filter, MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH, MatchSet, MatchValue, MinShould, Range};
 pub use model::filter_build::{Field, field, has_id, has_vector};
@@ -86,6 +87,6 @@ pub use model::ranking::{
     NaiveFeedback, PointGroup, Prefetch, Query, QueryRequest, RecommendStrategy, Rrf,
 };
 pub use model::update::{Target, Update, UpsertMode};
-pub use model::vector::{MAX_DIMENSIONS, MAX_VECTOR_NAME_BYTES, UNNAMED, Vector, Vectors};
+pub use model::vector::{MAX_DIMENSIONS, MAX_MULTIVECTOR_ROWS, MAX_VECTOR_NAME_BYTES, MultiVector, SparseVector, UNNAMED, Vector, Vectors};
 pub use storage::fs::{File, Fs, FsRef, MemFs, StdFs};
 pub use storage::mmap::Mmap;

@@ -2,7 +2,7 @@
 //!
 //! Every line of standard input is an object with one key; every line of standard output is its answer, or `{"error": …}`.
 //!
-//! - `{"create": {"name": {"size": 8, "distance": "Dot"}}}`: a collection with these vectors.
+//! - `{"create": {"vectors": {"name": {"size": 8, "distance": "Dot"}}, "sparse_vectors": {...}}}`: a collection.
 //! - `{"upsert": [{"id": 1, "vector": {"name": [...]}, "payload": {...}}]}`
 //! - `{"index": {"field": "integer"}}`, `{"optimize": null}`
 //! - `{"query": {...}}`, `{"groups": {...}}`, `{"facet": {...}}`, `{"matrix": {...}}`
@@ -12,7 +12,7 @@ use std::io::{BufRead, Write};
 use serde_json::{Map, Value, json};
 use vectordb_core::{
     Background, Collection, CollectionConfig, Database, Error, FacetRequest, FieldSchema, GroupsRequest, MatrixRequest, Options, Payload,
-    Point, PointId, QueryRequest, Result, ScoredPoint, VectorParams,
+    Point, PointId, QueryRequest, Result, ScoredPoint, Vector,
 };
 
 fn main() -> Result<()> {
@@ -33,9 +33,7 @@ fn answer(db: &Database, collection: &mut Option<Collection>, line: &str) -> Res
         read(line.parse().map_err(|error: serde_json::Error| Error::InvalidQuery { reason: error.to_string() })?)?;
     let Some((name, body)) = request.into_iter().next() else { return Ok(Value::Null) };
     if name == "create" {
-        let config =
-            CollectionConfig { vectors: read::<std::collections::BTreeMap<String, VectorParams>>(body)?, ..CollectionConfig::default() };
-        *collection = Some(db.collection("points").config(config).create()?);
+        *collection = Some(db.collection("points").config(read::<CollectionConfig>(body)?).create()?);
         return Ok(Value::Null);
     }
     let Some(collection) = collection else { return Err(Error::CollectionNotFound { name: "points".into() }) };
@@ -80,8 +78,8 @@ fn point(json: Value) -> Result<Point> {
     let map: Map<String, Value> = read(json)?;
     let part = |name: &str| map.get(name).cloned().unwrap_or_default();
     let mut point = Point::bare(read::<PointId>(part("id"))?);
-    for (name, vector) in read::<std::collections::BTreeMap<String, Vec<f32>>>(part("vector"))? {
-        point = point.vector(name, vector);
+    for (name, vector) in read::<Map<String, Value>>(part("vector"))? {
+        point = point.vector(name, Vector::from_json(&vector)?);
     }
     point.payload = read::<Option<Payload>>(part("payload"))?.unwrap_or_default();
     Ok(point)

@@ -363,7 +363,7 @@ impl Soak {
         loop {
             let page = self.collection.scroll(&request)?;
             for record in page.records {
-                let vector = record.vectors.as_ref().and_then(|vectors| vectors.get("")).map(|vector| vector.as_dense().to_vec());
+                let vector = record.vectors.as_ref().and_then(|vectors| Some(vectors.get("")?.as_dense()?.to_vec()));
                 if let (PointId::Num(id), Some(vector)) = (record.id, vector) {
                     state.push((id, vector));
                 }

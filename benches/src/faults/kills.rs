@@ -254,7 +254,7 @@ fn read(dir: &Path) -> Result<Option<Items>> {
         let page = collection.scroll(&request)?;
         for record in page.records {
             let serial = record.payload.as_ref().and_then(|payload| payload.get("serial")?.as_u64()).unwrap_or(0);
-            let vector = record.vectors.and_then(|vectors| Some(vectors.get("")?.as_dense().to_vec())).unwrap_or_default();
+            let vector = record.vectors.and_then(|vectors| Some(vectors.get("")?.as_dense()?.to_vec())).unwrap_or_default();
             if let PointId::Num(id) = record.id {
                 found.insert(id, (vector, serial));
             }

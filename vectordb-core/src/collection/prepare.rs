@@ -111,7 +111,7 @@ impl<'a> Pending<'a> {
             Update::Delete(target) => Change::Delete(self.ids(target)?),
             Update::UpdateVectors { points, condition } => Change::UpdateVectors(self.updatable(points, condition.as_ref())?),
             Update::DeleteVectors { target, names } => {
-                names.iter().try_for_each(|name| self.config.vector(name).map(drop))?;
+                names.iter().try_for_each(|name| self.config.kind_of(name).map(drop))?;
                 Change::DeleteVectors { ids: self.ids(target)?, names }
             }
             Update::SetPayload { target, payload, key } => {
@@ -124,9 +124,11 @@ impl<'a> Pending<'a> {
             }
             Update::DeletePayload { target, keys } => Change::DeletePayload { ids: self.ids(target)?, keys },
             Update::ClearPayload(target) => Change::ClearPayload(self.ids(target)?),
-            Update::CreateFieldIndex { .. } | Update::DropFieldIndex { .. } | Update::CreateVector { .. } | Update::DropVector { .. } => {
-                Change::Configure(Box::new(self.configured_by(update)?))
-            }
+            Update::CreateFieldIndex { .. }
+            | Update::DropFieldIndex { .. }
+            | Update::CreateVector { .. }
+            | Update::CreateSparseVector { .. }
+            | Update::DropVector { .. } => Change::Configure(Box::new(self.configured_by(update)?)),
         })
     }
 
@@ -182,7 +184,7 @@ impl<'a> Pending<'a> {
     }
 
     fn check_vectors(&self, id: &PointId, vectors: &Vectors) -> Result<()> {
-        vectors.iter().try_for_each(|(name, vector)| vector.validate(name, self.config.vector(name)?, Some(id)))
+        vectors.iter().try_for_each(|(name, vector)| vector.validate(name, self.config.kind_of(name)?, Some(id)))
     }
 
     fn configured_by(&self, update: Update) -> Result<CollectionConfig> {
@@ -196,19 +198,11 @@ impl<'a> Pending<'a> {
                 config.payload_schema.insert(field.to_string(), schema);
             }
             Update::DropFieldIndex { field } => drop(config.payload_schema.remove(&field.to_string())),
-            Update::CreateVector { name, params } => {
-                check_vector_name(&name)?;
-                match config.vectors.entry(name) {
-                    Entry::Occupied(old) if *old.get() == params => {}
-                    Entry::Occupied(old) => {
-                        let reason = "a vector of this name exists with other parameters";
-                        return Err(Error::InvalidConfig { field: format!("vectors.{}", old.key()), reason: reason.into() });
-                    }
-                    Entry::Vacant(slot) => drop(slot.insert(params)),
-                }
-            }
+            Update::CreateVector { name, params } => create(&mut config.vectors, name, params)?,
+            Update::CreateSparseVector { name, params } => create(&mut config.sparse_vectors, name, params)?,
             Update::DropVector { name } => {
-                config.vectors.remove(&name).ok_or(Error::VectorNotFound { name })?;
+                let dense = config.vectors.remove(&name).map(drop);
+                dense.or_else(|| config.sparse_vectors.remove(&name).map(drop)).ok_or(Error::VectorNotFound { name })?;
             }
             _ => {}
         }
@@ -258,7 +252,7 @@ impl<'a> Pending<'a> {
 
     /// Takes over a configuration; touched points lose the vectors it no longer has.
     fn configure(&mut self, config: &CollectionConfig) {
-        for name in self.config.vectors.keys().filter(|name| !config.vectors.contains_key(*name)) {
+        for name in self.config.vector_names().filter(|name| !config.has_vector(name)) {
             for content in self.points.values_mut().flatten() {
                 content.vectors.remove(name);
             }
@@ -276,7 +270,7 @@ impl<'a> Pending<'a> {
             edit(&mut content);
             // A vector dropped earlier in this batch may still be in the stored row.
             let gone: Vec<String> =
-                content.vectors.iter().map(|(name, _)| name.to_owned()).filter(|name| !self.config.vectors.contains_key(name)).collect();
+                content.vectors.iter().map(|(name, _)| name.to_owned()).filter(|name| !self.config.has_vector(name)).collect();
             for name in gone {
                 content.vectors.remove(&name);
             }
@@ -284,6 +278,20 @@ impl<'a> Pending<'a> {
         }
         Ok(())
     }
+}
+
+/// Adds a vector to a configuration, unless it is there with the same parameters.
+fn create<P: PartialEq>(vectors: &mut BTreeMap<String, P>, name: String, params: P) -> Result<()> {
+    check_vector_name(&name)?;
+    match vectors.entry(name) {
+        Entry::Occupied(old) if *old.get() == params => {}
+        Entry::Occupied(old) => {
+            let reason = "a vector of this name exists with other parameters";
+            return Err(Error::InvalidConfig { field: format!("vectors.{}", old.key()), reason: reason.into() });
+        }
+        Entry::Vacant(slot) => drop(slot.insert(params)),
+    }
+    Ok(())
 }
 
 fn set(payload: &mut Payload, key: Option<&PayloadPath>, new: &Payload) {

@@ -11,8 +11,9 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::model::PointId;
 use crate::model::config::{CollectionConfig, ConfigDiff, Durability, VectorParams};
-use crate::model::point::Lsn;
+use crate::model::point::{Lsn, Point};
 use crate::model::update::{Change, Update};
+use crate::model::vector::{Vector, Vectors};
 use crate::segment::{Growing, owned_bytes};
 use crate::storage::codec;
 
@@ -191,10 +192,11 @@ impl Collection {
             view.growing.reindex(&config)?;
         }
         let shape = |config: &CollectionConfig| -> Vec<(String, usize, _)> {
-            config.vectors.iter().map(|(name, params)| (name.clone(), params.stride(), params.distance)).collect()
+            let dense = config.vectors.iter().map(|(name, params)| (name.clone(), params.stride(), Some(params.distance)));
+            dense.chain(config.sparse_vectors.keys().map(|name| (name.clone(), 0, None))).collect()
         };
         if shape(&old.config) != shape(&config) {
-            for name in old.config.vectors.keys().filter(|name| !config.vectors.contains_key(*name)) {
+            for name in old.config.vector_names().filter(|name| !config.has_vector(name)) {
                 for sealed in &mut view.sealed {
                     *sealed = Arc::new(sealed.without_field(name));
                 }
@@ -242,9 +244,10 @@ impl Collection {
     fn check_memory(&self, pending: &Pending<'_>, view: &View) -> Result<()> {
         let allowance = &self.around.allowance;
         let Some(limit_bytes) = allowance.limit() else { return Ok(()) };
-        let stride: usize = pending.config.vectors.values().map(VectorParams::stride).sum();
         let point = |(id, content): (&PointId, &Option<Content>)| {
-            content.as_ref().map_or(0, |content| POINT_BYTES + stride + owned_bytes(id, &content.payload))
+            let bytes =
+                |content: &Content| POINT_BYTES + vector_bytes(&pending.config, &content.vectors) + owned_bytes(id, &content.payload);
+            content.as_ref().map_or(0, bytes)
         };
         let mut required_bytes = pending.points.iter().map(point).sum::<usize>() as u64;
         if pending.config.payload_schema.len() > view.config.payload_schema.len() {
@@ -290,10 +293,21 @@ impl Collection {
 
 /// Memory that the points of updates will take, as far as it is known before they are resolved.
 fn needed_bytes(updates: &[Update], config: &CollectionConfig) -> u64 {
-    let stride: usize = config.vectors.values().map(VectorParams::stride).sum();
     let upserts = updates.iter().filter_map(|update| if let Update::Upsert { points, .. } = update { Some(points) } else { None });
-    let bytes = upserts.flatten().map(|point| POINT_BYTES + stride + owned_bytes(&point.id, &point.payload));
-    bytes.sum::<usize>() as u64
+    let bytes = |point: &Point| POINT_BYTES + vector_bytes(config, &point.vectors) + owned_bytes(&point.id, &point.payload);
+    upserts.flatten().map(bytes).sum::<usize>() as u64
+}
+
+/// Memory that a point's vectors take in a growing segment. Dense ones take their place also where they are missing; numbers of
+/// sparse ones lie in the row and in a list.
+fn vector_bytes(config: &CollectionConfig, vectors: &Vectors) -> usize {
+    let dense: usize = config.vectors.values().filter(|params| params.multivector_config.is_none()).map(VectorParams::stride).sum();
+    let others = vectors.iter().map(|(_, vector)| match vector {
+        Vector::Dense(_) => 0,
+        Vector::Sparse(_) => 2 * vector.bytes(),
+        Vector::Multi(_) => vector.bytes(),
+    });
+    dense + others.sum::<usize>()
 }
 
 fn approximate_bytes(id: &PointId, payload: &crate::model::payload::Payload) -> usize {

@@ -7,7 +7,7 @@ use super::{Database, Search};
 use crate::collection::{self, CollectionInfo, UpdateResult};
 use crate::error::{Error, Result};
 use crate::model::PointId;
-use crate::model::config::{CollectionConfig, ConfigDiff, Distance, FieldSchema, VectorParams};
+use crate::model::config::{CollectionConfig, ConfigDiff, Distance, FieldSchema, SparseVectorParams, VectorParams};
 use crate::model::filter::Filter;
 use crate::model::memory::MemoryReport;
 use crate::model::payload::{Payload, PayloadPath};
@@ -54,6 +54,12 @@ impl CollectionBuilder {
         self
     }
 
+    /// Adds a named sparse vector.
+    pub fn sparse_vector(mut self, name: impl Into<String>, params: SparseVectorParams) -> Self {
+        self.config.sparse_vectors.insert(name.into(), params);
+        self
+    }
+
     /// Replaces the whole configuration.
     pub fn config(mut self, config: CollectionConfig) -> Self {
         self.config = config;
@@ -96,6 +102,9 @@ impl CollectionBuilder {
                 let reason = "the collection exists with other dimensions or another distance".to_owned();
                 return Err(Error::InvalidConfig { field: format!("vectors.{name}"), reason });
             }
+        }
+        if let Some(name) = self.config.sparse_vectors.keys().find(|name| !config.sparse_vectors.contains_key(*name)) {
+            return Err(Error::config(format!("sparse_vectors.{name}"), "the collection exists without it"));
         }
         Ok(found)
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::config::{Distance, VectorParams};
+use crate::model::vector::Vector;
 use crate::storage::mmap::Mmap;
 use crate::storage::placed::Placed;
 use crate::vectors::{Originals, RowScorer, Rows, Scorer, Space};
@@ -31,7 +32,7 @@ impl Data {
         let mut file = Vec::new();
         let control = BuildControl::default();
         let params = GraphParams { m, ef_construct: 100 };
-        let set = Originals { space: self.space, rows: self.rows() };
+        let set = Originals { space: self.space, rows: self.rows(), groups: None };
         let plan = BuildPlan { params, set: &set, present, total: self.rows, seed: 7, reused: None };
         build(plan, &control, &rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads"), &mut |bytes| {
             file.extend_from_slice(bytes);
@@ -42,7 +43,8 @@ impl Data {
     }
 
     fn exact(&self, query: &[f32], keep: impl Fn(u32) -> bool, k: usize) -> Vec<u32> {
-        let scorer = RowScorer::new(self.space, query, self.rows());
+        let asked = Vector::from(query);
+        let scorer = RowScorer::new(self.space, &asked, self.rows(), None);
         let mut all: Vec<Scored> = (0..self.rows).filter(|&row| keep(row)).map(|row| Scored { score: scorer.score(row), row }).collect();
         all.sort_unstable_by(|a, b| b.cmp(a));
         all.into_iter().take(k).map(|hit| hit.row).collect()
@@ -62,7 +64,10 @@ fn recall_is_high_for_every_distance() {
         let found: usize = (0..50)
             .map(|_| {
                 let query: Vec<f32> = (0..16).map(|_| random(&mut state)).collect();
-                overlap(&graph.nearest(&RowScorer::new(data.space, &query, data.rows()), 100, 100).hits, &data.exact(&query, |_| true, 10))
+                overlap(
+                    &graph.nearest(&RowScorer::new(data.space, &Vector::from(query.clone()), data.rows(), None), 100, 100).hits,
+                    &data.exact(&query, |_| true, 10),
+                )
             })
             .sum();
         assert!(found >= 490, "{distance:?}: recall {}", found as f32 / 500.0);
@@ -78,7 +83,8 @@ fn filtered_walks_keep_only_accepted_rows() {
         let mut found = 0;
         for _ in 0..50 {
             let query: Vec<f32> = (0..16).map(|_| random(&mut state)).collect();
-            let scorer = RowScorer::new(data.space, &query, data.rows());
+            let asked = Vector::from(query.clone());
+            let scorer = RowScorer::new(data.space, &asked, data.rows(), None);
             let filtered = Filtered { accept: &mut |row| row % share == 0, two_hops, most_scored: usize::MAX };
             let outcome = graph.nearest_accepted(&scorer, 100, filtered);
             assert!(outcome.hits.iter().all(|hit| hit.row % share == 0));
@@ -92,7 +98,8 @@ fn filtered_walks_keep_only_accepted_rows() {
 fn a_costly_walk_gives_up() {
     let data = data(2000, 8, Distance::Euclid);
     let graph = data.graph(8, &(0..2000).collect::<Vec<_>>());
-    let scorer = RowScorer::new(data.space, &[0.0; 8], data.rows());
+    let asked = Vector::from([0.0; 8]);
+    let scorer = RowScorer::new(data.space, &asked, data.rows(), None);
     let filtered = Filtered { accept: &mut |_| false, two_hops: false, most_scored: 100 };
     assert!(graph.nearest_accepted(&scorer, 10, filtered).gave_up);
 }
@@ -102,7 +109,8 @@ fn absent_rows_and_tiny_graphs_work() {
     let data = data(10, 8, Distance::Cosine);
     for present in [vec![], vec![3], vec![2, 9], vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
         let graph = data.graph(4, &present);
-        let scorer = RowScorer::new(data.space, &[0.1; 8], data.rows());
+        let asked = Vector::from([0.1; 8]);
+        let scorer = RowScorer::new(data.space, &asked, data.rows(), None);
         let mut found: Vec<u32> = graph.nearest(&scorer, 20, 20).hits.iter().map(|hit| hit.row).collect();
         found.sort_unstable();
         assert_eq!(found, present);
@@ -114,7 +122,8 @@ fn a_thousand_equal_vectors_are_all_reachable_enough() {
     let mut data = data(1000, 4, Distance::Euclid);
     data.bytes = Mmap::from(vec![0; data.bytes.len()]);
     let graph = data.graph(16, &(0..1000).collect::<Vec<_>>());
-    let scorer = RowScorer::new(data.space, &[1.0; 4], data.rows());
+    let asked = Vector::from([1.0; 4]);
+    let scorer = RowScorer::new(data.space, &asked, data.rows(), None);
     assert!(graph.nearest(&scorer, 64, 64).hits.len() >= 10);
 }
 

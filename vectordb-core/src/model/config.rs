@@ -173,9 +173,6 @@ impl VectorParams {
         if self.size == 0 || self.size > MAX_DIMENSIONS {
             return Err(Error::config(field("size"), format!("value {} invalid, must be from 1 to {MAX_DIMENSIONS}", self.size)));
         }
-        if self.multivector_config.is_some() {
-            return Err(Error::Unsupported { what: format!("{} (multivectors)", field("multivector_config")) });
-        }
         if let Some(quantization) = &self.quantization_config {
             quantization.validate(&field("quantization_config"))?;
         }
@@ -183,15 +180,77 @@ impl VectorParams {
     }
 }
 
-/// A sparse vector of the collection.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+/// What a value of a sparse query is multiplied by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Modifier {
+    /// Nothing.
+    #[default]
+    None,
+    /// How rare its dimension is among the points that have the vector: `ln(1 + (n − df + 0.5) / (df + 0.5))`.
+    Idf,
+}
+
+/// Settings of a sparse index.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SparseIndexParams {
+    /// Fewer matching points than this are scored one by one, without the index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_scan_threshold: Option<usize>,
+    /// Older form of `memory`: true is [`Memory::Cold`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_disk: Option<bool>,
+    /// Where the index lives; pinned if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// Accepted for compatibility; the index holds values as float32, so that its scores are exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub datatype: Option<Datatype>,
+}
+
+/// A sparse vector of the collection. Its similarity is the dot product.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SparseVectorParams {
-    /// Index settings, kept as given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub index: Option<serde_json::Value>,
-    /// `idf` or none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub modifier: Option<String>,
+    /// Index settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<SparseIndexParams>,
+    /// How values of queries are weighted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modifier: Option<Modifier>,
+}
+
+impl SparseVectorParams {
+    /// A vector whose queries are weighted by how rare their dimensions are, as BM25 needs it.
+    pub fn idf() -> Self {
+        Self { modifier: Some(Modifier::Idf), ..Self::default() }
+    }
+
+    /// Where the index lives: `memory`, or else `on_disk`, or else pinned.
+    pub fn placement(&self) -> Memory {
+        let index = self.index.as_ref();
+        let older = |index: &SparseIndexParams| (index.on_disk == Some(true)).then_some(Memory::Cold);
+        index.and_then(|index| index.memory.or(older(index))).unwrap_or(Memory::Pinned)
+    }
+}
+
+/// A vector's parameters by its kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum VectorKind<'a> {
+    Dense(&'a VectorParams),
+    Multi(&'a VectorParams),
+    Sparse(&'a SparseVectorParams),
+}
+
+impl VectorKind<'_> {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Dense(_) => "a dense vector",
+            Self::Multi(_) => "a multivector",
+            Self::Sparse(_) => "a sparse vector",
+        }
+    }
 }
 
 /// Settings of the HNSW graph (Malkov & Yashunin 2018).
@@ -480,12 +539,35 @@ impl CollectionConfig {
         Self { vectors: BTreeMap::from([(String::new(), VectorParams::new(size, distance))]), ..Self::default() }
     }
 
-    /// The parameters of a vector.
+    /// The parameters of a dense vector or a multivector.
     ///
     /// # Errors
     /// [`Error::VectorNotFound`].
     pub fn vector(&self, name: &str) -> Result<&VectorParams> {
         self.vectors.get(name).ok_or_else(|| Error::VectorNotFound { name: name.into() })
+    }
+
+    /// The parameters of a vector of any kind.
+    ///
+    /// # Errors
+    /// [`Error::VectorNotFound`].
+    pub(crate) fn kind_of(&self, name: &str) -> Result<VectorKind<'_>> {
+        match (self.vectors.get(name), self.sparse_vectors.get(name)) {
+            (Some(params), _) if params.multivector_config.is_some() => Ok(VectorKind::Multi(params)),
+            (Some(params), _) => Ok(VectorKind::Dense(params)),
+            (None, Some(params)) => Ok(VectorKind::Sparse(params)),
+            (None, None) => Err(Error::VectorNotFound { name: name.into() }),
+        }
+    }
+
+    /// Whether there is a vector of this name, of any kind.
+    pub fn has_vector(&self, name: &str) -> bool {
+        self.vectors.contains_key(name) || self.sparse_vectors.contains_key(name)
+    }
+
+    /// Names of the vectors of all kinds.
+    pub(crate) fn vector_names(&self) -> impl Iterator<Item = &String> {
+        self.vectors.keys().chain(self.sparse_vectors.keys())
     }
 
     /// Graph settings of a vector: the collection's with the vector's own changes.
@@ -518,8 +600,11 @@ impl CollectionConfig {
             check_vector_name(name)?;
             params.validate(name)?;
         }
-        if let Some(name) = self.sparse_vectors.keys().next() {
-            return Err(Error::Unsupported { what: format!("sparse_vectors.{name} (sparse vectors)") });
+        for name in self.sparse_vectors.keys() {
+            check_vector_name(name)?;
+            if self.vectors.contains_key(name) {
+                return Err(Error::config(format!("sparse_vectors.{name}"), "a dense vector has the same name"));
+            }
         }
         for (field, value) in [
             ("shard_number", self.shard_number),
@@ -556,6 +641,8 @@ pub(crate) fn check_vector_name(name: &str) -> Result<()> {
 pub struct ConfigDiff {
     /// Changes of vectors by name.
     pub vectors: BTreeMap<String, VectorDiff>,
+    /// Changes of sparse vectors by name; what is given replaces what was.
+    pub sparse_vectors: BTreeMap<String, SparseVectorParams>,
     /// Changes of the graph's settings; graphs are rebuilt in the background when they change shape.
     pub hnsw_config: Option<HnswConfigDiff>,
     /// New maintenance settings.
@@ -611,6 +698,11 @@ impl ConfigDiff {
             }
             params.on_disk = diff.on_disk.or(params.on_disk);
             params.memory = diff.memory.or(params.memory);
+        }
+        for (name, diff) in &self.sparse_vectors {
+            let params = new.sparse_vectors.get_mut(name).ok_or_else(|| Error::VectorNotFound { name: name.clone() })?;
+            params.index = diff.index.clone().or(params.index.take());
+            params.modifier = diff.modifier.or(params.modifier);
         }
         if let Some(diff) = &self.hnsw_config {
             new.hnsw_config = new.hnsw_config.merged(diff);

@@ -93,6 +93,8 @@ pub struct MemoryReport {
     pub codes: ComponentMemory,
     /// Graphs.
     pub graph: ComponentMemory,
+    /// Lists of sparse vectors.
+    pub sparse_indexes: ComponentMemory,
     /// Payloads of sealed segments.
     pub payload: ComponentMemory,
     /// Payload indexes of sealed segments.
@@ -113,11 +115,12 @@ pub struct MemoryReport {
 
 impl MemoryReport {
     /// The components by name.
-    pub fn components(&self) -> [(&'static str, ComponentMemory); 10] {
+    pub fn components(&self) -> [(&'static str, ComponentMemory); 11] {
         [
             ("vectors", self.vectors),
             ("codes", self.codes),
             ("graph", self.graph),
+            ("sparse_indexes", self.sparse_indexes),
             ("payload", self.payload),
             ("payload_indexes", self.payload_indexes),
             ("ids", self.ids),
@@ -141,6 +144,7 @@ impl AddAssign for MemoryReport {
         self.vectors += other.vectors;
         self.codes += other.codes;
         self.graph += other.graph;
+        self.sparse_indexes += other.sparse_indexes;
         self.payload += other.payload;
         self.payload_indexes += other.payload_indexes;
         self.ids += other.ids;

@@ -25,6 +25,12 @@ pub enum Target {
     Id(PointId),
 }
 
+impl From<Vector> for Target {
+    fn from(vector: Vector) -> Self {
+        Self::Vector(vector)
+    }
+}
+
 impl From<Vec<f32>> for Target {
     fn from(values: Vec<f32>) -> Self {
         Self::Vector(values.into())
@@ -87,6 +93,8 @@ pub struct SearchParams {
     pub indexed_only: bool,
     /// How codes are used.
     pub quantization: QuantizationParams,
+    /// Points among which the rarity of a sparse vector's dimensions is counted; all if nothing is said.
+    pub idf_corpus: Option<Filter>,
     /// Forces the strategy of filtered searches; `None` lets the planner choose. For tests and measurements.
     pub strategy: Option<Strategy>,
 }

@@ -224,13 +224,28 @@ impl Place {
             exact: self.member(map, "exact", Self::flag)?.unwrap_or(false),
             indexed_only: self.member(map, "indexed_only", Self::flag)?.unwrap_or(false),
             quantization: self.member(map, "quantization", quantization)?.unwrap_or_default(),
+            idf_corpus: self.member(map, "idf", Self::corpus)?.flatten(),
             strategy: None,
         })
     }
 
+    fn corpus(&self, json: &Value) -> Result<Option<Filter>> {
+        match json {
+            Value::String(scope) if scope == "global" => Ok(None),
+            Value::Object(map) => self.member(map, "corpus", |_, json| Filter::from_json(json)),
+            _ => self.fail("expected \"global\" or a corpus"),
+        }
+    }
+
     fn target(&self, json: &Value) -> Result<Target> {
         match json {
-            Value::Array(_) => Ok(Target::Vector(Vector::Dense(self.list(json, Self::single)?))),
+            Value::Array(items) if items.first().is_none_or(Value::is_number) => {
+                Ok(Target::Vector(Vector::Dense(self.list(json, Self::single)?)))
+            }
+            Value::Array(_) | Value::Object(_) => match Vector::from_json(json) {
+                Ok(vector) => Ok(Target::Vector(vector)),
+                Err(error) => self.fail(error),
+            },
             Value::Number(_) | Value::String(_) => {
                 serde_json::from_value::<PointId>(json.clone()).map(Target::Id).or_else(|error| self.fail(error))
             }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{CollectionConfig, FieldSchema, VectorParams};
+use super::config::{CollectionConfig, FieldSchema, SparseVectorParams, VectorParams};
 use super::filter::Filter;
 use super::payload::{Payload, PayloadPath};
 use super::point::{Point, PointId};
@@ -125,6 +125,13 @@ pub enum Update {
         name: String,
         /// Its parameters.
         params: VectorParams,
+    },
+    /// Add a named sparse vector to the collection; no point has it yet.
+    CreateSparseVector {
+        /// Its name.
+        name: String,
+        /// Its parameters.
+        params: SparseVectorParams,
     },
     /// Remove a named vector from the collection and from every point.
     DropVector {

@@ -12,7 +12,7 @@ use crate::segment::Segment;
 /// Refuses selectors that name unknown vectors or have bad paths, before any work is done.
 pub(super) fn check_selectors(config: &CollectionConfig, payload: &PayloadSelector, vectors: &VectorSelector) -> Result<()> {
     if let VectorSelector::Names(names) = vectors {
-        names.iter().try_for_each(|name| config.vector(name).map(drop))?;
+        names.iter().try_for_each(|name| config.kind_of(name).map(drop))?;
     }
     match payload {
         PayloadSelector::Include(paths) | PayloadSelector::Exclude(paths) => {

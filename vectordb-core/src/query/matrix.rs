@@ -1,14 +1,19 @@
 //! Distances between points of a sample.
 
+use std::borrow::Cow;
+
 use super::Reading;
-use super::diverse::scores;
+use super::diverse::{scores, vector_of};
+use super::examples::Examples;
 use super::sample::sample;
+use crate::distance::Metric;
 use crate::error::{Error, Result};
+use crate::model::config::VectorKind;
 use crate::model::filter::{Condition, Filter};
 use crate::model::point::by_score_then_id;
-use crate::model::query::MAX_RESULTS;
+use crate::model::query::{MAX_RESULTS, SearchParams};
 use crate::model::ranking::{DistanceMatrix, MatrixRequest};
-use crate::vectors::Space;
+use crate::vectors::{Probe, Space};
 
 /// Largest sample of a distance matrix.
 const MOST_SAMPLED: usize = 10_000;
@@ -18,10 +23,14 @@ const MOST_SAMPLED: usize = 10_000;
 /// # Errors
 /// [`Error::VectorNotFound`], [`Error::LimitExceeded`], those of the filter, and the budget's.
 pub(crate) fn distance_matrix(reading: &Reading<'_>, request: &MatrixRequest) -> Result<DistanceMatrix> {
-    let space = Space::of(reading.config.vector(&request.using)?);
+    let metric = match reading.config.kind_of(&request.using)? {
+        VectorKind::Dense(params) | VectorKind::Multi(params) => Space::of(params).metric,
+        VectorKind::Sparse(_) => Metric::Dot,
+    };
     if request.sample > MOST_SAMPLED || request.limit > MAX_RESULTS {
         return Err(Error::LimitExceeded { what: "sample", actual: request.sample as u64, limit: MOST_SAMPLED as u64 });
     }
+    let examples = Examples::new(reading, &request.using)?;
     let with_vector = Filter::must([Condition::HasVector(request.using.clone())]);
     let filter = Filter::merged(request.filter.as_ref(), Some(&with_vector));
     let mut sampled = sample(reading, filter.as_ref(), request.sample, request.seed, &request.budget)?;
@@ -32,13 +41,14 @@ pub(crate) fn distance_matrix(reading: &Reading<'_>, request: &MatrixRequest) ->
     let mut rows = Vec::with_capacity(sampled.len());
     for (at, hit) in sampled.iter().enumerate() {
         request.budget.check()?;
-        let Some(field) = hit.segment.field(&request.using) else { continue };
-        let vector = field.space.decode(field.rows.get(hit.row));
-        let mut row: Vec<(usize, f32)> = scores(space, &request.using, &vector, &sampled).into_iter().enumerate().collect();
+        let Some(vector) = vector_of(&request.using, hit) else { continue };
+        let probe = examples.weighted(Probe::one(Cow::Owned(vector)), &SearchParams::default())?;
+        let mut row: Vec<(usize, f32)> = scores(&request.using, &probe, &sampled).into_iter().enumerate().collect();
         row.remove(at);
+        row.retain(|&(_, score)| score > f32::NEG_INFINITY);
         row.sort_by(|a, b| by_score_then_id((a.1, &sampled[a.0].id), (b.1, &sampled[b.0].id)));
         row.truncate(request.limit);
-        rows.push(row.into_iter().map(|(other, score)| (other, space.metric.user_score(score))).collect());
+        rows.push(row.into_iter().map(|(other, score)| (other, metric.user_score(score))).collect());
     }
     Ok(DistanceMatrix { ids: sampled.into_iter().map(|hit| hit.id).collect(), rows })
 }

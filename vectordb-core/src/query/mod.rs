@@ -4,7 +4,7 @@
 //! merged, and only the points that are returned in the end have their payloads and vectors fetched.
 //!
 //! Files: `nearest` (searches), `stages` (queries of every kind, over points or over answers of queries), `examples` (what
-//! vectors are asked for), `fusion`, `formula`, `diverse`, `sample`, `matrix`, `groups`, `facet`, `scroll` (walks in the order of ids or of a
+//! vectors are asked for), `rarity` (weights of dimensions), `fusion`, `formula`, `diverse`, `sample`, `matrix`, `groups`, `facet`, `scroll` (walks in the order of ids or of a
 //! field), `hydrate` (what a record returns).
 
 mod diverse;
@@ -16,6 +16,7 @@ mod groups;
 mod hydrate;
 mod matrix;
 mod nearest;
+mod rarity;
 mod sample;
 mod scroll;
 mod stages;

@@ -1,11 +1,15 @@
 //! Nearest-neighbour searches: every segment's best, merged.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::examples::Examples;
 use super::{Found, Reading, hydrate};
+use crate::distance::Metric;
 use crate::error::{Error, Result};
 use crate::model::PointId;
+use crate::model::config::VectorKind;
 use crate::model::point::{ScoredPoint, by_score_then_id};
 use crate::model::query::{Budget, MAX_RESULTS, SearchParams, SearchRequest};
 use crate::segment::{self, CompiledFilter, Leaf};
@@ -28,6 +32,7 @@ pub(crate) fn search(reading: &Reading<'_>, request: &SearchRequest) -> Result<V
     let filter = reading.compile(request.filter.as_ref())?;
     let mut examples = Examples::new(reading, &request.using)?;
     let probe = Probe::one(examples.vector(&request.target)?);
+    let probe = examples.weighted(probe, &request.params)?;
     let ask = Ask {
         using: &request.using,
         probe: &probe,
@@ -66,9 +71,15 @@ pub(super) struct Ask<'q> {
 
 /// The best points of all segments, with the user's scores.
 pub(super) fn best<'a>(reading: &Reading<'a>, ask: &Ask<'_>) -> Result<Vec<Found<'a>>> {
-    let params = reading.config.vector(ask.using)?;
-    let hnsw = reading.config.hnsw_of(params);
-    let metric = Space::of(params).metric;
+    let kind = reading.config.kind_of(ask.using)?;
+    let (hnsw, metric) = match kind {
+        VectorKind::Dense(params) | VectorKind::Multi(params) => (Cow::Owned(reading.config.hnsw_of(params)), Space::of(params).metric),
+        VectorKind::Sparse(_) => (Cow::Borrowed(&reading.config.hnsw_config), Metric::Dot),
+    };
+    let full_scan_rows = match kind {
+        VectorKind::Sparse(params) => params.index.as_ref().and_then(|index| index.full_scan_threshold),
+        VectorKind::Dense(_) | VectorKind::Multi(_) => None,
+    };
     let leaf = Leaf {
         field: ask.using,
         query: ask.probe,
@@ -82,6 +93,7 @@ pub(super) fn best<'a>(reading: &Reading<'a>, ask: &Ask<'_>) -> Result<Vec<Found
         exclude: ask.exclude,
         filter: ask.filter,
         full_scan_bytes: hnsw.full_scan_threshold.saturating_mul(1024),
+        full_scan_rows,
         at: reading.at,
         budget: ask.budget,
     };

@@ -144,7 +144,7 @@ impl<'r> Stage<'r> {
             Query::Nearest { target, mmr } => {
                 let probe = Probe::one(examples.vector(target)?);
                 if let Some(mmr) = mmr {
-                    return self.diverse(reading, &probe, &examples, mmr, wanted);
+                    return self.diverse(reading, probe, &examples, mmr, wanted);
                 }
                 probe
             }
@@ -154,14 +154,15 @@ impl<'r> Stage<'r> {
             Query::RelevanceFeedback { target, feedback, strategy } => examples.feedback(target, feedback, *strategy)?,
             Query::OrderBy(_) | Query::Rrf(_) | Query::Dbsf | Query::Formula(_) | Query::Sample { .. } => return Ok(Vec::new()),
         };
-        self.nearest(reading, &probe, &examples, wanted)
+        self.nearest(reading, probe, &examples, wanted)
     }
 
-    fn nearest<'a>(&self, reading: &Reading<'a>, probe: &Probe<'_>, examples: &Examples<'_, '_>, k: usize) -> Result<Vec<Found<'a>>> {
+    fn nearest<'a>(&self, reading: &Reading<'a>, probe: Probe<'_>, examples: &Examples<'_, '_>, k: usize) -> Result<Vec<Found<'a>>> {
+        let probe = examples.weighted(probe, self.params)?;
         let filter = reading.compile(self.filter.as_ref())?;
         let ask = Ask {
             using: self.using,
-            probe,
+            probe: &probe,
             k,
             params: self.params,
             threshold: self.threshold,
@@ -175,15 +176,14 @@ impl<'r> Stage<'r> {
     fn diverse<'a>(
         &self,
         reading: &Reading<'a>,
-        probe: &Probe<'_>,
+        probe: Probe<'_>,
         examples: &Examples<'_, '_>,
         mmr: &Mmr,
         wanted: usize,
     ) -> Result<Vec<Found<'a>>> {
         let candidates = mmr.candidates_limit.unwrap_or(self.limit);
         check_numbers(None, 0, candidates)?;
-        let hits = self.nearest(reading, probe, examples, candidates)?;
-        let query = probe.vectors.first().map_or(&[][..], |vector| vector);
-        diverse::choose(reading, self.using, query, hits, mmr.diversity.unwrap_or(DIVERSITY), wanted)
+        let hits = self.nearest(reading, probe.clone(), examples, candidates)?;
+        diverse::choose(self.using, &probe, hits, mmr.diversity.unwrap_or(DIVERSITY), wanted)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::files::{FieldMeta, SegmentId, SegmentMeta, kind};
+use super::files::{FieldMeta, GroupsMeta, SegmentId, SegmentMeta, SparseMeta, kind};
 use super::sealed::{PAYLOAD_FILE, ROWS_FILE};
 use super::{Sealed, Segment, ids, quantize};
 use crate::distance::Width;
@@ -16,6 +16,7 @@ use crate::model::config::{CollectionConfig, VectorParams};
 use crate::model::point::Lsn;
 use crate::payload::index::FieldIndexes;
 use crate::quantization::{Clusters, Codec, Codes};
+use crate::sparse;
 use crate::storage::allowance::Allowance;
 use crate::storage::fs::FsRef;
 use crate::storage::mmap::Mmap;
@@ -92,8 +93,9 @@ impl SegmentBuilder<'_> {
         let row_maps = row_maps(inputs, &sources, self.at);
         let mut meta = SegmentMeta {
             id: self.id,
-            rows: u32::try_from(sources.len()).unwrap_or(GONE),
+            rows: count_of(&sources),
             fields: Vec::new(),
+            sparse: Vec::new(),
             indexes: None,
             tombstones: None,
             dead: 0,
@@ -106,6 +108,13 @@ impl SegmentBuilder<'_> {
             if inputs.iter().any(|input| input.segment.field(name).is_some()) {
                 let (field, bytes) = self.write_vectors(&path, inputs, &sources, number, name, params)?;
                 meta.fields.push(field);
+                meta.bytes += bytes;
+            }
+        }
+        for (number, name) in self.config.sparse_vectors.keys().enumerate() {
+            if inputs.iter().any(|input| input.segment.sparse(name).is_some()) {
+                let (field, bytes) = self.write_sparse(&path, inputs, &sources, number, name)?;
+                meta.sparse.push(field);
                 meta.bytes += bytes;
             }
         }
@@ -135,7 +144,8 @@ impl SegmentBuilder<'_> {
     #[cfg(feature = "linalg")]
     fn ordered(&self, inputs: &[Input], sources: Vec<Source>) -> (Vec<Source>, Clustered) {
         let count = u32::try_from(sources.len()).unwrap_or(GONE);
-        let linked = self.config.vectors.iter().filter(|(_, params)| graph_wanted(self.config, params, count).is_some());
+        let plain = self.config.vectors.iter().filter(|(_, params)| params.multivector_config.is_none());
+        let linked = plain.filter(|(_, params)| graph_wanted(self.config, params, count).is_some());
         match linked.max_by_key(|(_, params)| params.stride()) {
             Some((name, params)) => {
                 let (sources, clusters) =
@@ -183,34 +193,83 @@ impl SegmentBuilder<'_> {
     ) -> Result<(FieldMeta, u64)> {
         let stride = params.stride();
         let empty = vec![0; stride];
+        let several = params.multivector_config.is_some();
         let mut present = RoaringBitmap::new();
+        let mut firsts = vec![0u32];
         let vectors = format!("vectors-{number}");
         let mut bytes = self.write_file(path.join(&vectors), kind::VECTORS, |file| {
             for (new, &(input, row)) in (0u32..).zip(sources) {
                 let segment = &inputs[input].segment;
+                let mut stored = 0;
                 match segment.field(name).filter(|_| segment.has_vector(name, row)) {
                     Some(field) => {
-                        file.write(field.rows.get(row))?;
+                        let rows = field.groups.map_or(row..row + 1, |groups| groups.range(row));
+                        stored = rows.len();
+                        rows.into_iter().try_for_each(|row| file.write(field.rows.get(row)))?;
                         present.insert(new);
                     }
+                    None if several => {}
                     None => file.write(&empty)?,
                 }
+                firsts.push(next_first(&firsts, stored)?);
             }
             Ok(())
         })?;
-        #[expect(clippy::cast_possible_truncation, reason = "a segment has fewer than 2^31 rows")]
-        let count = present.len() as u32;
-        let present = if count as usize == sources.len() {
-            None
+        let groups = if several {
+            let groups = GroupsMeta { file: format!("groups-{number}"), rows: firsts.last().copied().unwrap_or(0) };
+            bytes += self.write_file(path.join(&groups.file), kind::GROUPS, |file| file.write(bytemuck::cast_slice(&firsts)))?;
+            Some(groups)
         } else {
-            let file = format!("present-{number}");
-            bytes += self.write_bitmap(path.join(&file), kind::PRESENT, &present)?;
-            Some(file)
+            None
         };
+        let count = count(&present);
+        let present = self.write_present(path.join(format!("present-{number}")), &present, sources.len(), &mut bytes)?;
         Ok((
-            FieldMeta { name: name.to_owned(), vectors, present, codes: None, quantization: None, graph: None, graph_params: None, count },
+            FieldMeta {
+                name: name.to_owned(),
+                vectors,
+                groups,
+                present,
+                codes: None,
+                quantization: None,
+                graph: None,
+                graph_params: None,
+                count,
+            },
             bytes,
         ))
+    }
+
+    /// Sparse vectors and their lists.
+    fn write_sparse(&self, path: &Path, inputs: &[Input], sources: &[Source], number: usize, name: &str) -> Result<(SparseMeta, u64)> {
+        let rows = count_of(sources);
+        let row = |new: u32| {
+            let (input, row) = sources[new as usize];
+            inputs[input].segment.sparse_row(name, row)
+        };
+        let (vectors, postings) = (format!("sparse-{number}"), format!("postings-{number}"));
+        let mut bytes =
+            self.write_file(path.join(&vectors), kind::SPARSE, |file| sparse::write_rows(rows, &row, &mut |part| file.write(part)))?;
+        bytes +=
+            self.write_file(path.join(&postings), kind::POSTINGS, |file| sparse::write_postings(rows, &row, &mut |part| file.write(part)))?;
+        let has = |&new: &u32| {
+            let (input, row) = sources[new as usize];
+            inputs[input].segment.has_vector(name, row)
+        };
+        let present: RoaringBitmap = (0..rows).filter(has).collect();
+        let count = count(&present);
+        let present = self.write_present(path.join(format!("sparse-present-{number}")), &present, sources.len(), &mut bytes)?;
+        Ok((SparseMeta { name: name.to_owned(), vectors, present, postings: Some(postings), count }, bytes))
+    }
+
+    /// Writes which rows have a vector, unless all have; the name of the file.
+    fn write_present(&self, path: PathBuf, present: &RoaringBitmap, rows: usize, bytes: &mut u64) -> Result<Option<String>> {
+        if present.len() == rows as u64 {
+            return Ok(None);
+        }
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        *bytes += self.write_bitmap(path, kind::PRESENT, present)?;
+        Ok(name)
     }
 
     /// Codes and graphs where they are wanted, and the payload indexes.
@@ -225,14 +284,15 @@ impl SegmentBuilder<'_> {
         let mut meta = sealed.meta().clone();
         for (number, field) in meta.fields.iter_mut().enumerate() {
             let Some(params) = self.config.vectors.get(&field.name) else { continue };
-            let wanted = graph_wanted(self.config, params, field.count);
+            let stored = if field.groups.is_some() { field.stored() } else { meta.rows };
+            let wanted = graph_wanted(self.config, params, field.stored());
             let codec = match (wanted, self.config.optimizers_config.indexing_threshold) {
                 // Nothing is indexed yet, as while much is loaded: codes would only be made again.
                 (None, Some(0)) => None,
                 _ => quantize::choose(
                     sealed,
                     &field.name,
-                    meta.rows,
+                    stored,
                     self.config.quantization_of(params),
                     self.id.0,
                     wanted.is_some(),
@@ -244,8 +304,8 @@ impl SegmentBuilder<'_> {
                 let none = Clusters::default();
                 let clusters = if clustered.field == field.name { &clustered.clusters } else { &none };
                 meta.bytes += self.write_file(path.join(&file), kind::CODES, |file| {
-                    file.write(&Codes::head(codec, meta.rows, clusters))?;
-                    quantize::encode(sealed, &field.name, codec, meta.rows, self.pool, &mut |part| file.write(part))?;
+                    file.write(&Codes::head(codec, stored, clusters))?;
+                    quantize::encode(sealed, &field.name, codec, stored, self.pool, &mut |part| file.write(part))?;
                     file.write(&Codes::tail(codec, clusters))
                 })?;
                 field.codes = Some(file);
@@ -254,7 +314,7 @@ impl SegmentBuilder<'_> {
             let Some(shape) = wanted else { continue };
             let file = format!("graph-{number}");
             let written = field.codes.as_ref().map(|codes| path.join(codes));
-            let codes = codec.map(|codec| self.build_codes(sealed, &field.name, codec, written.as_deref())).transpose()?.flatten();
+            let codes = codec.map(|codec| self.build_codes(sealed, &field.name, codec, stored, written.as_deref())).transpose()?.flatten();
             let reused = largest_graph(inputs, row_maps, &field.name, shape, self.at);
             meta.bytes += self.write_graph(path.join(&file), sealed, &field.name, shape, codes, reused)?;
             field.graph = Some(file);
@@ -287,7 +347,7 @@ impl SegmentBuilder<'_> {
             let params = shape;
             match codes {
                 Some(codes) => {
-                    let set = CodeSet { codec: codes.codec(), rows: codes.rows() };
+                    let set = CodeSet { codec: codes.codec(), rows: codes.rows(), groups: field.groups };
                     graph::build(
                         BuildPlan { params, set: &set, present: &present, total, seed, reused },
                         self.control,
@@ -296,7 +356,7 @@ impl SegmentBuilder<'_> {
                     )
                 }
                 None => {
-                    let set = Originals { space: field.space, rows: field.rows };
+                    let set = Originals { space: field.space, rows: field.rows, groups: field.groups };
                     graph::build(
                         BuildPlan { params, set: &set, present: &present, total, seed, reused },
                         self.control,
@@ -310,8 +370,7 @@ impl SegmentBuilder<'_> {
 
     /// Codes to build a graph by: those just written, if they are of the right width. Copies of codes are faster to build by, and
     /// take memory while it lasts; without room for one the file is read, or else the vectors are.
-    fn build_codes(&self, sealed: &Sealed, name: &str, codec: Codec, written: Option<&Path>) -> Result<Option<Codes>> {
-        let total = sealed.total_rows();
+    fn build_codes(&self, sealed: &Sealed, name: &str, codec: Codec, total: u32, written: Option<&Path>) -> Result<Option<Codes>> {
         let width = if codec.width() == Width::Eight { Width::Eight } else { BUILD_WIDTH };
         let damaged = || Error::Internal { what: "codes that were just made cannot be read".to_owned() };
         if let Some(path) = written.filter(|_| codec.width() == width) {
@@ -347,6 +406,20 @@ impl SegmentBuilder<'_> {
     fn write_bitmap(&self, path: PathBuf, kind: u32, rows: &RoaringBitmap) -> Result<u64> {
         write_bitmap(self.fs, &path, kind, rows)
     }
+}
+
+/// Where the next point's rows begin.
+fn next_first(firsts: &[u32], stored: usize) -> Result<u32> {
+    let next = firsts.last().map_or(0, |&last| u64::from(last)) + stored as u64;
+    u32::try_from(next).map_err(|_| Error::LimitExceeded { what: "vectors of a segment", actual: next, limit: u64::from(u32::MAX) })
+}
+
+fn count_of(sources: &[Source]) -> u32 {
+    u32::try_from(sources.len()).unwrap_or(GONE)
+}
+
+fn count(rows: &RoaringBitmap) -> u32 {
+    u32::try_from(rows.len()).unwrap_or(u32::MAX)
 }
 
 /// The graph over most of the rows, if it is worth taking over: large enough, and most of its rows still alive.

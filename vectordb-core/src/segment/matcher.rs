@@ -297,11 +297,11 @@ impl SegmentView for IndexView<'_> {
     }
 
     fn vector_rows(&self, name: &str) -> Option<RoaringBitmap> {
-        let field = self.segment.field(name);
-        match field {
+        let dense = self.segment.field(name).map(|field| field.complete);
+        match dense.or_else(|| self.segment.sparse(name).map(|field| field.complete)) {
             None => Some(RoaringBitmap::new()),
-            Some(field) if field.complete => Some((0..self.segment.rows(self.at)).collect()),
-            Some(_) => None,
+            Some(true) => Some((0..self.segment.rows(self.at)).collect()),
+            Some(false) => None,
         }
     }
 }

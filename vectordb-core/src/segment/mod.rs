@@ -8,7 +8,7 @@
 //! `build` (inputs → files, used by seal and merge alike), `order` (rows of a cluster side by side),
 //! `quantize` (codes), `files` (names and metadata), `matcher` (a filter over a
 //! segment), `selection` (the rows an index found), `search` (plan → walk or scan → hits),
-//! `scan`.
+//! `scan`, `sparse` (fields of sparse vectors and searches over them).
 
 mod append;
 mod build;
@@ -23,6 +23,7 @@ mod scan;
 mod sealed;
 mod search;
 mod selection;
+mod sparse;
 mod tombstones;
 
 use std::borrow::Cow;
@@ -33,10 +34,11 @@ use crate::graph::Graph;
 use crate::model::PointId;
 use crate::model::payload::Payload;
 use crate::model::point::Lsn;
-use crate::model::vector::Vectors;
+use crate::model::vector::{MultiVector, Vector, Vectors};
 use crate::payload::index::FieldIndexes;
 use crate::quantization::Codes;
-use crate::vectors::{Rows, Space};
+use crate::sparse::SparseRow;
+use crate::vectors::{Groups, Rows, Space};
 use selection::SelectionCache;
 
 pub(crate) use build::{Built, Input, SegmentBuilder, build_bytes, write_indexes, write_tombstones};
@@ -46,6 +48,7 @@ pub(crate) use matcher::{CompiledFilter, Matcher};
 pub(crate) use quantize::code_stride;
 pub(crate) use sealed::{Sealed, graph_placement, pin_all};
 pub(crate) use search::{Leaf, search};
+pub(crate) use sparse::SparseField;
 pub(crate) use tombstones::Tombstones;
 
 /// A vector field of a segment.
@@ -53,10 +56,31 @@ pub(crate) use tombstones::Tombstones;
 pub(crate) struct Field<'a> {
     pub(crate) space: Space,
     pub(crate) rows: Rows<'a>,
+    /// Set where a point has several rows.
+    pub(crate) groups: Option<Groups<'a>>,
     /// Whether every row has a vector in this field.
     pub(crate) complete: bool,
     pub(crate) graph: Option<&'a Graph>,
     pub(crate) codes: Option<&'a Codes>,
+}
+
+impl Field<'_> {
+    /// The vector of a point as the user gets it.
+    pub(crate) fn vector(&self, point: u32) -> Vector {
+        let decode = |row| self.space.decode(self.rows.get(row));
+        match self.groups {
+            None => Vector::Dense(decode(point)),
+            Some(groups) => {
+                let values = groups.range(point).flat_map(decode).collect();
+                MultiVector::flat(self.space.dim, values).map_or_else(|_| Vector::Dense(Vec::new()), Vector::Multi)
+            }
+        }
+    }
+
+    /// Rows of the first points.
+    pub(crate) fn rows_of(&self, points: u32) -> u32 {
+        self.groups.map_or(points, |groups| groups.rows_of(points))
+    }
 }
 
 /// What reads need of a segment.
@@ -80,6 +104,11 @@ pub(crate) trait Segment: Send + Sync + fmt::Debug {
     fn tombstones(&self) -> &Tombstones;
     fn field(&self, name: &str) -> Option<Field<'_>>;
     fn field_names(&self) -> Vec<String>;
+    fn sparse(&self, name: &str) -> Option<SparseField<'_>>;
+    fn sparse_names(&self) -> Vec<String>;
+    /// The sparse vector of a row; empty when it has none.
+    fn sparse_row(&self, name: &str, row: u32) -> SparseRow<'_>;
+    /// Whether a row has a vector of this name, of any kind.
     fn has_vector(&self, name: &str, row: u32) -> bool;
     /// Told when all vectors of a field have been read, so that those that are to stay on disk can go.
     fn scanned(&self, _name: &str) {}
@@ -104,8 +133,12 @@ pub(crate) trait Segment: Send + Sync + fmt::Debug {
                 && self.has_vector(&name, row)
                 && let Some(field) = self.field(&name)
             {
-                vectors.insert(name, field.space.decode(field.rows.get(row)));
+                vectors.insert(name, field.vector(row));
             }
+        }
+        for name in self.sparse_names().into_iter().filter(|name| wanted(name) && self.has_vector(name, row)) {
+            let vector = self.sparse_row(&name, row).to_vector();
+            vectors.insert(name, vector);
         }
         vectors
     }

@@ -127,7 +127,7 @@ pub(super) fn choose(
 
 fn sample(segment: &dyn Segment, name: &str, field: &Field<'_>, rows: u32, most: usize) -> Vec<f32> {
     let step = (rows as usize / most).max(1);
-    let some = (0..rows).step_by(step).filter(|&row| field.complete || segment.has_vector(name, row));
+    let some = (0..rows).step_by(step).filter(|&row| field.complete || field.groups.is_some() || segment.has_vector(name, row));
     let mut sample = Vec::with_capacity((rows as usize).div_ceil(step) * field.space.dim);
     some.for_each(|row| sample.extend(vector(field, row)));
     sample

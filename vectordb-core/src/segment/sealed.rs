@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::files::{SegmentId, SegmentMeta, kind};
+use super::files::{GroupsMeta, SegmentId, SegmentMeta, kind};
 use super::ids::IdTable;
 use super::selection::SelectionCache;
+use super::sparse::{SealedSparse, SparseField};
 use super::{Field, Segment, Tombstones};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Links};
@@ -25,6 +26,7 @@ use crate::model::point::Lsn;
 use crate::model::quantization::QuantizationConfig;
 use crate::payload::index::FieldIndexes;
 use crate::quantization::Codes;
+use crate::sparse::SparseRow;
 use crate::storage::allowance::{Allowance, Reservation};
 use crate::storage::fs::FsRef;
 use crate::storage::heap;
@@ -32,7 +34,7 @@ use crate::storage::mmap::as_numbers;
 use crate::storage::placed::Placed;
 use crate::storage::sealed_file::{Check, SealedFile};
 use crate::storage::smaps::Smaps;
-use crate::vectors::{Rows, Space};
+use crate::vectors::{Groups, Rows, Space};
 
 pub(super) const ROWS_FILE: &str = "rows";
 pub(super) const PAYLOAD_FILE: &str = "payload";
@@ -45,6 +47,7 @@ pub(crate) struct Sealed {
     /// Where payloads are to live.
     placement: Memory,
     fields: BTreeMap<String, Arc<SealedField>>,
+    sparse: BTreeMap<String, Arc<SealedSparse>>,
     indexes: Arc<FieldIndexes>,
     /// The memory they take.
     held: Arc<Reservation>,
@@ -67,6 +70,8 @@ struct Files {
 struct SealedField {
     space: Space,
     vectors: Arc<Placed>,
+    /// First row of each point, and the number of rows; set where points have several.
+    groups: Option<Arc<Vec<u32>>>,
     present: Option<Arc<RoaringBitmap>>,
     graph: Option<Arc<Graph>>,
     codes: Option<Arc<Codes>>,
@@ -76,7 +81,7 @@ struct SealedField {
 /// Pins what is to be pinned and fits, the most useful parts of all segments first; true when anything was pinned.
 pub(crate) fn pin_all(segments: &mut [Sealed], allowance: &Arc<Allowance>) -> bool {
     let mut any = false;
-    for part in [Part::Graph, Part::Codes, Part::Vectors, Part::Payload] {
+    for part in [Part::Graph, Part::Codes, Part::Postings, Part::Vectors, Part::Payload] {
         for sealed in &mut *segments {
             any |= sealed.pin(part, allowance);
         }
@@ -89,6 +94,8 @@ pub(crate) fn pin_all(segments: &mut [Sealed], allowance: &Arc<Allowance>) -> bo
 enum Part {
     Graph,
     Codes,
+    /// Lists of sparse vectors.
+    Postings,
     Vectors,
     Payload,
 }
@@ -120,7 +127,14 @@ impl Sealed {
                 );
             }
         }
+        let mut sparse = BTreeMap::new();
+        for field in &meta.sparse {
+            if let Some(params) = config.sparse_vectors.get(&field.name) {
+                sparse.insert(field.name.clone(), Arc::new(SealedSparse::open(fs, &path, field, params, meta.rows)?));
+            }
+        }
         let mut sealed = Self {
+            sparse,
             files: Arc::new(Files { path, ids, rows: Arc::new(rows), payload: Arc::new(Placed::Mapped(payload)) }),
             placement: config.payload_placement(),
             held: Arc::new(Reservation::none()),
@@ -151,6 +165,16 @@ impl Sealed {
             return true;
         }
         let mut any = false;
+        if part == Part::Postings {
+            for field in self.sparse.values_mut() {
+                let mut pinned = (**field).clone();
+                if pinned.pin(self.meta.rows, allowance) {
+                    *field = Arc::new(pinned);
+                    any = true;
+                }
+            }
+            return any;
+        }
         for field in self.fields.values_mut() {
             let mut pinned = (**field).clone();
             if pinned.pin(part, self.meta.rows, allowance) {
@@ -165,6 +189,7 @@ impl Sealed {
     pub(crate) fn settle(&mut self, allowance: &Arc<Allowance>) {
         self.files.payload.settle(self.placement);
         self.fields.values().for_each(|field| field.settle());
+        self.sparse.values().for_each(|field| field.settle());
         self.count(allowance);
     }
 
@@ -184,6 +209,11 @@ impl Sealed {
         sealed.files = Arc::clone(&other.files);
         for (name, field) in &mut sealed.fields {
             if let Some(pinned) = other.fields.get(name) {
+                *field = Arc::clone(pinned);
+            }
+        }
+        for (name, field) in &mut sealed.sparse {
+            if let Some(pinned) = other.sparse.get(name) {
                 *field = Arc::clone(pinned);
             }
         }
@@ -221,6 +251,8 @@ impl Sealed {
         sealed.fields.remove(name);
         sealed.selections = Arc::default();
         sealed.meta.fields.retain(|field| field.name != name);
+        sealed.sparse.remove(name);
+        sealed.meta.sparse.retain(|field| field.name != name);
         sealed
     }
 
@@ -243,7 +275,7 @@ impl Sealed {
     pub(crate) fn is_indexed(&self, config: &CollectionConfig) -> bool {
         self.meta.fields.iter().all(|meta| {
             let Some((params, open)) = config.vectors.get(&meta.name).zip(self.fields.get(&meta.name)) else { return true };
-            let shape = super::build::graph_wanted(config, params, meta.count);
+            let shape = super::build::graph_wanted(config, params, meta.stored());
             let codes = super::quantize::alike(meta.quantization.as_ref(), config.quantization_of(params));
             shape.is_none_or(|shape| codes && open.graph.as_ref().is_some_and(|graph| graph.params() == shape))
         })
@@ -263,10 +295,11 @@ impl Sealed {
 
     /// Bytes of vectors, and of those among them that have a graph.
     pub(crate) fn vector_bytes(&self) -> (usize, usize) {
+        let sparse = self.sparse.values().map(|field| field.rows.entries() * 8).sum();
         self.meta.fields.iter().filter_map(|field| Some((field, self.fields.get(&field.name)?))).fold(
-            (0, 0),
+            (sparse, 0),
             |(all, linked), (meta, field)| {
-                let bytes = meta.count as usize * field.space.stride();
+                let bytes = meta.stored() as usize * field.space.stride();
                 (all + bytes, linked + if field.graph.is_some() { bytes } else { 0 })
             },
         )
@@ -278,6 +311,7 @@ impl Sealed {
         for field in self.fields.values() {
             report.vectors += field.vectors.memory(smaps);
             report.vectors += ComponentMemory::anonymous(field.present.as_ref().map_or(0, |present| heap::bitmap(present)));
+            report.vectors += ComponentMemory::anonymous(field.groups.as_ref().map_or(0, |firsts| heap::vec::<u32>(firsts.len())));
             if let Some(codes) = &field.codes {
                 report.codes += codes.placed().memory(smaps);
             }
@@ -286,6 +320,7 @@ impl Sealed {
                 report.caches += ComponentMemory::anonymous(graph.kept_bytes());
             }
         }
+        self.sparse.values().for_each(|field| field.count_memory(smaps, &mut report));
         report.payload = self.files.payload.memory(smaps);
         report.ids = self.files.rows.memory(smaps);
         report.payload_indexes = ComponentMemory::anonymous(self.indexes.memory_bytes());
@@ -318,6 +353,9 @@ impl Sealed {
                 SealedFile::open(fs, &self.files.path.join(graph), kind::GRAPH, Check::Everything)?;
             }
         }
+        for postings in self.meta.sparse.iter().filter_map(|field| field.postings.as_ref()) {
+            SealedFile::open(fs, &self.files.path.join(postings), kind::POSTINGS, Check::Everything)?;
+        }
         if let Some(indexes) = &self.meta.indexes {
             SealedFile::open(fs, &self.files.path.join(indexes), kind::INDEXES, Check::Everything)?;
         }
@@ -331,6 +369,7 @@ impl Sealed {
     pub(crate) fn verify_rows(&self) -> Result<()> {
         self.files.rows.verify()?;
         self.files.payload.verify()?;
+        self.sparse.values().try_for_each(|field| field.rows.placed().verify())?;
         self.fields.values().try_for_each(|field| field.vectors.verify())
     }
 
@@ -346,7 +385,9 @@ impl Sealed {
 impl SealedField {
     fn open(fs: &FsRef, path: &Path, meta: &super::FieldMeta, space: Space, placement: Placement, rows: u32) -> Result<Self> {
         let vectors = SealedFile::open(fs, &path.join(&meta.vectors), kind::VECTORS, Check::Structure)?;
-        if vectors.data().len() != rows as usize * space.stride() {
+        let groups = meta.groups.as_ref().map(|groups| read_groups(fs, path, groups, rows)).transpose()?;
+        let stored = groups.as_ref().map_or(Some(rows), |firsts| firsts.last().copied()).unwrap_or_default();
+        if vectors.data().len() != stored as usize * space.stride() {
             return Err(Error::corrupt(path.join(&meta.vectors), 0, "not as many bytes as the segment's rows need"));
         }
         let present = match &meta.present {
@@ -355,9 +396,9 @@ impl SealedField {
         };
         // Codes and graph are derived data: without them the field is scanned until the next merge makes new ones.
         let derived = |name: &str, kind: u32| SealedFile::open(fs, &path.join(name), kind, Check::Everything).ok().map(Placed::Mapped);
-        let codes = meta.codes.as_ref().and_then(|name| Codes::open(derived(name, kind::CODES)?, rows)).map(Arc::new);
+        let codes = meta.codes.as_ref().and_then(|name| Codes::open(derived(name, kind::CODES)?, stored)).map(Arc::new);
         let graph = meta.graph.as_ref().and_then(|name| graph_of(derived(name, kind::GRAPH)?, rows));
-        Ok(Self { space, vectors: Arc::new(Placed::Mapped(vectors)), present, graph, codes, placement })
+        Ok(Self { space, vectors: Arc::new(Placed::Mapped(vectors)), groups, present, graph, codes, placement })
     }
 
     /// Copies a part into memory of our own; true when it was to be pinned and there was room.
@@ -369,13 +410,14 @@ impl SealedField {
                 hot.map(|hot| self.graph = Some(hot)).is_some()
             }
             Part::Codes if codes == Memory::Pinned => {
-                let hot = self.codes.as_ref().and_then(|codes| Codes::open(codes.placed().hot(allowance)?, rows));
+                let stored = self.groups.as_ref().map_or(Some(rows), |firsts| firsts.last().copied()).unwrap_or_default();
+                let hot = self.codes.as_ref().and_then(|codes| Codes::open(codes.placed().hot(allowance)?, stored));
                 hot.map(|hot| self.codes = Some(Arc::new(hot))).is_some()
             }
             Part::Vectors if vectors == Some(Memory::Pinned) && self.vectors.fits(allowance) && self.vectors.verify().is_ok() => {
                 self.vectors.hot(allowance).map(|hot| self.vectors = Arc::new(hot)).is_some()
             }
-            Part::Graph | Part::Codes | Part::Vectors | Part::Payload => false,
+            Part::Graph | Part::Codes | Part::Postings | Part::Vectors | Part::Payload => false,
         }
     }
 
@@ -421,7 +463,18 @@ impl Placement {
     }
 }
 
-fn read_bitmap(fs: &FsRef, path: &Path, kind: u32) -> Result<RoaringBitmap> {
+/// The first row of each point, and the number of rows.
+fn read_groups(fs: &FsRef, path: &Path, meta: &GroupsMeta, points: u32) -> Result<Arc<Vec<u32>>> {
+    let path = path.join(&meta.file);
+    let file = SealedFile::open(fs, &path, kind::GROUPS, Check::Everything)?;
+    let firsts: Vec<u32> = file.data().as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
+    if firsts.len() != points as usize + 1 || !firsts.is_sorted() || firsts.last() != Some(&meta.rows) {
+        return Err(Error::corrupt(path, 0, "not the groups of this segment's rows"));
+    }
+    Ok(Arc::new(firsts))
+}
+
+pub(super) fn read_bitmap(fs: &FsRef, path: &Path, kind: u32) -> Result<RoaringBitmap> {
     let file = SealedFile::open(fs, path, kind, Check::Everything)?;
     RoaringBitmap::deserialize_from(file.data()).map_err(|error| Error::corrupt(path, 0, error.to_string()))
 }
@@ -468,6 +521,7 @@ impl Segment for Sealed {
         Some(Field {
             space: field.space,
             rows,
+            groups: field.groups.as_ref().map(|firsts| Groups::Flat(firsts)),
             complete: field.present.is_none(),
             graph: field.graph.as_deref(),
             codes: field.codes.as_deref(),
@@ -479,7 +533,22 @@ impl Segment for Sealed {
     }
 
     fn has_vector(&self, name: &str, row: u32) -> bool {
-        self.fields.get(name).is_some_and(|field| field.present.as_ref().is_none_or(|present| present.contains(row)))
+        match self.fields.get(name) {
+            Some(field) => field.present.as_ref().is_none_or(|present| present.contains(row)),
+            None => self.sparse.get(name).is_some_and(|field| field.has(row)),
+        }
+    }
+
+    fn sparse(&self, name: &str) -> Option<SparseField<'_>> {
+        self.sparse.get(name).map(|field| field.field())
+    }
+
+    fn sparse_names(&self) -> Vec<String> {
+        self.sparse.keys().cloned().collect()
+    }
+
+    fn sparse_row(&self, name: &str, row: u32) -> SparseRow<'_> {
+        self.sparse.get(name).map_or_else(SparseRow::default, |field| field.rows.get(row))
     }
 
     fn scanned(&self, name: &str) {
@@ -490,6 +559,9 @@ impl Segment for Sealed {
 
     fn read_unmapped(&self, name: &str, rows: &[u32], into: &mut Vec<u64>) -> bool {
         let Some(field) = self.fields.get(name).filter(|field| field.placement.vectors == Some(Memory::Cold)) else { return false };
+        if field.groups.is_some() {
+            return false;
+        }
         let stride = field.space.stride();
         into.resize((rows.len() * stride).div_ceil(8), 0);
         let slots = bytemuck::cast_slice_mut(into).chunks_exact_mut(stride);

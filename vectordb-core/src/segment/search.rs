@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::selection::is_set;
-use super::{CompiledFilter, Field, Matcher, Segment};
+use super::{CompiledFilter, Field, Matcher, Segment, sparse};
 use crate::distance::Metric;
 use crate::error::{Error, Result};
 use crate::filter::plan::Situation;
@@ -37,6 +37,8 @@ pub(crate) struct Leaf<'a> {
     pub(crate) filter: Option<&'a CompiledFilter>,
     /// Fields smaller than this are scanned.
     pub(crate) full_scan_bytes: usize,
+    /// Fewer matches than this are scored one by one in a sparse field; by its own judgement if nothing is said.
+    pub(crate) full_scan_rows: Option<usize>,
     pub(crate) at: Lsn,
     pub(crate) budget: &'a Budget,
 }
@@ -61,24 +63,33 @@ const SUSPICION_LIMIT: usize = 1 << 18;
 /// [`Error::Timeout`] and [`Error::Cancelled`] by the budget, [`Error::Corrupt`] for unreadable payloads.
 pub(crate) fn search(segment: &dyn Segment, leaf: &Leaf<'_>) -> Result<Vec<Hit>> {
     leaf.budget.check()?;
-    let Some(field) = segment.field(leaf.field) else { return Ok(Vec::new()) };
-    if leaf.k == 0 || !leaf.query.fits(field.space.dim) {
+    if leaf.k == 0 {
         return Ok(Vec::new());
     }
+    if let Some(field) = segment.sparse(leaf.field) {
+        return sparse::search(segment, &field, leaf).map(|hits| within(hits, leaf));
+    }
+    let Some(field) = segment.field(leaf.field).filter(|field| leaf.query.fits(field.space.dim, field.groups.is_some())) else {
+        return Ok(Vec::new());
+    };
     let search = Search {
         segment,
         leaf,
         field,
-        scorer: leaf.query.row_scorer(field.space, field.rows),
+        scorer: leaf.query.row_scorer(field.space, field.rows, field.groups),
         matcher: Matcher::new(segment, leaf.filter, leaf.at),
         excluded: leaf.exclude.iter().filter_map(|id| segment.find(id, leaf.at)).collect(),
     };
-    let mut hits = search.run()?;
+    Ok(within(search.run()?, leaf))
+}
+
+/// The wanted number of hits that are good enough.
+fn within(mut hits: Vec<Hit>, leaf: &Leaf<'_>) -> Vec<Hit> {
     if let Some(threshold) = leaf.threshold {
         hits.retain(|hit| hit.score >= threshold);
     }
     hits.truncate(leaf.k);
-    Ok(hits)
+    hits
 }
 
 /// A search over one segment.
@@ -94,7 +105,7 @@ pub(super) struct Search<'a> {
 impl Search<'_> {
     fn run(&self) -> Result<Vec<Hit>> {
         let rows = self.segment.rows(self.leaf.at) as usize;
-        let small = rows * self.field.space.stride() < self.leaf.full_scan_bytes;
+        let small = self.field.rows_of(self.segment.rows(self.leaf.at)) as usize * self.field.space.stride() < self.leaf.full_scan_bytes;
         let graph = self.field.graph;
         if self.leaf.indexed_only && graph.is_none() && !small {
             return Ok(Vec::new());
@@ -202,7 +213,7 @@ impl Search<'_> {
     }
 
     pub(super) fn code_scorer<'c>(&'c self, codes: &'c Codes) -> Asked<'c, CodeScorer<'c>> {
-        self.leaf.query.code_scorer(self.field.space, codes)
+        self.leaf.query.code_scorer(self.field.space, codes, self.field.groups)
     }
 
     /// How many of the best by code are scored by their vectors.
@@ -215,7 +226,8 @@ impl Search<'_> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a product of positive numbers")]
         let depth = (k as f64 * factor.max(1.0)).ceil() as usize;
         // The errors of several estimates add up.
-        let depth = if self.leaf.query.combine.is_some() { 2 * depth } else { depth };
+        let several = self.leaf.query.combine.is_some() || self.field.groups.is_some();
+        let depth = if several { 2 * depth } else { depth };
         // Narrow codes misplace rows by many ranks; who lets the walk find more wants more of that looked at.
         let narrow = self.leaf.quantization.oversampling.is_none() && codes.codec().width().bits() < 4;
         depth.max(if narrow { self.leaf.ef / 2 } else { k })
@@ -248,7 +260,7 @@ impl Search<'_> {
         if self.segment.read_unmapped(self.leaf.field, rows, &mut copies) {
             let copied = Rows::Flat { bytes: bytemuck::cast_slice(&copies), stride: self.field.space.stride() };
             let numbers: Vec<u32> = (0u32..).take(rows.len()).collect();
-            return self.leaf.query.row_scorer(self.field.space, copied).score_many(&numbers, scores);
+            return self.leaf.query.row_scorer(self.field.space, copied, None).score_many(&numbers, scores);
         }
         rows.iter().take(RESCORED_AHEAD).for_each(|&row| self.scorer.prefetch(row));
         for (at, (rows_now, scores)) in rows.chunks(RESCORED_AHEAD).zip(scores.chunks_mut(RESCORED_AHEAD)).enumerate() {

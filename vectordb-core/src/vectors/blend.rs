@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{CodeScorer, RowScorer, Rows, Scorer, Space};
+use super::{CodeScorer, Groups, RowScorer, Rows, Scorer, Space};
 use crate::distance::Metric;
+use crate::model::vector::Vector;
 use crate::quantization::Codes;
 
 /// Rows scored by one pass over the examples.
@@ -13,17 +14,23 @@ const BATCH: usize = 32;
 #[derive(Debug, Clone)]
 pub(crate) struct Probe<'a> {
     /// One, or as many as `combine` needs.
-    pub(crate) vectors: Vec<Cow<'a, [f32]>>,
+    pub(crate) vectors: Vec<Cow<'a, Vector>>,
     pub(crate) combine: Option<Combine>,
 }
 
 impl<'a> Probe<'a> {
-    pub(crate) fn one(vector: impl Into<Cow<'a, [f32]>>) -> Self {
-        Self { vectors: vec![vector.into()], combine: None }
+    pub(crate) fn one(vector: Cow<'a, Vector>) -> Self {
+        Self { vectors: vec![vector], combine: None }
     }
 
-    pub(crate) fn fits(&self, dim: usize) -> bool {
-        !self.vectors.is_empty() && self.vectors.iter().all(|vector| vector.len() == dim)
+    /// Whether it can be asked of a field of so many dimensions, of points of one row or of several.
+    pub(crate) fn fits(&self, dim: usize, several: bool) -> bool {
+        let fits = |vector: &Vector| match vector {
+            Vector::Dense(values) => values.len() == dim,
+            Vector::Multi(vector) => several && vector.dim() == dim,
+            Vector::Sparse(_) => false,
+        };
+        !self.vectors.is_empty() && self.vectors.iter().all(|vector| fits(vector))
     }
 
     /// The number a user sees for an inner score: combined scores are shown as they are.
@@ -35,17 +42,17 @@ impl<'a> Probe<'a> {
         if self.combine.is_some() { score } else { metric.inner_score(score) }
     }
 
-    pub(crate) fn row_scorer<'q>(&'q self, space: Space, rows: Rows<'q>) -> Asked<'q, RowScorer<'q>> {
-        self.asked(1.0, |vector| RowScorer::new(space, vector, rows))
+    pub(crate) fn row_scorer<'q>(&'q self, space: Space, rows: Rows<'q>, groups: Option<Groups<'q>>) -> Asked<'q, RowScorer<'q>> {
+        self.asked(1.0, |vector| RowScorer::new(space, vector, rows, groups))
     }
 
-    pub(crate) fn code_scorer<'q>(&'q self, space: Space, codes: &'q Codes) -> Asked<'q, CodeScorer<'q>> {
+    pub(crate) fn code_scorer<'q>(&'q self, space: Space, codes: &'q Codes, groups: Option<Groups<'q>>) -> Asked<'q, CodeScorer<'q>> {
         // Codes estimate half of a Euclidean score.
         let unit = if space.metric == Metric::Euclid { 2.0 } else { 1.0 };
-        self.asked(unit, |vector| CodeScorer::new(space, vector, codes))
+        self.asked(unit, |vector| CodeScorer::new(space, vector, codes, groups))
     }
 
-    fn asked<'q, S>(&'q self, unit: f32, scorer: impl Fn(&'q [f32]) -> S) -> Asked<'q, S> {
+    fn asked<'q, S>(&'q self, unit: f32, scorer: impl Fn(&'q Vector) -> S) -> Asked<'q, S> {
         match (&self.combine, &*self.vectors) {
             (None, [one]) => Asked::One(scorer(one)),
             (combine, vectors) => {
@@ -74,7 +81,7 @@ pub(crate) enum Combine {
 }
 
 impl Combine {
-    fn of(&self, scores: &[f32]) -> f32 {
+    pub(crate) fn of(&self, scores: &[f32]) -> f32 {
         let best = |scores: &[f32]| scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         match self {
             Self::First => scores.first().copied().unwrap_or(f32::NEG_INFINITY),

@@ -11,6 +11,6 @@ mod scorer;
 mod space;
 
 pub(crate) use blend::{Asked, Combine, Probe};
-pub(crate) use rows::{Rows, RowsBuf};
+pub(crate) use rows::{Groups, Rows, RowsBuf};
 pub(crate) use scorer::{CodeScorer, CodeSet, Originals, RowScorer, RowSet, Scorer};
 pub(crate) use space::Space;

@@ -122,6 +122,40 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Which rows belong to which point, where a point has several.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Groups<'a> {
+    /// The first row of each point, and the number of rows.
+    Flat(&'a [u32]),
+    /// First row and number of rows of each point of a growing segment.
+    Chunked(&'a RowsBuf),
+}
+
+impl Groups<'_> {
+    /// The rows of a point.
+    #[inline]
+    pub(crate) fn range(&self, point: u32) -> std::ops::Range<u32> {
+        match self {
+            Self::Flat(firsts) => match firsts.get(point as usize..point as usize + 2) {
+                Some(&[from, to]) => from..to,
+                _ => 0..0,
+            },
+            Self::Chunked(rows) => match rows.get(point).as_chunks::<4>().0 {
+                [from, count] => {
+                    let from = u32::from_le_bytes(*from);
+                    from..from + u32::from_le_bytes(*count)
+                }
+                _ => 0..0,
+            },
+        }
+    }
+
+    /// Rows of the first points.
+    pub(crate) fn rows_of(&self, points: u32) -> u32 {
+        points.checked_sub(1).map_or(0, |last| self.range(last).end)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

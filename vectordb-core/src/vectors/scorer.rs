@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Rows, Space};
+use super::{Groups, Rows, Space};
 use crate::distance::{self, CodeKernel, CodeQuery, CodeRows};
+use crate::model::vector::Vector;
 use crate::quantization::{Codec, Codes};
 
 /// Rows scored by one call of a kernel: as many as the kernels' bookkeeping stays small against.
@@ -34,11 +35,33 @@ pub(crate) trait RowSet: Sync {
     fn scorer_of(&self, row: u32) -> Self::Scorer<'_>;
 }
 
+/// The closeness of points of several rows to a query of several vectors: the sum, over the query's vectors, of the best score
+/// among the point's rows. `score` scores rows against one of the query's vectors.
+fn max_sim(groups: Groups<'_>, parts: usize, points: &[u32], out: &mut [f32], score: impl Fn(usize, &[u32], &mut [f32])) {
+    let mut best = vec![f32::NEG_INFINITY; parts];
+    let (mut rows, mut scores) = ([0; BATCH], [0.0; BATCH]);
+    for (&point, out) in points.iter().zip(out) {
+        best.fill(f32::NEG_INFINITY);
+        let range = groups.range(point);
+        // A few rows at a time, which stay in the cache while all of the query's vectors look at them.
+        for first in range.clone().step_by(BATCH) {
+            let count = (range.end - first).min(BATCH as u32) as usize;
+            rows.iter_mut().zip(first..).for_each(|(row, number)| *row = number);
+            for (part, best) in best.iter_mut().enumerate() {
+                score(part, &rows[..count], &mut scores[..count]);
+                *best = scores[..count].iter().copied().fold(*best, f32::max);
+            }
+        }
+        *out = best.iter().sum();
+    }
+}
+
 /// The vectors of a field.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Originals<'a> {
     pub(crate) space: Space,
     pub(crate) rows: Rows<'a>,
+    pub(crate) groups: Option<Groups<'a>>,
 }
 
 impl RowSet for Originals<'_> {
@@ -48,39 +71,71 @@ impl RowSet for Originals<'_> {
         Self: 'a;
 
     fn scorer_of(&self, row: u32) -> RowScorer<'_> {
-        RowScorer { space: self.space, query: self.space.row_as_query(self.rows.get(row)), rows: self.rows }
+        let query = |row| self.space.row_as_query(self.rows.get(row));
+        let asked = match self.groups {
+            None => Parts::One(query(row)),
+            Some(groups) => Parts::Many(groups.range(row).map(query).collect(), groups),
+        };
+        RowScorer { space: self.space, asked, rows: self.rows }
     }
+}
+
+/// What is asked: one vector of rows, or several of points of several rows.
+#[derive(Debug)]
+enum Parts<'a, Q> {
+    One(Q),
+    Many(Vec<Q>, Groups<'a>),
 }
 
 /// A prepared query and the rows it is asked of.
 #[derive(Debug)]
 pub(crate) struct RowScorer<'a> {
     space: Space,
-    query: Cow<'a, [f32]>,
+    asked: Parts<'a, Cow<'a, [f32]>>,
     rows: Rows<'a>,
 }
 
 impl<'a> RowScorer<'a> {
-    /// A user's query; its dimensions must be those of the space.
-    pub(crate) fn new(space: Space, query: &'a [f32], rows: Rows<'a>) -> Self {
-        Self { space, query: space.prepare(query), rows }
+    /// A user's query; its dimensions must be those of the space, and its kind that of the field.
+    pub(crate) fn new(space: Space, query: &'a Vector, rows: Rows<'a>, groups: Option<Groups<'a>>) -> Self {
+        Self { space, asked: parts(query, groups, |vector| space.prepare(vector)), rows }
     }
-}
 
-impl Scorer for RowScorer<'_> {
-    fn score_many(&self, rows: &[u32], out: &mut [f32]) {
+    fn score_rows(&self, query: &[f32], rows: &[u32], out: &mut [f32]) {
         for (rows, out) in rows.chunks(BATCH).zip(out.chunks_mut(BATCH)) {
             let mut slices: [&[u8]; BATCH] = [&[]; BATCH];
             for (slice, &row) in slices.iter_mut().zip(rows) {
                 *slice = self.rows.get(row);
             }
-            self.space.kernel.score_many(&self.query, &slices[..rows.len()], out);
+            self.space.kernel.score_many(query, &slices[..rows.len()], out);
+        }
+    }
+}
+
+fn parts<'a, Q>(query: &'a Vector, groups: Option<Groups<'a>>, prepare: impl Fn(&'a [f32]) -> Q) -> Parts<'a, Q> {
+    match (query, groups) {
+        (Vector::Multi(vector), Some(groups)) => Parts::Many(vector.rows().map(prepare).collect(), groups),
+        (Vector::Dense(values), Some(groups)) => Parts::Many(vec![prepare(values)], groups),
+        (Vector::Dense(values), None) => Parts::One(prepare(values)),
+        (Vector::Multi(_) | Vector::Sparse(_), _) => Parts::One(prepare(&[])),
+    }
+}
+
+impl Scorer for RowScorer<'_> {
+    #[inline]
+    fn score_many(&self, rows: &[u32], out: &mut [f32]) {
+        match &self.asked {
+            Parts::One(query) => self.score_rows(query, rows, out),
+            Parts::Many(queries, groups) => {
+                max_sim(*groups, queries.len(), rows, out, |part, rows, out| self.score_rows(&queries[part], rows, out));
+            }
         }
     }
 
     #[inline]
     fn prefetch(&self, row: u32) {
-        distance::prefetch(self.rows.get(row));
+        let first = if let Parts::Many(_, groups) = &self.asked { groups.range(row).start } else { row };
+        distance::prefetch(self.rows.get(first));
     }
 }
 
@@ -89,6 +144,7 @@ impl Scorer for RowScorer<'_> {
 pub(crate) struct CodeSet<'a> {
     pub(crate) codec: &'a Codec,
     pub(crate) rows: CodeRows<'a>,
+    pub(crate) groups: Option<Groups<'a>>,
 }
 
 impl RowSet for CodeSet<'_> {
@@ -98,9 +154,16 @@ impl RowSet for CodeSet<'_> {
         Self: 'a;
 
     fn scorer_of(&self, row: u32) -> CodeScorer<'_> {
-        let mut query = CodeQuery { width: self.codec.width(), values: Vec::new(), scale: 0.0, offset: 0.0, bias: 0.0 };
-        self.codec.query_of_row(self.rows.get(row), &mut query);
-        CodeScorer { kernel: self.codec.kernel(), query, rows: self.rows }
+        let query = |row| {
+            let mut query = CodeQuery { width: self.codec.width(), values: Vec::new(), scale: 0.0, offset: 0.0, bias: 0.0 };
+            self.codec.query_of_row(self.rows.get(row), &mut query);
+            query
+        };
+        let asked = match self.groups {
+            None => Parts::One(query(row)),
+            Some(groups) => Parts::Many(groups.range(row).map(query).collect(), groups),
+        };
+        CodeScorer { kernel: self.codec.kernel(), asked, rows: self.rows }
     }
 }
 
@@ -108,25 +171,32 @@ impl RowSet for CodeSet<'_> {
 #[derive(Debug)]
 pub(crate) struct CodeScorer<'a> {
     kernel: CodeKernel,
-    query: CodeQuery,
+    asked: Parts<'a, CodeQuery>,
     rows: CodeRows<'a>,
 }
 
 impl<'a> CodeScorer<'a> {
     /// A user's query over the codes of a field of this space.
-    pub(crate) fn new(space: Space, query: &[f32], codes: &'a Codes) -> Self {
-        Self { kernel: codes.codec().kernel(), query: codes.codec().query(&space.prepare(query)), rows: codes.rows() }
+    pub(crate) fn new(space: Space, query: &'a Vector, codes: &'a Codes, groups: Option<Groups<'a>>) -> Self {
+        let asked = parts(query, groups, |vector| codes.codec().query(&space.prepare(vector)));
+        Self { kernel: codes.codec().kernel(), asked, rows: codes.rows() }
     }
 }
 
 impl Scorer for CodeScorer<'_> {
     #[inline]
     fn score_many(&self, rows: &[u32], out: &mut [f32]) {
-        self.kernel.score_many(&self.query, self.rows, rows, out);
+        match &self.asked {
+            Parts::One(query) => self.kernel.score_many(query, self.rows, rows, out),
+            Parts::Many(queries, groups) => {
+                max_sim(*groups, queries.len(), rows, out, |part, rows, out| self.kernel.score_many(&queries[part], self.rows, rows, out));
+            }
+        }
     }
 
     #[inline]
     fn prefetch(&self, row: u32) {
-        self.rows.prefetch(row);
+        let first = if let Parts::Many(_, groups) = &self.asked { groups.range(row).start } else { row };
+        self.rows.prefetch(first);
     }
 }

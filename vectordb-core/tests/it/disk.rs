@@ -89,6 +89,19 @@ fn points(from: u64, to: u64) -> Vec<Point> {
     (from..to).map(|id| Point::new(id, random.vector(4)).with("n", id)).collect()
 }
 
+/// Some of the points with a sparse vector, some with a multivector.
+fn of_all_kinds(from: u64, to: u64) -> impl Iterator<Item = Point> {
+    points(from, to).into_iter().zip(from..).map(|(point, id)| {
+        let point = if id % 3 == 0 {
+            let index = u32::try_from(id % 7).expect("small");
+            point.vector("words", SparseVector::new(vec![index, 50], vec![1.0, 0.5]).expect("good"))
+        } else {
+            point
+        };
+        if id % 2 == 0 { point.vector("several", MultiVector::new(vec![vec![1.0, 2.0]; 3]).expect("good")) } else { point }
+    })
+}
+
 #[test]
 fn a_nearly_full_disk_refuses_points_but_not_deletes_and_heals_by_itself() {
     let fs = Arc::new(Tight::default());
@@ -175,11 +188,16 @@ fn damaged_and_cut_files_are_noticed_or_do_no_harm() {
     let original = dir.path().join("original");
     {
         let db = Database::open_with(&original, Options::default().background(Background::Manual)).expect("it opens");
-        let collection = db.create_collection("c", small_segments(4, Distance::Dot)).expect("it is made");
+        let mut config = small_segments(4, Distance::Dot);
+        config.sparse_vectors.insert("words".into(), SparseVectorParams::default());
+        let mut several = VectorParams::new(2, Distance::Dot);
+        several.multivector_config = Some(MultiVectorConfig { comparator: MultiVectorComparator::MaxSim });
+        config.vectors.insert("several".into(), several);
+        let collection = db.create_collection("c", config).expect("it is made");
         collection.create_index("n", FieldSchema::integer()).expect("indexing works");
-        collection.upsert(points(0, 200)).expect("good points");
+        collection.upsert(of_all_kinds(0, 200)).expect("good points");
         collection.optimize().expect("optimizing works");
-        collection.upsert(points(150, 260)).expect("good points");
+        collection.upsert(of_all_kinds(150, 260)).expect("good points");
         db.close().expect("closing works");
     }
     let expected = dump(&original).expect("the original is whole");

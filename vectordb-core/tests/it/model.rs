@@ -119,7 +119,7 @@ fn check(random: &mut Random, collection: &Collection, model: &Model, step: u64)
         let request = ScrollRequest { limit: 7, offset, with_vectors: true.into(), ..ScrollRequest::default() };
         let page = collection.scroll(&request).expect("scrolling works");
         for record in page.records {
-            let vector = record.vectors.and_then(|vectors| vectors.get("").map(|vector| vector.as_dense().to_vec()));
+            let vector = record.vectors.and_then(|vectors| Some(vectors.get("")?.as_dense()?.to_vec()));
             found.insert(record.id, (vector.unwrap_or_default(), record.payload.unwrap_or_default()));
         }
         offset = page.next_offset;
