@@ -11,6 +11,13 @@ use rayon::prelude::*;
 use vectordb_core::Distance;
 use vectordb_examples::npy;
 
+/// The columns of `attrs.npy`: a number by chance, and one that near points have in common; both below a million.
+pub const ATTRS: [&str; 2] = ["random", "correlated"];
+/// Shares of points that filters of a measurement let through.
+pub const SELECTIVITIES: [f64; 4] = [0.5, 0.1, 0.01, 0.001];
+/// Different filters of a share.
+const WINDOWS: usize = 8;
+
 /// Rows of numbers in a mapped file.
 #[derive(Debug)]
 pub struct Rows<T> {
@@ -97,6 +104,13 @@ impl Set {
             Distance::Euclid => -crate::exact::distance(a, b),
             _ => dot(a, b),
         }
+    }
+
+    /// The values that the filter of a query lets through.
+    pub fn window(query: usize, selectivity: f64) -> std::ops::Range<i32> {
+        let width = selectivity * 1e6;
+        let from = ((query % WINDOWS) as f64 * (1e6 - width) / (WINDOWS - 1) as f64) as i32;
+        from..from + width as i32
     }
 
     /// The rows nearest to each of some queries among those a query's filter accepts, by looking at all.

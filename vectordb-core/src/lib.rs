@@ -69,6 +69,7 @@ pub use model::config::{
     IntegerIndexParams, KeywordIndexParams, Memory, Modifier, MultiVectorComparator, MultiVectorConfig, OptimizersConfig, ShardingMethod,
     SparseIndexParams, SparseVectorParams, Stopwords, TextIndexParams, Tokenizer, VectorDiff, VectorParams, WalConfig,
 };
+pub use model::explain::{Explanation, SearchPlan, SegmentPlan, Way, Work};
 pub use model::filter::{Condition, FieldTest, Filter, MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH, MatchSet, MatchValue, MinShould, Range};
 pub use model::filter_build::{Field, field, has_id, has_vector};
 pub use model::formula::{DecayCurve, Expression, Formula};

@@ -12,7 +12,7 @@ use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use vectordb_benches::process::{cpu_seconds, disk_bytes, memory_mb, thread_cpu_seconds};
-use vectordb_benches::sets::Set;
+use vectordb_benches::sets::{ATTRS, SELECTIVITIES, Set};
 use vectordb_core::{
     BinaryEncoding, BinaryQuantization, Collection, CollectionConfig, Condition, ConfigDiff, Database, FieldSchema, FieldTest, Filter,
     HnswConfig, OptimizersConfig, PayloadSelector, Point, QuantizationConfig, Range, ScalarQuantization, SearchRequest, Strategy,
@@ -22,11 +22,8 @@ use vectordb_core::{
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const LIMIT: usize = 10;
-const WINDOWS: usize = 8;
 /// The recall that a filtered search must reach.
 const RECALL: f64 = 0.98;
-const ATTRS: [&str; 2] = ["random", "correlated"];
-const SELECTIVITIES: [f64; 4] = [0.5, 0.1, 0.01, 0.001];
 
 #[derive(Parser, Clone)]
 struct Args {
@@ -339,11 +336,7 @@ fn filtered(args: &Args, set: &Set, collection: &Collection, queries: usize) -> 
     let mut cells = Vec::new();
     for (column, kind) in ATTRS.iter().enumerate() {
         for selectivity in SELECTIVITIES {
-            let range = |query: usize| {
-                let width = selectivity * 1e6;
-                let from = ((query % WINDOWS) as f64 * (1e6 - width) / (WINDOWS - 1) as f64) as i32;
-                from..from + width as i32
-            };
+            let range = |query: usize| Set::window(query, selectivity);
             let truth = set.exact(queries, LIMIT, |query, row| range(query).contains(&set.attrs.row(row)[column]));
             let requests = |ef| {
                 let one = |query: usize| {

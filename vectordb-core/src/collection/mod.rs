@@ -29,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::graph::BuildControl;
 use crate::model::PointId;
 use crate::model::config::{CollectionConfig, ConfigDiff};
+use crate::model::explain::Explanation;
 use crate::model::filter::Filter;
 use crate::model::memory::MemoryReport;
 use crate::model::point::{Lsn, PayloadSelector, Record, ScoredPoint, VectorSelector};
@@ -173,6 +174,11 @@ impl Collection {
     pub(crate) fn query(&self, request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
         let (view, at) = self.read()?;
         query::query(&view.reading(at), request)
+    }
+
+    pub(crate) fn explain(&self, request: &QueryRequest, counting: bool) -> Result<Explanation> {
+        let (view, at) = self.read()?;
+        query::explain(&view.reading(at), request, counting)
     }
 
     pub(crate) fn groups(&self, request: &GroupsRequest) -> Result<Vec<PointGroup>> {

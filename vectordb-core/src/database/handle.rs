@@ -8,6 +8,7 @@ use crate::collection::{self, CollectionInfo, UpdateResult};
 use crate::error::{Error, Result};
 use crate::model::PointId;
 use crate::model::config::{CollectionConfig, ConfigDiff, Distance, FieldSchema, SparseVectorParams, VectorParams};
+use crate::model::explain::Explanation;
 use crate::model::filter::Filter;
 use crate::model::memory::MemoryReport;
 use crate::model::payload::{Payload, PayloadPath};
@@ -222,6 +223,30 @@ impl Collection {
     /// and orders by a field without an integer, float or datetime index.
     pub fn query_points(&self, request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
         self.inner.query(request)
+    }
+
+    /// Answers a query and tells how: the way through each segment, what was computed, and which payload indexes would help.
+    /// With `counting`, it also counts the points that satisfy each filter, which may mean to read all payloads.
+    ///
+    /// ```
+    /// use vectordb_core::{Database, Distance, Point, Query, QueryRequest, Way, field};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let db = Database::open(dir.path())?;
+    /// let points = db.collection("points").dim(2).distance(Distance::Dot).create()?;
+    /// points.upsert([Point::new(1u64, [0.5, 1.0]).with("lang", "en"), Point::new(2u64, [1.0, 0.0]).with("lang", "fr")])?;
+    /// let mut request = QueryRequest::new(Query::from([1.0, 1.0]));
+    /// request.filter = Some(field("lang").eq("en"));
+    /// let explanation = points.explain(&request, true)?;
+    /// let segment = explanation.searches[0].segments[0];
+    /// assert_eq!((segment.way, segment.matching, segment.work.vectors), (Way::Scan, Some(1), 1));
+    /// assert_eq!(explanation.advice, ["an index of kind `keyword` on `lang` would help"]);
+    /// # Ok::<(), vectordb_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Collection::query_points`].
+    pub fn explain(&self, request: &QueryRequest, counting: bool) -> Result<Explanation> {
+        self.inner.explain(request, counting)
     }
 
     /// Runs a query whose hits come in groups that share a value of a field: groups in the order of their best hits.

@@ -7,6 +7,8 @@ mod catalog;
 mod handle;
 mod options;
 mod search;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::collections::BTreeMap;

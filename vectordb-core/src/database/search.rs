@@ -53,6 +53,13 @@ impl<'a> Search<'a> {
         self
     }
 
+    /// The share of the true nearest points that is to be found, instead of a candidate list: see
+    /// [`SearchParams::recall`](crate::SearchParams::recall).
+    pub fn recall(mut self, recall: f64) -> Self {
+        self.request.params.recall = Some(recall);
+        self
+    }
+
     /// Score every point instead of walking the graph.
     pub fn exact(mut self, exact: bool) -> Self {
         self.request.params.exact = exact;

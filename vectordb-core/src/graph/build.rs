@@ -153,7 +153,7 @@ impl<'a, R: RowSet> Builder<'a, R> {
         let Some((entry, top)) = *self.entry.read() else { return };
         let mut best = Scored { score: scorer.score(entry), row: entry };
         for above in (level + 1..=top).rev() {
-            best = climb(self, above, &scorer, best);
+            best = climb(self, above, &scorer, best, &mut 0);
         }
         let mut entries = vec![best];
         for at in (0..=level.min(top)).rev() {

@@ -20,7 +20,7 @@ mod visited;
 pub(crate) use build::{BuildControl, BuildPlan, build};
 pub(crate) use links::Links;
 pub(crate) use reuse::Reused;
-pub(crate) use search::{Filtered, Graph, Scored};
+pub(crate) use search::{Filtered, Graph, Outcome, Scored};
 
 /// The shape of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

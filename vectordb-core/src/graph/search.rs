@@ -37,6 +37,8 @@ pub(crate) struct Outcome {
     pub(crate) hits: Vec<Scored>,
     /// Distances computed.
     pub(crate) scored: usize,
+    /// Rows whose links were followed on the lowest level.
+    pub(crate) hops: usize,
     /// Rows asked whether they are accepted.
     pub(crate) asked: usize,
     /// Rows accepted among them.
@@ -86,33 +88,38 @@ impl Graph {
     }
 
     /// The rows closest to the query, at most `ef` or, if that is more, `keep`. Costs about `ef * 2 m` distances at worst, far
-    /// fewer as a rule.
-    pub(crate) fn nearest(&self, scorer: &impl Scorer, ef: usize, keep: usize) -> Outcome {
-        let Some(entry) = self.descend(scorer) else { return Outcome::default() };
+    /// fewer as a rule. It does not step on the row `without`: what it finds is what a query would that is like this row.
+    pub(crate) fn nearest(&self, scorer: &impl Scorer, ef: usize, keep: usize, without: Option<u32>) -> Outcome {
+        let Some((entry, descent)) = self.descend(scorer) else { return Outcome::default() };
         self.visited.with(|visited| {
+            if let Some(row) = without {
+                visited.insert(row);
+            }
             let mut pool = Pool::with_window(ef, ef.max(keep));
-            let scored = beam(&self.links, 0, scorer, &mut pool, visited, &[entry]);
-            Outcome { hits: pool.into_sorted().map(|(score, row)| Scored { score, row }).collect(), scored, ..Outcome::default() }
+            let (scored, hops) = beam(&self.links, 0, scorer, &mut pool, visited, &[entry]);
+            let hits = pool.into_sorted().map(|(score, row)| Scored { score, row }).collect();
+            Outcome { hits, scored: scored + descent, hops, ..Outcome::default() }
         })
     }
 
     /// The accepted rows closest to the query, at most `ef`.
     pub(crate) fn nearest_accepted(&self, scorer: &impl Scorer, ef: usize, filtered: Filtered<impl FnMut(u32) -> bool>) -> Outcome {
-        let Some(entry) = self.descend(scorer) else { return Outcome::default() };
+        let Some((entry, scored)) = self.descend(scorer) else { return Outcome::default() };
         self.visited.with(|visited| {
-            let walk = FilteredWalk { links: &self.links, scorer, visited, filtered, outcome: Outcome::default() };
+            let outcome = Outcome { scored, ..Outcome::default() };
+            let walk = FilteredWalk { links: &self.links, scorer, visited, filtered, outcome };
             if walk.filtered.two_hops { walk.over_accepted(entry, ef) } else { walk.over_all(entry, ef) }
         })
     }
 
-    /// Greedy descent through the upper levels to the row the lowest level is entered at.
-    fn descend(&self, scorer: &impl Scorer) -> Option<Scored> {
+    /// Greedy descent through the upper levels to the row the lowest level is entered at, and the distances that took.
+    fn descend(&self, scorer: &impl Scorer) -> Option<(Scored, usize)> {
         let (row, top) = self.links.entry()?;
-        let mut best = Scored { score: scorer.score(row), row };
+        let (mut best, mut scored) = (Scored { score: scorer.score(row), row }, 1);
         for level in (1..=top).rev() {
-            best = climb(&self.links, level, scorer, best);
+            best = climb(&self.links, level, scorer, best, &mut scored);
         }
-        Some(best)
+        Some((best, scored))
     }
 }
 
@@ -137,13 +144,14 @@ impl Adjacency for Links {
 }
 
 /// Goes to the best neighbour until no neighbour is better.
-pub(super) fn climb(links: &impl Adjacency, level: usize, scorer: &impl Scorer, mut best: Scored) -> Scored {
+pub(super) fn climb(links: &impl Adjacency, level: usize, scorer: &impl Scorer, mut best: Scored, scored: &mut usize) -> Scored {
     let (mut neighbours, mut scores) = (Vec::new(), Vec::new());
     loop {
         neighbours.clear();
         links.gather(best.row, level, &mut neighbours);
         scores.resize(neighbours.len(), 0.0);
         scorer.score_many(&neighbours, &mut scores);
+        *scored += neighbours.len();
         let next = neighbours.iter().zip(&scores).map(|(&row, &score)| Scored { score, row }).max();
         match next {
             Some(next) if next.score > best.score => best = next,
@@ -152,7 +160,7 @@ pub(super) fn climb(links: &impl Adjacency, level: usize, scorer: &impl Scorer, 
     }
 }
 
-/// Beam search on one level: fills the pool and returns the number of distances computed.
+/// Beam search on one level: fills the pool and returns the number of distances computed and of rows whose links were followed.
 pub(super) fn beam(
     links: &impl Adjacency,
     level: usize,
@@ -160,16 +168,17 @@ pub(super) fn beam(
     pool: &mut Pool,
     visited: &mut Visited,
     entries: &[Scored],
-) -> usize {
+) -> (usize, usize) {
     for entry in entries {
         if visited.insert(entry.row) {
             pool.insert(entry.score, entry.row);
         }
     }
-    let mut scored = 0;
+    let (mut scored, mut hops) = (0, 0);
     let mut neighbours = Vec::with_capacity(MOST_NEIGHBOURS);
     let (mut fresh, mut scores) = ([0; MOST_NEIGHBOURS], [0.0; MOST_NEIGHBOURS]);
     while let Some((_, row)) = pool.next() {
+        hops += 1;
         neighbours.clear();
         links.gather(row, level, &mut neighbours);
         // One round, but for graphs of very large m.
@@ -195,7 +204,7 @@ pub(super) fn beam(
             scored += count;
         }
     }
-    scored
+    (scored, hops)
 }
 
 struct FilteredWalk<'a, S, A> {
@@ -238,6 +247,7 @@ impl<S: Scorer, A: FnMut(u32) -> bool> FilteredWalk<'_, S, A> {
             if (kept.is_full() && best.score < kept.bound()) || self.over_budget() {
                 break;
             }
+            self.outcome.hops += 1;
             fresh.clear();
             for &neighbour in self.links.of(best.row, 0) {
                 if self.visited.insert(neighbour) {
@@ -276,6 +286,7 @@ impl<S: Scorer, A: FnMut(u32) -> bool> FilteredWalk<'_, S, A> {
             if self.over_budget() {
                 break;
             }
+            self.outcome.hops += 1;
             fresh.clear();
             self.gather_two_hops(row, most_fresh, &mut fresh);
             if let Some(next) = pool.peek() {

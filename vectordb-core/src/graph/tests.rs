@@ -65,7 +65,7 @@ fn recall_is_high_for_every_distance() {
             .map(|_| {
                 let query: Vec<f32> = (0..16).map(|_| random(&mut state)).collect();
                 overlap(
-                    &graph.nearest(&RowScorer::new(data.space, &Vector::from(query.clone()), data.rows(), None), 100, 100).hits,
+                    &graph.nearest(&RowScorer::new(data.space, &Vector::from(query.clone()), data.rows(), None), 100, 100, None).hits,
                     &data.exact(&query, |_| true, 10),
                 )
             })
@@ -111,7 +111,7 @@ fn absent_rows_and_tiny_graphs_work() {
         let graph = data.graph(4, &present);
         let asked = Vector::from([0.1; 8]);
         let scorer = RowScorer::new(data.space, &asked, data.rows(), None);
-        let mut found: Vec<u32> = graph.nearest(&scorer, 20, 20).hits.iter().map(|hit| hit.row).collect();
+        let mut found: Vec<u32> = graph.nearest(&scorer, 20, 20, None).hits.iter().map(|hit| hit.row).collect();
         found.sort_unstable();
         assert_eq!(found, present);
     }
@@ -124,7 +124,7 @@ fn a_thousand_equal_vectors_are_all_reachable_enough() {
     let graph = data.graph(16, &(0..1000).collect::<Vec<_>>());
     let asked = Vector::from([1.0; 4]);
     let scorer = RowScorer::new(data.space, &asked, data.rows(), None);
-    assert!(graph.nearest(&scorer, 64, 64).hits.len() >= 10);
+    assert!(graph.nearest(&scorer, 64, 64, None).hits.len() >= 10);
 }
 
 #[test]

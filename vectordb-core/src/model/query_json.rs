@@ -221,6 +221,7 @@ impl Place {
         };
         Ok(SearchParams {
             hnsw_ef: self.member(map, "hnsw_ef", Self::count)?,
+            recall: self.member(map, "recall", Self::number)?,
             exact: self.member(map, "exact", Self::flag)?.unwrap_or(false),
             indexed_only: self.member(map, "indexed_only", Self::flag)?.unwrap_or(false),
             quantization: self.member(map, "quantization", quantization)?.unwrap_or_default(),

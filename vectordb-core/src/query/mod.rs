@@ -4,11 +4,12 @@
 //! merged, and only the points that are returned in the end have their payloads and vectors fetched.
 //!
 //! Files: `nearest` (searches), `stages` (queries of every kind, over points or over answers of queries), `examples` (what
-//! vectors are asked for), `rarity` (weights of dimensions), `fusion`, `formula`, `diverse`, `sample`, `matrix`, `groups`, `facet`, `scroll` (walks in the order of ids or of a
+//! vectors are asked for), `rarity` (weights of dimensions), `fusion`, `formula`, `explain` (what searches did), `diverse`, `sample`, `matrix`, `groups`, `facet`, `scroll` (walks in the order of ids or of a
 //! field), `hydrate` (what a record returns).
 
 mod diverse;
 mod examples;
+mod explain;
 mod facet;
 mod formula;
 mod fusion;
@@ -30,6 +31,7 @@ use crate::model::point::{Lsn, PayloadSelector, Record, VectorSelector};
 use crate::model::query::Budget;
 use crate::segment::{CompiledFilter, Matcher, Segment};
 
+pub(crate) use explain::{Account, explain};
 pub(crate) use facet::facet;
 pub(crate) use groups::groups;
 pub(crate) use matrix::distance_matrix;
@@ -44,6 +46,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) segments: Vec<&'a dyn Segment>,
     pub(crate) config: &'a CollectionConfig,
     pub(crate) at: Lsn,
+    /// Where searches tell what they did, when someone wants to know.
+    pub(crate) account: Option<&'a Account>,
 }
 
 impl<'a> Reading<'a> {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 
 use super::examples::Examples;
+use super::explain::Recorder;
 use super::{Found, Reading, hydrate};
 use crate::distance::Metric;
 use crate::error::{Error, Result};
@@ -71,6 +72,9 @@ pub(super) struct Ask<'q> {
 
 /// The best points of all segments, with the user's scores.
 pub(super) fn best<'a>(reading: &Reading<'a>, ask: &Ask<'_>) -> Result<Vec<Found<'a>>> {
+    if let Some(recall) = ask.params.recall.filter(|recall| !(*recall > 0.0 && *recall <= 1.0)) {
+        return Err(Error::query(format!("the recall is {recall}, not above 0 and at most 1")));
+    }
     let kind = reading.config.kind_of(ask.using)?;
     let (hnsw, metric) = match kind {
         VectorKind::Dense(params) | VectorKind::Multi(params) => (Cow::Owned(reading.config.hnsw_of(params)), Space::of(params).metric),
@@ -85,10 +89,11 @@ pub(super) fn best<'a>(reading: &Reading<'a>, ask: &Ask<'_>) -> Result<Vec<Found
         query: ask.probe,
         k: ask.k,
         ef: ask.params.hnsw_ef.unwrap_or(hnsw.ef_construct.max(LEAST_EF)).clamp(1, MOST_EF),
-        exact: ask.params.exact,
+        exact: ask.params.exact || ask.params.recall == Some(1.0),
         indexed_only: ask.params.indexed_only,
         quantization: ask.params.quantization,
         strategy: ask.params.strategy,
+        recall: ask.params.recall.filter(|_| ask.params.hnsw_ef.is_none()),
         threshold: ask.threshold.map(|score| ask.probe.inner_score(metric, score)),
         exclude: ask.exclude,
         filter: ask.filter,
@@ -98,13 +103,20 @@ pub(super) fn best<'a>(reading: &Reading<'a>, ask: &Ask<'_>) -> Result<Vec<Found
         budget: ask.budget,
     };
     let mut found = Vec::new();
+    let mut recorder = Recorder::start(reading, ask);
     for &segment in &reading.segments {
-        let hits = segment::search(segment, &leaf)?;
+        let (hits, trace) = segment::search(segment, &leaf)?;
+        if let Some(recorder) = &mut recorder {
+            recorder.add(segment, ask.filter, reading.at, &trace)?;
+        }
         found.extend(hits.into_iter().map(|hit| Found::new(segment, hit.row, hit.score)));
     }
     found.sort_unstable_by(|a, b| by_score_then_id((a.score, &a.id), (b.score, &b.id)));
     found.truncate(ask.k);
     found.iter_mut().for_each(|hit| hit.score = ask.probe.user_score(metric, hit.score));
+    if let Some(recorder) = recorder {
+        recorder.finish();
+    }
     Ok(found)
 }
 

@@ -18,6 +18,7 @@ use crate::model::config::FieldSchema;
 use crate::model::filter::Filter;
 use crate::model::payload::Payload;
 use crate::model::point::Lsn;
+use crate::payload::index::Candidates;
 
 /// Rows looked at to learn how selective a filter is that no index knows.
 const SAMPLE: usize = 64;
@@ -80,8 +81,15 @@ impl<'a> Matcher<'a> {
         Self { segment, at, visible, has_dead, checker: filter.map(|filter| &filter.checker), selection }
     }
 
+    /// Rows chosen by other means than a filter.
+    pub(super) fn of_rows(segment: &'a dyn Segment, rows: &RoaringBitmap, at: Lsn) -> Self {
+        let visible = segment.rows(at);
+        let selection = Selection::new(&Candidates::exact(rows.clone()), visible);
+        Self { segment, at, visible, has_dead: segment.tombstones().dead() > 0, checker: None, selection: Some(Arc::new(selection)) }
+    }
+
     pub(crate) fn is_filtered(&self) -> bool {
-        self.checker.is_some()
+        self.checker.is_some() || self.selection.is_some()
     }
 
     pub(super) fn has_dead(&self) -> bool {
@@ -90,12 +98,12 @@ impl<'a> Matcher<'a> {
 
     /// Whether every row of the segment is live and there is no filter.
     pub(crate) fn accepts_all(&self) -> bool {
-        self.checker.is_none() && !self.has_dead && self.visible == self.segment.rows(Lsn(u64::MAX))
+        !self.is_filtered() && !self.has_dead && self.visible == self.segment.rows(Lsn(u64::MAX))
     }
 
     /// Whether the payload indexes alone answer the filter.
     pub(crate) fn is_exact(&self) -> bool {
-        self.checker.is_none() || self.selection.as_ref().is_some_and(|selection| selection.is_exact())
+        !self.is_filtered() || self.selection.as_ref().is_some_and(|selection| selection.is_exact())
     }
 
     /// Most rows that can match: the candidates of the indexes, or all.
@@ -123,13 +131,13 @@ impl<'a> Matcher<'a> {
         if !self.is_live(row) {
             return Ok(false);
         }
-        let Some(checker) = self.checker else { return Ok(true) };
         if let Some(selection) = &self.selection {
             let possible = selection.contains(row);
             if !possible || selection.is_exact() {
                 return Ok(possible);
             }
         }
+        let Some(checker) = self.checker else { return Ok(true) };
         check(checker, self.segment, row)
     }
 

@@ -6,12 +6,13 @@
 //!
 //! Files: `growing`, `sealed` (the two kinds), `append` (rows with stable addresses), `tombstones`, `ids` (the id table),
 //! `build` (inputs → files, used by seal and merge alike), `order` (rows of a cluster side by side),
-//! `quantize` (codes), `files` (names and metadata), `matcher` (a filter over a
+//! `quantize` (codes), `calibrate` (candidate lists for a recall), `files` (names and metadata), `matcher` (a filter over a
 //! segment), `selection` (the rows an index found), `search` (plan → walk or scan → hits),
 //! `scan`, `sparse` (fields of sparse vectors and searches over them).
 
 mod append;
 mod build;
+mod calibrate;
 mod files;
 mod growing;
 mod ids;
@@ -28,6 +29,7 @@ mod tombstones;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -42,12 +44,13 @@ use crate::vectors::{Groups, Rows, Space};
 use selection::SelectionCache;
 
 pub(crate) use build::{Built, Input, SegmentBuilder, build_bytes, write_indexes, write_tombstones};
+pub(crate) use calibrate::Calibration;
 pub(crate) use files::{FieldMeta, SegmentId, SegmentMeta, directory};
 pub(crate) use growing::{Growing, owned_bytes};
 pub(crate) use matcher::{CompiledFilter, Matcher};
 pub(crate) use quantize::code_stride;
 pub(crate) use sealed::{Sealed, graph_placement, pin_all};
-pub(crate) use search::{Leaf, search};
+pub(crate) use search::{Leaf, Trace, search};
 pub(crate) use sparse::SparseField;
 pub(crate) use tombstones::Tombstones;
 
@@ -88,6 +91,10 @@ pub(crate) trait Segment: Send + Sync + fmt::Debug {
     /// Rows inserted up to an lsn: rows `0..n`, live or not.
     fn rows(&self, at: Lsn) -> u32;
     fn id(&self, row: u32) -> PointId;
+    /// The number of a sealed segment.
+    fn number(&self) -> Option<u64> {
+        None
+    }
     /// Lsn of the row's insertion, which is the version of its point.
     fn version(&self, row: u32) -> Lsn;
     fn payload(&self, row: u32) -> Result<Cow<'_, Payload>>;
@@ -115,6 +122,10 @@ pub(crate) trait Segment: Send + Sync + fmt::Debug {
     /// Reads vectors that are to stay on disk without mapping them, one after another; false when they are not such.
     fn read_unmapped(&self, _name: &str, _rows: &[u32], _into: &mut Vec<u64>) -> bool {
         false
+    }
+    /// Where a field keeps what was learned about the lengths of candidate lists, if it has a graph.
+    fn calibration(&self, _name: &str) -> Option<&OnceLock<Calibration>> {
+        None
     }
     /// Selections of earlier filters, where rows never change.
     fn selections(&self) -> Option<&SelectionCache> {

@@ -7,6 +7,7 @@ use super::search::{Hit, Search};
 use crate::error::{Error, Result};
 use crate::filter::plan::cluster_patience;
 use crate::graph::Scored;
+use crate::model::explain::Way;
 use crate::quantization::Codes;
 use crate::vectors::Scorer;
 
@@ -82,10 +83,12 @@ impl Search<'_> {
             Some(codes) => {
                 let depth = DEPTH * self.depth(codes);
                 let hits = self.scan_by(&self.code_scorer(codes), depth, true)?;
+                self.went(Way::CodeScan);
                 Ok(self.rescored(hits, depth))
             }
             None => {
                 let hits = self.scan_by(&self.scorer, self.leaf.k, false)?;
+                self.went(Way::Scan);
                 if self.matcher.upper_bound() > MOST_EXACT {
                     self.segment.scanned(self.leaf.field);
                 }
@@ -97,6 +100,8 @@ impl Search<'_> {
     fn scan_by(&self, scorer: &impl Scorer, keep: usize, ahead: bool) -> Result<Vec<Hit>> {
         let mut best = Best::new(scorer, keep, ahead);
         self.offer_all(0..u32::MAX, &mut best)?;
+        best.score();
+        self.compared(ahead, best.seen);
         Ok(best.into_hits())
     }
 
@@ -119,6 +124,7 @@ impl Search<'_> {
         let centers: Vec<u32> = codes.centers().collect();
         let mut scores = vec![0.0; centers.len()];
         scorer.score_many(&centers, &mut scores);
+        self.compared(true, centers.len());
         let mut order: Vec<u32> = (0u32..).take(centers.len()).collect();
         order.sort_unstable_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]));
         order
@@ -146,6 +152,9 @@ impl Search<'_> {
                 break;
             }
         }
+        best.score();
+        self.went(Way::Clusters);
+        self.compared(true, best.seen);
         Ok(self.rescored(best.into_hits(), depth))
     }
 }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
@@ -15,7 +15,7 @@ use super::files::{GroupsMeta, SegmentId, SegmentMeta, kind};
 use super::ids::IdTable;
 use super::selection::SelectionCache;
 use super::sparse::{SealedSparse, SparseField};
-use super::{Field, Segment, Tombstones};
+use super::{Calibration, Field, Segment, Tombstones};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Links};
 use crate::model::PointId;
@@ -75,6 +75,8 @@ struct SealedField {
     present: Option<Arc<RoaringBitmap>>,
     graph: Option<Arc<Graph>>,
     codes: Option<Arc<Codes>>,
+    /// What was learned about lengths of candidate lists since the segment was opened.
+    calibration: Arc<OnceLock<Calibration>>,
     placement: Placement,
 }
 
@@ -398,7 +400,16 @@ impl SealedField {
         let derived = |name: &str, kind: u32| SealedFile::open(fs, &path.join(name), kind, Check::Everything).ok().map(Placed::Mapped);
         let codes = meta.codes.as_ref().and_then(|name| Codes::open(derived(name, kind::CODES)?, stored)).map(Arc::new);
         let graph = meta.graph.as_ref().and_then(|name| graph_of(derived(name, kind::GRAPH)?, rows));
-        Ok(Self { space, vectors: Arc::new(Placed::Mapped(vectors)), groups, present, graph, codes, placement })
+        Ok(Self {
+            space,
+            vectors: Arc::new(Placed::Mapped(vectors)),
+            groups,
+            present,
+            graph,
+            codes,
+            calibration: Arc::default(),
+            placement,
+        })
     }
 
     /// Copies a part into memory of our own; true when it was to be pinned and there was room.
@@ -484,6 +495,10 @@ impl Segment for Sealed {
         self.meta.rows
     }
 
+    fn number(&self) -> Option<u64> {
+        Some(self.meta.id.0)
+    }
+
     fn id(&self, row: u32) -> PointId {
         self.files.ids.id(self.files.rows.data(), row)
     }
@@ -566,6 +581,10 @@ impl Segment for Sealed {
         into.resize((rows.len() * stride).div_ceil(8), 0);
         let slots = bytemuck::cast_slice_mut(into).chunks_exact_mut(stride);
         rows.iter().zip(slots).all(|(&row, slot)| field.vectors.read_unmapped(row as usize * stride, slot))
+    }
+
+    fn calibration(&self, name: &str) -> Option<&OnceLock<Calibration>> {
+        self.fields.get(name).filter(|field| field.graph.is_some()).map(|field| &*field.calibration)
     }
 
     fn selections(&self) -> Option<&SelectionCache> {

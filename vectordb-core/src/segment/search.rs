@@ -3,16 +3,18 @@
 //! A walk may come back with fewer rows than match, or cost more than a scan would have. Then the scan is made, so that a
 //! search never returns fewer than `min(k, matches)` rows and never costs much more than twice the cheaper way.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::selection::is_set;
-use super::{CompiledFilter, Field, Matcher, Segment, sparse};
+use super::{Calibration, CompiledFilter, Field, Matcher, Segment, sparse};
 use crate::distance::Metric;
 use crate::error::{Error, Result};
 use crate::filter::plan::Situation;
-use crate::graph::{Filtered, Graph, Scored};
+use crate::graph::{Filtered, Graph, Outcome, Scored};
 use crate::model::PointId;
+use crate::model::explain::{Way, Work};
 use crate::model::point::Lsn;
 use crate::model::quantization::QuantizationParams;
 use crate::model::query::{Budget, Strategy};
@@ -31,6 +33,8 @@ pub(crate) struct Leaf<'a> {
     pub(crate) indexed_only: bool,
     pub(crate) quantization: QuantizationParams,
     pub(crate) strategy: Option<Strategy>,
+    /// The recall wanted, instead of a length of the candidate list.
+    pub(crate) recall: Option<f64>,
     /// Worst inner score wanted.
     pub(crate) threshold: Option<f32>,
     pub(crate) exclude: &'a [PointId],
@@ -41,6 +45,18 @@ pub(crate) struct Leaf<'a> {
     pub(crate) full_scan_rows: Option<usize>,
     pub(crate) at: Lsn,
     pub(crate) budget: &'a Budget,
+}
+
+/// What a search over a segment did, for explanations. It is always kept, since that costs next to nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Trace {
+    pub(crate) way: Way,
+    pub(crate) ef: usize,
+    /// Rows expected to match.
+    pub(crate) estimated: usize,
+    /// Whether the payload indexes alone knew which.
+    pub(crate) indexed: bool,
+    pub(crate) work: Work,
 }
 
 /// A row of a segment and its inner score.
@@ -61,26 +77,34 @@ const SUSPICION_LIMIT: usize = 1 << 18;
 ///
 /// # Errors
 /// [`Error::Timeout`] and [`Error::Cancelled`] by the budget, [`Error::Corrupt`] for unreadable payloads.
-pub(crate) fn search(segment: &dyn Segment, leaf: &Leaf<'_>) -> Result<Vec<Hit>> {
+pub(crate) fn search(segment: &dyn Segment, leaf: &Leaf<'_>) -> Result<(Vec<Hit>, Trace)> {
     leaf.budget.check()?;
     if leaf.k == 0 {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     }
     if let Some(field) = segment.sparse(leaf.field) {
-        return sparse::search(segment, &field, leaf).map(|hits| within(hits, leaf));
+        return sparse::search(segment, &field, leaf).map(|(hits, trace)| (within(hits, leaf), trace));
     }
-    let Some(field) = segment.field(leaf.field).filter(|field| leaf.query.fits(field.space.dim, field.groups.is_some())) else {
-        return Ok(Vec::new());
+    let field = segment.field(leaf.field).filter(|field| leaf.query.fits(field.space.dim, field.groups.is_some()));
+    let Some(field) = field else { return Ok(Default::default()) };
+    let matcher = Matcher::new(segment, leaf.filter, leaf.at);
+    let leaf = Leaf { ef: calibrated(segment, leaf, &matcher)?.unwrap_or(leaf.ef), ..*leaf };
+    Search::over(segment, &leaf, field, matcher, None).found()
+}
+
+/// The length of the candidate list that gives the recall asked for, learned at the first such search of a segment.
+fn calibrated(segment: &dyn Segment, leaf: &Leaf<'_>, matcher: &Matcher<'_>) -> Result<Option<usize>> {
+    let Some((recall, kept)) = leaf.recall.zip(segment.calibration(leaf.field)) else { return Ok(None) };
+    let calibration = match kept.get() {
+        Some(calibration) => calibration,
+        None => {
+            let learned = Calibration::learn(segment, leaf)?;
+            kept.get_or_init(|| learned)
+        }
     };
-    let search = Search {
-        segment,
-        leaf,
-        field,
-        scorer: leaf.query.row_scorer(field.space, field.rows, field.groups),
-        matcher: Matcher::new(segment, leaf.filter, leaf.at),
-        excluded: leaf.exclude.iter().filter_map(|id| segment.find(id, leaf.at)).collect(),
-    };
-    Ok(within(search.run()?, leaf))
+    let rows = segment.rows(leaf.at).max(1);
+    let matches = if matcher.is_filtered() { matcher.estimate()? } else { u64::from(rows) };
+    Ok(calibration.ef(recall, matches as f64 / f64::from(rows), leaf.k))
 }
 
 /// The wanted number of hits that are good enough.
@@ -100,10 +124,57 @@ pub(super) struct Search<'a> {
     pub(super) scorer: Asked<'a, RowScorer<'a>>,
     pub(super) matcher: Matcher<'a>,
     excluded: Vec<u32>,
+    /// A row that walks do not step on.
+    without: Option<u32>,
+    trace: Cell<Trace>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn over(segment: &'a dyn Segment, leaf: &'a Leaf<'a>, field: Field<'a>, matcher: Matcher<'a>, without: Option<u32>) -> Self {
+        let named = leaf.exclude.iter().filter_map(|id| segment.find(id, leaf.at));
+        Self {
+            segment,
+            leaf,
+            field,
+            scorer: leaf.query.row_scorer(field.space, field.rows, field.groups),
+            matcher,
+            excluded: named.chain(without).collect(),
+            without,
+            trace: Cell::default(),
+        }
+    }
+
+    pub(super) fn found(&self) -> Result<(Vec<Hit>, Trace)> {
+        let hits = self.run()?;
+        Ok((within(hits, self.leaf), self.trace.get()))
+    }
 }
 
 impl Search<'_> {
+    pub(super) fn went(&self, way: Way) {
+        self.trace.update(|trace| Trace { way, ..trace });
+    }
+
+    /// Counts distances: of codes, or of vectors.
+    pub(super) fn compared(&self, by_codes: bool, count: usize) {
+        self.trace.update(|mut trace| {
+            let counter = if by_codes { &mut trace.work.codes } else { &mut trace.work.vectors };
+            *counter += count as u64;
+            trace
+        });
+    }
+
+    fn walked(&self, way: Way, by_codes: bool, outcome: &Outcome) {
+        self.compared(by_codes, outcome.scored);
+        self.trace.update(|mut trace| {
+            trace.work.hops += outcome.hops as u64;
+            Trace { way, ..trace }
+        });
+    }
+
     fn run(&self) -> Result<Vec<Hit>> {
+        let (estimated, indexed) = (self.matcher.upper_bound(), self.matcher.is_exact());
+        self.trace.update(|trace| Trace { estimated, indexed, ..trace });
         let rows = self.segment.rows(self.leaf.at) as usize;
         let small = self.field.rows_of(self.segment.rows(self.leaf.at)) as usize * self.field.space.stride() < self.leaf.full_scan_bytes;
         let graph = self.field.graph;
@@ -112,6 +183,7 @@ impl Search<'_> {
         }
         let Some(graph) = graph.filter(|_| !self.leaf.exact && self.leaf.strategy != Some(Strategy::Scan)) else { return self.scan() };
         let ef = self.leaf.ef.max(self.wanted());
+        self.trace.update(|trace| Trace { ef, ..trace });
         if !self.matcher.is_filtered() {
             // A walk costs more than a scan when it would visit a good part of the rows.
             let costly = ef.saturating_mul(4) >= rows || (small && self.leaf.strategy.is_none());
@@ -135,10 +207,15 @@ impl Search<'_> {
         let hits = match self.codes() {
             Some(codes) => {
                 let depth = self.depth(codes);
-                let outcome = graph.nearest(&self.code_scorer(codes), widened(ef), widened(depth));
+                let outcome = graph.nearest(&self.code_scorer(codes), widened(ef), widened(depth), self.without);
+                self.walked(Way::Graph, true, &outcome);
                 self.rescored(self.eligible(outcome.hits)?, depth)
             }
-            None => self.eligible(graph.nearest(&self.scorer, widened(ef), widened(self.wanted())).hits)?,
+            None => {
+                let outcome = graph.nearest(&self.scorer, widened(ef), widened(self.wanted()), self.without);
+                self.walked(Way::Graph, false, &outcome);
+                self.eligible(outcome.hits)?
+            }
         };
         if hits.len() < self.leaf.k.min(live) { self.scan() } else { Ok(hits) }
     }
@@ -169,6 +246,7 @@ impl Search<'_> {
             clusters: codes.map_or(0, Codes::clusters),
             near_share: None,
         };
+        self.trace.update(|trace| Trace { estimated: situation.matches, ..trace });
         let mut order = Vec::new();
         if let Some(codes) = codes.filter(|_| situation.near_share_matters() || self.leaf.strategy == Some(Strategy::Clusters)) {
             order = self.ranked_clusters(codes, scorer);
@@ -248,6 +326,7 @@ impl Search<'_> {
         rows.sort_unstable();
         let mut scores = vec![0.0; rows.len()];
         self.score_exactly(&rows, &mut scores);
+        self.compared(false, rows.len());
         hits.clear();
         hits.extend(scores.iter().zip(&rows).map(|(&score, &row)| Hit { score, row }));
         hits.sort_unstable_by(|a, b| b.cmp(a));
@@ -283,7 +362,9 @@ impl Search<'_> {
         let depth = codes.map_or(self.leaf.k, |codes| self.depth(codes));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of rows")]
         let widened = |number: usize| (number as f64 / share).ceil() as usize;
-        let mut hits = graph.nearest(scorer, widened(situation.ef), widened(depth)).hits;
+        let outcome = graph.nearest(scorer, widened(situation.ef), widened(depth), self.without);
+        self.walked(Way::SiftedGraph, codes.is_some(), &outcome);
+        let mut hits = outcome.hits;
         let seen = hits.len();
         hits.retain(|hit| is_set(&words, hit.row) && !self.excluded.contains(&hit.row));
         self.leaf.budget.check()?;
@@ -318,6 +399,7 @@ impl Search<'_> {
                 failure.map_or(Ok(outcome), Err)?
             }
         };
+        self.walked(if two_hops { Way::FilteredGraph } else { Way::SiftedGraph }, codes.is_some(), &outcome);
         self.leaf.budget.check()?;
         let bound = if self.matcher.is_exact() { self.matcher.upper_bound() } else { usize::MAX };
         let too_few = outcome.hits.len() < self.leaf.k.min(bound);

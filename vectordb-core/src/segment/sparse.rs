@@ -11,10 +11,11 @@ use roaring::RoaringBitmap;
 
 use super::files::{SparseMeta, kind};
 use super::sealed::read_bitmap;
-use super::search::{Hit, Leaf};
+use super::search::{Hit, Leaf, Trace};
 use super::{Matcher, Segment};
 use crate::error::{Error, Result};
 use crate::model::config::{Memory, SparseVectorParams};
+use crate::model::explain::{Way, Work};
 use crate::model::memory::{ComponentMemory, MemoryReport};
 use crate::model::vector::SparseVector;
 use crate::sparse::{self, Eligible, GrowingLists, Lists, Postings, SparseRow, SparseRows};
@@ -137,12 +138,12 @@ impl SealedSparse {
 ///
 /// # Errors
 /// As [`search`](super::search()).
-pub(super) fn search(segment: &dyn Segment, field: &SparseField<'_>, leaf: &Leaf<'_>) -> Result<Vec<Hit>> {
+pub(super) fn search(segment: &dyn Segment, field: &SparseField<'_>, leaf: &Leaf<'_>) -> Result<(Vec<Hit>, Trace)> {
     let excluded: Vec<u32> = leaf.exclude.iter().filter_map(|id| segment.find(id, leaf.at)).collect();
     let matcher = Matcher::new(segment, leaf.filter, leaf.at);
     let rows = segment.rows(leaf.at);
     let query: Option<Vec<SparseRow<'_>>> = leaf.query.vectors.iter().map(|vector| vector.as_sparse().map(SparseRow::of)).collect();
-    let Some(query) = query else { return Ok(Vec::new()) };
+    let Some(query) = query else { return Ok(Default::default()) };
     let few = leaf.full_scan_rows.unwrap_or(LEAST_FEW.max(rows as usize / FEW_PART));
     let search = Search { segment, leaf, field, matcher, excluded };
     match (&*query, &leaf.query.combine, &field.lists) {
@@ -150,7 +151,9 @@ pub(super) fn search(segment: &dyn Segment, field: &SparseField<'_>, leaf: &Leaf
             let words = search.matcher.dense();
             let eligible = Rows { search: &search, words: words.as_deref() };
             let floor = leaf.threshold.unwrap_or(f32::NEG_INFINITY);
-            sparse::search(lists, *one, rows, leaf.k, floor, &eligible)
+            let found = sparse::search(lists, *one, rows, leaf.k, floor, &eligible)?;
+            let work = Work { entries: found.added as u64, ..Work::default() };
+            Ok((found.hits, search.trace(Way::Lists, work)))
         }
         ([one], None, _) => search.scan(|row| one.dot(&row)),
         // Sharing nothing with an example is being as far from it as a product of zero says.
@@ -158,7 +161,7 @@ pub(super) fn search(segment: &dyn Segment, field: &SparseField<'_>, leaf: &Leaf
             let scores: Vec<f32> = examples.iter().map(|example| example.dot(&row).unwrap_or(0.0)).collect();
             Some(combine.of(&scores))
         }),
-        (_, None, _) => Ok(Vec::new()),
+        (_, None, _) => Ok(Default::default()),
     }
 }
 
@@ -171,10 +174,14 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    fn trace(&self, way: Way, work: Work) -> Trace {
+        Trace { way, ef: 0, estimated: self.matcher.upper_bound(), indexed: self.matcher.is_exact(), work }
+    }
+
     /// Scores every accepted row by its vector.
-    fn scan(&self, score: impl Fn(SparseRow<'_>) -> Option<f32>) -> Result<Vec<Hit>> {
+    fn scan(&self, score: impl Fn(SparseRow<'_>) -> Option<f32>) -> Result<(Vec<Hit>, Trace)> {
         let mut best: BinaryHeap<Reverse<Hit>> = BinaryHeap::new();
-        let mut seen = 0;
+        let (mut seen, mut work) = (0, Work::default());
         self.matcher.each_in(0..u32::MAX, |row| {
             seen += 1;
             if seen % BUDGET_EVERY == 0 {
@@ -183,6 +190,7 @@ impl Search<'_> {
             if self.excluded.contains(&row) || !(self.field.complete || self.segment.has_vector(self.leaf.field, row)) {
                 return Ok(());
             }
+            work.vectors += 1;
             if let Some(score) = score(self.segment.sparse_row(self.leaf.field, row)) {
                 best.push(Reverse(Hit { score, row }));
                 if best.len() > self.leaf.k {
@@ -193,7 +201,7 @@ impl Search<'_> {
         })?;
         let mut hits: Vec<Hit> = best.into_iter().map(|Reverse(hit)| hit).collect();
         hits.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(hits)
+        Ok((hits, self.trace(Way::Scan, work)))
     }
 }
 

@@ -22,24 +22,24 @@ pub(crate) trait Eligible {
     fn accepts(&self, row: u32) -> Result<bool>;
 }
 
+/// The best rows, best first, and how many numbers of lists were added up for them.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) hits: Vec<Scored>,
+    pub(crate) added: usize,
+}
+
 /// The `k` rows of `0..rows` with the largest dot product among those that share a dimension with the query, best first; none
 /// below `floor`.
 ///
 /// # Errors
 /// Those of `eligible`.
-pub(crate) fn search(
-    lists: &Lists<'_>,
-    query: SparseRow<'_>,
-    rows: u32,
-    k: usize,
-    floor: f32,
-    eligible: &impl Eligible,
-) -> Result<Vec<Scored>> {
+pub(crate) fn search(lists: &Lists<'_>, query: SparseRow<'_>, rows: u32, k: usize, floor: f32, eligible: &impl Eligible) -> Result<Found> {
     let terms = query.indices.iter().zip(query.values).map(|(&index, &weight)| Term { weight, list: lists.list(index) });
     let terms: Vec<Term<'_>> = terms.filter(|term| !term.list.rows.is_empty()).collect();
-    let mut best = Best { k, floor, heap: BinaryHeap::new() };
+    let mut best = Best { k, floor, heap: BinaryHeap::new(), added: 0 };
     if terms.is_empty() || k == 0 {
-        return Ok(Vec::new());
+        return Ok(Found::default());
     }
     // Bounds need values and weights that only add.
     if terms.iter().all(|term| term.weight > 0.0 && term.list.largest.is_some()) {
@@ -47,7 +47,7 @@ pub(crate) fn search(
     } else {
         add_up(&terms, rows, &mut best, eligible)?;
     }
-    Ok(best.into_hits())
+    Ok(best.into_found())
 }
 
 struct Term<'a> {
@@ -59,6 +59,7 @@ struct Best {
     k: usize,
     floor: f32,
     heap: BinaryHeap<Reverse<Scored>>,
+    added: usize,
 }
 
 impl Best {
@@ -82,10 +83,10 @@ impl Best {
         Ok(())
     }
 
-    fn into_hits(self) -> Vec<Scored> {
+    fn into_found(self) -> Found {
         let mut hits: Vec<Scored> = self.heap.into_iter().map(|Reverse(hit)| hit).collect();
         hits.sort_unstable_by(|a, b| b.cmp(a));
-        hits
+        Found { hits, added: self.added }
     }
 }
 
@@ -95,6 +96,7 @@ fn add_up(terms: &[Term<'_>], rows: u32, best: &mut Best, eligible: &impl Eligib
     let mut touched = vec![0u64; (rows as usize).div_ceil(BLOCK)];
     for term in terms {
         let visible = term.list.rows.partition_point(|&row| row < rows);
+        best.added += visible;
         for (&row, &value) in term.list.rows[..visible].iter().zip(term.list.values) {
             scores[row as usize] += term.weight * value;
             touched[row as usize / BLOCK] |= 1 << (row as usize % BLOCK);
@@ -205,6 +207,7 @@ impl<'a> Pruned<'a> {
         let mut touched = 0u64;
         for (weight, list, blocks) in &self.long {
             let (from, to) = (blocks.starts[block as usize] as usize, blocks.starts[block as usize + 1] as usize);
+            best.added += to - from;
             for (row, value) in list.rows[from..to].iter().zip(&list.values[from..to]) {
                 let at = *row as usize % BLOCK;
                 scores[at] += weight * value;
@@ -216,6 +219,7 @@ impl<'a> Pruned<'a> {
             let at = entry.row as usize % BLOCK;
             scores[at] += entry.score;
             touched |= 1 << at;
+            best.added += 1;
             next = entry.next;
         }
         each_bit(touched, |bit| best.offer(Scored { score: scores[bit as usize], row: block * BLOCK as u32 + bit }, eligible))
@@ -279,7 +283,7 @@ mod tests {
                 expected.sort_unstable_by(|a, b| b.cmp(a));
                 expected.truncate(k);
                 for lists in [Lists::Sealed(&postings), Lists::Growing(growing.read())] {
-                    let found = search(&lists, query, 3000, k, f32::NEG_INFINITY, &Every(step)).expect("found");
+                    let found = search(&lists, query, 3000, k, f32::NEG_INFINITY, &Every(step)).expect("found").hits;
                     assert_eq!(found.len(), expected.len());
                     for (found, expected) in found.iter().zip(&expected) {
                         assert!((found.score - expected.score).abs() < 1e-3, "{found:?} {expected:?}");

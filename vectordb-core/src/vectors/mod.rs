@@ -12,5 +12,7 @@ mod space;
 
 pub(crate) use blend::{Asked, Combine, Probe};
 pub(crate) use rows::{Groups, Rows, RowsBuf};
+#[cfg(test)]
+pub(crate) use scorer::counted;
 pub(crate) use scorer::{CodeScorer, CodeSet, Originals, RowScorer, RowSet, Scorer};
 pub(crate) use space::Space;

@@ -121,9 +121,26 @@ fn parts<'a, Q>(query: &'a Vector, groups: Option<Groups<'a>>, prepare: impl Fn(
     }
 }
 
+/// Counts of what scorers really do, for tests of what explanations say.
+#[cfg(test)]
+pub(crate) mod counted {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(crate) static VECTORS: Cell<u64> = const { Cell::new(0) };
+        pub(crate) static CODES: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(super) fn add(to: &'static std::thread::LocalKey<Cell<u64>>, rows: &[u32]) {
+        to.set(to.get() + rows.len() as u64);
+    }
+}
+
 impl Scorer for RowScorer<'_> {
     #[inline]
     fn score_many(&self, rows: &[u32], out: &mut [f32]) {
+        #[cfg(test)]
+        counted::add(&counted::VECTORS, rows);
         match &self.asked {
             Parts::One(query) => self.score_rows(query, rows, out),
             Parts::Many(queries, groups) => {
@@ -186,6 +203,8 @@ impl<'a> CodeScorer<'a> {
 impl Scorer for CodeScorer<'_> {
     #[inline]
     fn score_many(&self, rows: &[u32], out: &mut [f32]) {
+        #[cfg(test)]
+        counted::add(&counted::CODES, rows);
         match &self.asked {
             Parts::One(query) => self.kernel.score_many(query, self.rows, rows, out),
             Parts::Many(queries, groups) => {

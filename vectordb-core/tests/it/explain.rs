@@ -1,0 +1,97 @@
+//! Explanations, and recall that is asked for.
+
+use std::collections::BTreeMap;
+
+use vectordb_core::{
+    Collection, Database, Distance, Error, FieldSchema, MemFs, Point, Prefetch, Query, QueryRequest, SparseVector, SparseVectorParams,
+    Vector, Way, field,
+};
+
+use crate::support::{Random, manual, small_segments};
+
+const DIM: usize = 12;
+const POINTS: u64 = 4000;
+
+fn world() -> (Database, Collection, Random) {
+    let db = manual(std::sync::Arc::new(MemFs::default()));
+    let mut config = small_segments(DIM, Distance::Euclid);
+    config.sparse_vectors = BTreeMap::from([("words".to_owned(), SparseVectorParams::default())]);
+    let points = db.collection("points").config(config).create().expect("works");
+    points.create_index("n", FieldSchema::integer()).expect("works");
+    let mut random = Random::new(77);
+    let point = |id: u64| {
+        let words = SparseVector::new(vec![(id % 50) as u32, 60], vec![1.0, 0.5]).expect("works");
+        Point::new(id, random.vector(DIM))
+            .vector("words", words)
+            .with("n", id % 100)
+            .with("lang", if id.is_multiple_of(2) { "en" } else { "fr" })
+    };
+    points.upsert((0..POINTS).map(point).collect::<Vec<_>>()).expect("works");
+    points.optimize().expect("works");
+    (db, points, random)
+}
+
+#[test]
+fn a_plan_tells_way_and_numbers() {
+    let (_db, points, mut random) = world();
+    let mut request = QueryRequest::new(Query::from(random.vector(DIM)));
+    request.filter = Some(field("n").lt(10.0));
+    let explanation = points.explain(&request, true).expect("works");
+    let plan = explanation.searches[0].segments[1];
+    assert_eq!((plan.rows, plan.estimated, plan.matching, plan.indexed), (POINTS, POINTS / 10, Some(POINTS / 10), true));
+    assert!(explanation.advice.is_empty() && explanation.searches[0].filtered && explanation.elapsed >= explanation.searches[0].elapsed);
+    request.filter = Some(field("lang").eq("en") & field("n").lt(50.0));
+    let explanation = points.explain(&request, true).expect("works");
+    let plan = explanation.searches[0].segments[1];
+    assert_eq!((plan.matching, plan.indexed), (Some(POINTS / 2 / 2), false));
+    assert_eq!(explanation.advice, ["an index of kind `keyword` on `lang` would help"]);
+    let unread = points.explain(&request, false).expect("works");
+    assert_eq!(unread.searches[0].segments[1].matching, None);
+}
+
+#[test]
+fn every_prefetch_is_a_search() {
+    let (_db, points, mut random) = world();
+    let words = SparseVector::new(vec![3, 60], vec![1.0, 1.0]).expect("works");
+    let sparse = Prefetch { using: "words".into(), query: Some(Vector::from(words).into()), ..Prefetch::default() };
+    let dense = Prefetch { query: Some(random.vector(DIM).into()), ..Prefetch::default() };
+    let mut request = QueryRequest::new(Query::Dbsf);
+    request.prefetch = vec![sparse, dense];
+    let explanation = points.explain(&request, false).expect("works");
+    let ways: Vec<Way> = explanation.searches.iter().map(|search| search.segments[1].way).collect();
+    assert_eq!(ways, [Way::Lists, Way::Graph]);
+    assert!(explanation.searches[0].segments[1].work.entries > 0);
+    assert_eq!(points.query_points(&request).expect("works"), explanation.hits);
+}
+
+#[test]
+fn the_recall_asked_for_is_given() {
+    let (_db, points, mut random) = world();
+    let queries: Vec<Vec<f32>> = (0..150).map(|_| random.vector(DIM)).collect();
+    let mut lengths = Vec::new();
+    for wanted in [0.8, 0.9, 0.99] {
+        let (mut found, mut all) = (0, 0);
+        for query in &queries {
+            let mut request = QueryRequest::new(Query::from(query.clone()));
+            request.params.exact = true;
+            let truth = points.query_points(&request).expect("works");
+            request.params.exact = false;
+            request.params.recall = Some(wanted);
+            let explanation = points.explain(&request, false).expect("works");
+            assert_eq!(explanation.searches[0].recall, Some(wanted));
+            lengths.push(explanation.searches[0].segments[1].ef);
+            found += explanation.hits.iter().filter(|hit| truth.iter().any(|other| other.id == hit.id)).count();
+            all += truth.len();
+        }
+        let given = found as f64 / all as f64;
+        assert!(given >= wanted - 0.03, "{given} for {wanted}");
+    }
+    assert!(lengths.is_sorted() && lengths.first() < lengths.last(), "{lengths:?}");
+    let mut request = QueryRequest::new(Query::from(queries[0].clone()));
+    request.params.recall = Some(1.0);
+    assert_eq!(points.explain(&request, false).expect("works").searches[0].segments[1].way, Way::Scan);
+    for bad in [0.0, 1.5, f64::NAN, -1.0] {
+        request.params.recall = Some(bad);
+        assert!(matches!(points.query_points(&request), Err(Error::InvalidQuery { .. })));
+    }
+}
