@@ -89,8 +89,8 @@ pub struct SearchParams {
     pub hnsw_ef: Option<usize>,
     /// The share of the true nearest points that is to be found, above 0 and at most 1: instead of `hnsw_ef`, which has precedence.
     /// Each segment learns at the first such search how long its candidate list must be, by searching for some of its own points,
-    /// which takes some seconds for a hundred thousand points of a thousand dimensions. What was used stands in the
-    /// [`Explanation`](crate::Explanation).
+    /// and once more when a few hundred queries came, from these: either takes a second or a few for a hundred thousand points.
+    /// What was used stands in the [`Explanation`](crate::Explanation).
     pub recall: Option<f64>,
     /// Score every point instead of walking the graph.
     pub exact: bool,

@@ -29,7 +29,6 @@ mod tombstones;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -44,7 +43,7 @@ use crate::vectors::{Groups, Rows, Space};
 use selection::SelectionCache;
 
 pub(crate) use build::{Built, Input, SegmentBuilder, build_bytes, write_indexes, write_tombstones};
-pub(crate) use calibrate::Calibration;
+pub(crate) use calibrate::Calibrations;
 pub(crate) use files::{FieldMeta, SegmentId, SegmentMeta, directory};
 pub(crate) use growing::{Growing, owned_bytes};
 pub(crate) use matcher::{CompiledFilter, Matcher};
@@ -124,7 +123,7 @@ pub(crate) trait Segment: Send + Sync + fmt::Debug {
         false
     }
     /// Where a field keeps what was learned about the lengths of candidate lists, if it has a graph.
-    fn calibration(&self, _name: &str) -> Option<&OnceLock<Calibration>> {
+    fn calibrations(&self, _name: &str) -> Option<&Calibrations> {
         None
     }
     /// Selections of earlier filters, where rows never change.

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
@@ -15,7 +15,7 @@ use super::files::{GroupsMeta, SegmentId, SegmentMeta, kind};
 use super::ids::IdTable;
 use super::selection::SelectionCache;
 use super::sparse::{SealedSparse, SparseField};
-use super::{Calibration, Field, Segment, Tombstones};
+use super::{Calibrations, Field, Segment, Tombstones};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Links};
 use crate::model::PointId;
@@ -76,7 +76,7 @@ struct SealedField {
     graph: Option<Arc<Graph>>,
     codes: Option<Arc<Codes>>,
     /// What was learned about lengths of candidate lists since the segment was opened.
-    calibration: Arc<OnceLock<Calibration>>,
+    calibrations: Arc<Calibrations>,
     placement: Placement,
 }
 
@@ -407,7 +407,7 @@ impl SealedField {
             present,
             graph,
             codes,
-            calibration: Arc::default(),
+            calibrations: Arc::default(),
             placement,
         })
     }
@@ -583,8 +583,8 @@ impl Segment for Sealed {
         rows.iter().zip(slots).all(|(&row, slot)| field.vectors.read_unmapped(row as usize * stride, slot))
     }
 
-    fn calibration(&self, name: &str) -> Option<&OnceLock<Calibration>> {
-        self.fields.get(name).filter(|field| field.graph.is_some()).map(|field| &*field.calibration)
+    fn calibrations(&self, name: &str) -> Option<&Calibrations> {
+        self.fields.get(name).filter(|field| field.graph.is_some()).map(|field| &*field.calibrations)
     }
 
     fn selections(&self) -> Option<&SelectionCache> {

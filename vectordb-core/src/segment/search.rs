@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::selection::is_set;
-use super::{Calibration, CompiledFilter, Field, Matcher, Segment, sparse};
+use super::{CompiledFilter, Field, Matcher, Segment, sparse};
 use crate::distance::Metric;
 use crate::error::{Error, Result};
 use crate::filter::plan::Situation;
@@ -94,17 +94,10 @@ pub(crate) fn search(segment: &dyn Segment, leaf: &Leaf<'_>) -> Result<(Vec<Hit>
 
 /// The length of the candidate list that gives the recall asked for, learned at the first such search of a segment.
 fn calibrated(segment: &dyn Segment, leaf: &Leaf<'_>, matcher: &Matcher<'_>) -> Result<Option<usize>> {
-    let Some((recall, kept)) = leaf.recall.zip(segment.calibration(leaf.field)) else { return Ok(None) };
-    let calibration = match kept.get() {
-        Some(calibration) => calibration,
-        None => {
-            let learned = Calibration::learn(segment, leaf)?;
-            kept.get_or_init(|| learned)
-        }
-    };
-    let rows = segment.rows(leaf.at).max(1);
-    let matches = if matcher.is_filtered() { matcher.estimate()? } else { u64::from(rows) };
-    Ok(calibration.ef(recall, matches as f64 / f64::from(rows), leaf.k))
+    match leaf.recall.zip(segment.calibrations(leaf.field)) {
+        Some((recall, learned)) => learned.ef(recall, segment, leaf, matcher),
+        None => Ok(None),
+    }
 }
 
 /// The wanted number of hits that are good enough.
