@@ -84,10 +84,11 @@ pub use model::query::{
     Budget, MAX_RESULTS, OrderBy, OrderValue, ScrollPage, ScrollRequest, SearchParams, SearchRequest, Strategy, Target as SearchTarget,
 };
 pub use model::ranking::{
-    ContextPair, DistanceMatrix, FacetHit, FacetRequest, FeedbackItem, GroupsRequest, MAX_PREFETCH_DEPTH, MatrixRequest, Mmr,
-    NaiveFeedback, PointGroup, Prefetch, Query, QueryRequest, RecommendStrategy, Rrf,
+    ContextPair, DistanceMatrix, FacetHit, FacetRequest, FeedbackItem, GroupLookup, GroupsRequest, LookupLocation, MAX_PREFETCH_DEPTH,
+    MatrixRequest, Mmr, NaiveFeedback, PointGroup, Prefetch, Query, QueryRequest, RecommendStrategy, Rrf,
 };
 pub use model::update::{Target, Update, UpsertMode};
 pub use model::vector::{MAX_DIMENSIONS, MAX_MULTIVECTOR_ROWS, MAX_VECTOR_NAME_BYTES, MultiVector, SparseVector, UNNAMED, Vector, Vectors};
+pub use storage::clock::Clock;
 pub use storage::fs::{File, Fs, FsRef, MemFs, StdFs};
 pub use storage::mmap::Mmap;

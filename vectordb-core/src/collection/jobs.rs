@@ -51,6 +51,8 @@ impl Collection {
     /// # Errors
     /// Those of the job. The collection stays as it was.
     pub(crate) fn maintain(&self) -> Result<bool> {
+        self.check_maintainable()?;
+        self.expire()?;
         self.run_next(Effort::Background)
     }
 
@@ -60,6 +62,7 @@ impl Collection {
     /// Those of the first job that fails.
     pub(crate) fn optimize(&self) -> Result<()> {
         self.check_maintainable()?;
+        self.expire()?;
         self.freeze_growing()?;
         self.stop_young_merge();
         while self.run_next(Effort::Full)? {}

@@ -30,14 +30,16 @@ use crate::graph::BuildControl;
 use crate::model::PointId;
 use crate::model::config::{CollectionConfig, ConfigDiff};
 use crate::model::explain::Explanation;
-use crate::model::filter::Filter;
+use crate::model::filter::{Condition, FieldTest, Filter, Range};
 use crate::model::memory::MemoryReport;
+use crate::model::payload::{DateTime, PayloadPath};
 use crate::model::point::{Lsn, PayloadSelector, Record, ScoredPoint, VectorSelector};
 use crate::model::query::{Budget, ScrollPage, ScrollRequest, SearchRequest};
 use crate::model::ranking::{DistanceMatrix, FacetHit, FacetRequest, GroupsRequest, MatrixRequest, PointGroup, QueryRequest};
-use crate::model::update::Update;
-use crate::query;
+use crate::model::update::{Target, Update};
+use crate::query::{self, Reading};
 use crate::storage::allowance::Allowance;
+use crate::storage::clock::Clock;
 use crate::storage::fs::FsRef;
 use crate::storage::smaps::Smaps;
 use crate::wal::Wal;
@@ -56,6 +58,8 @@ pub(crate) struct Surroundings {
     pub(crate) fs: FsRef,
     pub(crate) pools: Arc<Pools>,
     pub(crate) read_only: bool,
+    /// What time it is.
+    pub(crate) clock: Clock,
     /// Memory that all collections together may take.
     pub(crate) allowance: Arc<Allowance>,
     /// Wakes the maintenance thread; nothing when maintenance is done by hand.
@@ -161,54 +165,77 @@ impl Collection {
         }
     }
 
+    /// What is expired now, to the second, so that filters of one second are the same.
+    fn expired(&self, config: &CollectionConfig) -> Option<Condition> {
+        const SECOND: i64 = 1_000_000;
+        let key = PayloadPath::parse(config.ttl_field.as_ref()?).ok()?;
+        let now = DateTime(self.around.clock.now().0.div_euclid(SECOND) * SECOND);
+        Some(Condition::Field { key, test: FieldTest::DateTimeRange(Range { lte: Some(now), ..Range::default() }) })
+    }
+
+    fn reading<'v>(&self, view: &'v View, at: Lsn) -> Reading<'v> {
+        Reading { expired: self.expired(&view.config), ..view.reading(at) }
+    }
+
+    /// Deletes what is expired, as any other update.
+    fn expire(&self) -> Result<()> {
+        let (view, at) = self.read()?;
+        let Some(expired) = self.expired(&view.config) else { return Ok(()) };
+        let filter = Filter::must([expired]);
+        if query::count(&view.reading(at), Some(&filter), true, &Budget::default())? > 0 {
+            self.write_now(vec![Update::Delete(Target::Filter(filter))])?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn search(&self, request: &SearchRequest) -> Result<Vec<ScoredPoint>> {
         let (view, at) = self.read()?;
-        query::search(&view.reading(at), request)
+        query::search(&self.reading(&view, at), request)
     }
 
     pub(crate) fn search_batch(&self, requests: &[SearchRequest]) -> Result<Vec<Vec<ScoredPoint>>> {
         let (view, at) = self.read()?;
-        query::search_batch(&view.reading(at), requests, self.around.pools.search()?)
+        query::search_batch(&self.reading(&view, at), requests, self.around.pools.search()?)
     }
 
     pub(crate) fn query(&self, request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
         let (view, at) = self.read()?;
-        query::query(&view.reading(at), request)
+        query::query(&self.reading(&view, at), request)
     }
 
     pub(crate) fn explain(&self, request: &QueryRequest, counting: bool) -> Result<Explanation> {
         let (view, at) = self.read()?;
-        query::explain(&view.reading(at), request, counting)
+        query::explain(&self.reading(&view, at), request, counting)
     }
 
     pub(crate) fn groups(&self, request: &GroupsRequest) -> Result<Vec<PointGroup>> {
         let (view, at) = self.read()?;
-        query::groups(&view.reading(at), request)
+        query::groups(&self.reading(&view, at), request)
     }
 
     pub(crate) fn facet(&self, request: &FacetRequest) -> Result<Vec<FacetHit>> {
         let (view, at) = self.read()?;
-        query::facet(&view.reading(at), request)
+        query::facet(&self.reading(&view, at), request)
     }
 
     pub(crate) fn distance_matrix(&self, request: &MatrixRequest) -> Result<DistanceMatrix> {
         let (view, at) = self.read()?;
-        query::distance_matrix(&view.reading(at), request)
+        query::distance_matrix(&self.reading(&view, at), request)
     }
 
     pub(crate) fn retrieve(&self, ids: &[PointId], payload: &PayloadSelector, vectors: &VectorSelector) -> Result<Vec<Record>> {
         let (view, at) = self.read()?;
-        query::retrieve(&view.reading(at), ids, payload, vectors)
+        query::retrieve(&self.reading(&view, at), ids, payload, vectors)
     }
 
     pub(crate) fn scroll(&self, request: &ScrollRequest) -> Result<ScrollPage> {
         let (view, at) = self.read()?;
-        query::scroll(&view.reading(at), request)
+        query::scroll(&self.reading(&view, at), request)
     }
 
     pub(crate) fn count(&self, filter: Option<&Filter>, exact: bool) -> Result<u64> {
         let (view, at) = self.read()?;
-        query::count(&view.reading(at), filter, exact, &Budget::default())
+        query::count(&self.reading(&view, at), filter, exact, &Budget::default())
     }
 
     /// Memory by component, by pages looked up before.

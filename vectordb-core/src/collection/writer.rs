@@ -46,10 +46,15 @@ impl Collection {
     /// Applies a batch as a whole: validate, log, apply, wait until durable, publish.
     pub(super) fn write(&self, updates: Vec<Update>) -> Result<UpdateResult> {
         self.check_writable()?;
-        let needed_bytes = needed_bytes(&updates, &self.config());
-        self.wait_for_backlog(2 * needed_bytes);
+        self.wait_for_backlog(2 * needed_bytes(&updates, &self.config()));
+        self.write_now(updates)
+    }
+
+    /// The same without waiting for maintenance, for maintenance itself.
+    pub(super) fn write_now(&self, updates: Vec<Update>) -> Result<UpdateResult> {
+        self.check_writable()?;
         // What the batch takes while it is prepared and logged; what stays of it is counted by the growing segment.
-        let _held = self.around.allowance.take(needed_bytes);
+        let _held = self.around.allowance.take(needed_bytes(&updates, &self.config()));
         // A job may be writing the very vectors that are to go, so it is stopped; it will be planned again without them.
         let drops_vectors = updates.iter().any(|update| matches!(update, Update::DropVector { .. }));
         let _no_job = drops_vectors.then(|| {

@@ -1,5 +1,6 @@
 //! What users hold of a collection.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -115,14 +116,14 @@ impl CollectionBuilder {
 /// writes.
 #[derive(Debug, Clone)]
 pub struct Collection {
-    /// Keeps the database open, its lock and its thread.
-    _db: Database,
+    /// Keeps the database open, its lock and its thread; where other collections are looked up.
+    db: Database,
     inner: Arc<collection::Collection>,
 }
 
 impl Collection {
     pub(super) fn new(db: Database, inner: Arc<collection::Collection>) -> Self {
-        Self { _db: db, inner }
+        Self { db, inner }
     }
 
     /// The collection's name.
@@ -222,7 +223,7 @@ impl Collection {
     /// As [`Search::run`]; [`Error::InvalidQuery`] for fusions and formulas without prefetches, formulas that give no number,
     /// and orders by a field without an integer, float or datetime index.
     pub fn query_points(&self, request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
-        self.inner.query(request)
+        self.inner.query(self.db.looked_up(request)?.as_ref())
     }
 
     /// Answers a query and tells how: the way through each segment, what was computed, and which payload indexes would help.
@@ -246,7 +247,7 @@ impl Collection {
     /// # Errors
     /// As [`Collection::query_points`].
     pub fn explain(&self, request: &QueryRequest, counting: bool) -> Result<Explanation> {
-        self.inner.explain(request, counting)
+        self.inner.explain(self.db.looked_up(request)?.as_ref(), counting)
     }
 
     /// Runs a query whose hits come in groups that share a value of a field: groups in the order of their best hits.
@@ -254,7 +255,15 @@ impl Collection {
     /// # Errors
     /// As [`Collection::query_points`].
     pub fn groups(&self, request: &GroupsRequest) -> Result<Vec<PointGroup>> {
-        self.inner.groups(request)
+        let query = self.db.looked_up(&request.query)?;
+        let groups = match query {
+            Cow::Borrowed(_) => self.inner.groups(request)?,
+            Cow::Owned(query) => self.inner.groups(&GroupsRequest { query, ..request.clone() })?,
+        };
+        match &request.with_lookup {
+            Some(lookup) => self.db.joined(groups, lookup),
+            None => Ok(groups),
+        }
     }
 
     /// The most frequent values of a field, with the number of points that have them.

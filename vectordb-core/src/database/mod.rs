@@ -5,6 +5,7 @@
 
 mod catalog;
 mod handle;
+mod lookup;
 mod options;
 mod search;
 #[cfg(test)]
@@ -146,6 +147,7 @@ impl Database {
             fs: Arc::clone(fs),
             pools: Arc::new(Pools::new(options.threads)),
             read_only: options.read_only,
+            clock: options.clock.clone(),
             allowance: Allowance::new(limit.map(|limit| limit.bytes)),
             wake: (options.background == Background::Thread && !options.read_only).then(|| worker::waker(wake)),
         };
@@ -188,6 +190,7 @@ impl Database {
     /// [`Error::CollectionExists`], [`Error::InvalidName`], [`Error::InvalidConfig`], [`Error::ReadOnly`].
     pub fn create_collection(&self, name: &str, config: CollectionConfig) -> Result<Collection> {
         check_name(name)?;
+        let config = config.completed();
         config.validate()?;
         self.inner.add(name, |path| collection::create(&self.inner.around.fs, path, config))
     }

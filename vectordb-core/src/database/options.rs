@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::memory::MemoryLimit;
+use crate::storage::clock::Clock;
 use crate::storage::fs::{FsRef, StdFs};
 
 /// Who does the background work: sealing, indexing, merging, cleaning.
@@ -36,6 +37,8 @@ pub struct Options {
     pub create: bool,
     /// Memory of its own that the database may take.
     pub memory_limit: MemoryLimit,
+    /// What tells the time, for points that expire; the system's clock by default.
+    pub clock: Clock,
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Default for Options {
             read_only: false,
             create: true,
             memory_limit: MemoryLimit::default(),
+            clock: Clock::default(),
         }
     }
 }
@@ -63,6 +67,13 @@ impl Options {
     #[must_use]
     pub fn background(mut self, background: Background) -> Self {
         self.background = background;
+        self
+    }
+
+    /// Sets the clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
         self
     }
 

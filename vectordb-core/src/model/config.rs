@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::payload::Payload;
+use super::payload::{Payload, PayloadPath};
 use super::quantization::QuantizationConfig;
 use super::vector::{MAX_DIMENSIONS, MAX_VECTOR_NAME_BYTES};
 use crate::error::{Error, Result};
@@ -503,6 +503,10 @@ pub struct CollectionConfig {
     pub metadata: Payload,
     /// When a write is acknowledged.
     pub durability: Durability,
+    /// A payload field with the moment at which a point expires. Expired points are in no answer, and are deleted by the next
+    /// maintenance; points without the field live for ever. The field gets a datetime index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_field: Option<String>,
     /// Payload indexes by path.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub payload_schema: BTreeMap<String, FieldSchema>,
@@ -528,6 +532,7 @@ impl Default for CollectionConfig {
             strict_mode_config: None,
             metadata: Payload::new(),
             durability: Durability::default(),
+            ttl_field: None,
             payload_schema: BTreeMap::new(),
         }
     }
@@ -545,6 +550,15 @@ impl CollectionConfig {
     /// [`Error::VectorNotFound`].
     pub fn vector(&self, name: &str) -> Result<&VectorParams> {
         self.vectors.get(name).ok_or_else(|| Error::VectorNotFound { name: name.into() })
+    }
+
+    /// The configuration with the indexes that its own settings need.
+    #[must_use]
+    pub(crate) fn completed(mut self) -> Self {
+        if let Some(field) = &self.ttl_field {
+            self.payload_schema.entry(field.clone()).or_insert_with(FieldSchema::datetime);
+        }
+        self
     }
 
     /// The parameters of a vector of any kind.
@@ -615,6 +629,13 @@ impl CollectionConfig {
                 return Err(Error::config(field, "must be at least 1"));
             }
         }
+        if let Some(field) = &self.ttl_field {
+            let indexed = self.payload_schema.get(field).is_some_and(|schema| matches!(schema, FieldSchema::Datetime(_)));
+            PayloadPath::parse(field)?;
+            if !indexed {
+                return Err(Error::config("ttl_field", format!("`{field}` has no datetime index")));
+            }
+        }
         if self.wal_config.wal_capacity_mb == 0 {
             return Err(Error::config("wal_config.wal_capacity_mb", "must be at least 1"));
         }
@@ -665,6 +686,8 @@ pub struct ConfigDiff {
     pub metadata: Payload,
     /// When a write is acknowledged.
     pub durability: Option<Durability>,
+    /// The field with the moment at which a point expires: `None` leaves it, `Some(None)` lets all points live for ever.
+    pub ttl_field: Option<Option<String>>,
 }
 
 /// A change of one vector's settings.
@@ -729,6 +752,10 @@ impl ConfigDiff {
                 new.metadata.insert(key.clone(), value.clone());
             }
         }
+        if let Some(field) = &self.ttl_field {
+            new.ttl_field.clone_from(field);
+        }
+        let new = new.completed();
         new.validate()?;
         Ok(new)
     }

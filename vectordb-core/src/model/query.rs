@@ -100,6 +100,9 @@ pub struct SearchParams {
     pub quantization: QuantizationParams,
     /// Points among which the rarity of a sparse vector's dimensions is counted; all if nothing is said.
     pub idf_corpus: Option<Filter>,
+    /// Prefer a walk over matching points alone (ACORN, Patel et al. 2024) where at most this share of the points matches; without
+    /// it the planner chooses among all ways.
+    pub acorn: Option<f64>,
     /// Forces the strategy of filtered searches; `None` lets the planner choose. For tests and measurements.
     pub strategy: Option<Strategy>,
 }

@@ -9,12 +9,14 @@ use super::point::{PayloadSelector, PointId, VectorSelector};
 use super::quantization::QuantizationParams;
 use super::query::{Budget, OrderBy, OrderValue, SearchParams, Target};
 use super::ranking::{
-    ContextPair, FacetRequest, FeedbackItem, GroupsRequest, MAX_PREFETCH_DEPTH, MatrixRequest, Mmr, NaiveFeedback, Prefetch, Query,
-    QueryRequest, RecommendStrategy, Rrf,
+    ContextPair, FacetRequest, FeedbackItem, GroupLookup, GroupsRequest, LookupLocation, MAX_PREFETCH_DEPTH, MatrixRequest, Mmr,
+    NaiveFeedback, Prefetch, Query, QueryRequest, RecommendStrategy, Rrf,
 };
 use super::vector::Vector;
 use crate::error::{Error, Result};
 
+/// Share of matches up to which `acorn` counts when it says nothing else.
+const ACORN_SHARE: f64 = 0.4;
 /// Deepest nesting of a formula.
 const MAX_FORMULA_DEPTH: usize = 64;
 
@@ -42,6 +44,7 @@ impl QueryRequest {
             params: stage.params,
             score_threshold: stage.score_threshold,
             limit: stage.limit,
+            lookup_from: stage.lookup_from,
             offset: place.member(map, "offset", Place::count)?.unwrap_or(0),
             with_payload: place.member(map, "with_payload", Place::payload_selector)?.unwrap_or(PayloadSelector::None),
             with_vectors: place.member(map, "with_vector", Place::vector_selector)?.unwrap_or_default(),
@@ -62,6 +65,7 @@ impl GroupsRequest {
             query: QueryRequest::from_json(json)?,
             group_by: place.needed(map, "group_by", Place::path)?,
             group_size: place.member(map, "group_size", Place::count)?.unwrap_or(3),
+            with_lookup: place.member(map, "with_lookup", Place::group_lookup)?,
         })
     }
 }
@@ -194,9 +198,6 @@ impl Place {
             return self.fail(format!("prefetches nested deeper than {MAX_PREFETCH_DEPTH} levels"));
         }
         let map = self.object(json)?;
-        if map.get("lookup_from").is_some_and(|lookup| !lookup.is_null()) {
-            return Err(Error::Unsupported { what: "`lookup_from`".into() });
-        }
         let inner = |place: &Self, json: &Value| place.list(json, |place, json| place.prefetch(json, depth + 1));
         Ok(Prefetch {
             prefetch: self.member(map, "prefetch", inner)?.unwrap_or_default(),
@@ -206,7 +207,36 @@ impl Place {
             params: self.member(map, "params", Self::params)?.unwrap_or_default(),
             score_threshold: self.member(map, "score_threshold", Self::single)?,
             limit: self.member(map, "limit", Self::count)?.unwrap_or(10),
+            lookup_from: self.member(map, "lookup_from", Self::location)?,
         })
+    }
+
+    fn location(&self, json: &Value) -> Result<LookupLocation> {
+        let map = self.object(json)?;
+        Ok(LookupLocation {
+            collection: self.needed(map, "collection", Self::text)?,
+            vector: self.member(map, "vector", Self::text)?.unwrap_or_default(),
+        })
+    }
+
+    fn group_lookup(&self, json: &Value) -> Result<GroupLookup> {
+        if let Value::String(collection) = json {
+            let collection = collection.clone();
+            return Ok(GroupLookup { collection, with_payload: PayloadSelector::All, with_vectors: VectorSelector::None });
+        }
+        let map = self.object(json)?;
+        Ok(GroupLookup {
+            collection: self.needed(map, "collection", Self::text)?,
+            with_payload: self.member(map, "with_payload", Self::payload_selector)?.unwrap_or(PayloadSelector::All),
+            with_vectors: self.member(map, "with_vectors", Self::vector_selector)?.unwrap_or_default(),
+        })
+    }
+
+    /// The largest share of matches for which a walk over matching points alone is wanted.
+    fn acorn(&self, json: &Value) -> Result<Option<f64>> {
+        let map = self.object(json)?;
+        let most = self.member(map, "max_selectivity", Self::number)?.unwrap_or(ACORN_SHARE);
+        Ok(self.member(map, "enable", Self::flag)?.unwrap_or(false).then_some(most))
     }
 
     fn params(&self, json: &Value) -> Result<SearchParams> {
@@ -226,6 +256,7 @@ impl Place {
             indexed_only: self.member(map, "indexed_only", Self::flag)?.unwrap_or(false),
             quantization: self.member(map, "quantization", quantization)?.unwrap_or_default(),
             idf_corpus: self.member(map, "idf", Self::corpus)?.flatten(),
+            acorn: self.member(map, "acorn", Self::acorn)?.flatten(),
             strategy: None,
         })
     }

@@ -3,7 +3,7 @@
 use super::filter::Filter;
 use super::formula::Formula;
 use super::payload::{PayloadPath, Value};
-use super::point::{PayloadSelector, PointId, ScoredPoint, VectorSelector};
+use super::point::{PayloadSelector, PointId, Record, ScoredPoint, VectorSelector};
 use super::query::{Budget, OrderBy, SearchParams, Target};
 
 /// Most levels of prefetches inside prefetches.
@@ -80,6 +80,25 @@ impl Query {
         };
         let id = |target: &Target| if let Target::Id(id) = target { Some(id.clone()) } else { None };
         targets.into_iter().filter_map(id).collect()
+    }
+}
+
+impl Query {
+    /// Everything that a query names by vector or id.
+    pub(crate) fn targets_mut(&mut self) -> Vec<&mut Target> {
+        fn sides(pairs: &mut [ContextPair]) -> impl Iterator<Item = &mut Target> {
+            pairs.iter_mut().flat_map(|pair| [&mut pair.positive, &mut pair.negative])
+        }
+        match self {
+            Self::Nearest { target, .. } => vec![target],
+            Self::Recommend { positive, negative, .. } => positive.iter_mut().chain(negative).collect(),
+            Self::Discover { target, context } => std::iter::once(target).chain(sides(context)).collect(),
+            Self::Context(context) => sides(context).collect(),
+            Self::RelevanceFeedback { target, feedback, .. } => {
+                std::iter::once(target).chain(feedback.iter_mut().map(|item| &mut item.example)).collect()
+            }
+            Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } => Vec::new(),
+        }
     }
 }
 
@@ -165,6 +184,17 @@ pub struct Prefetch {
     pub score_threshold: Option<f32>,
     /// Most points.
     pub limit: usize,
+    /// Ids in the query are those of another collection's points.
+    pub lookup_from: Option<LookupLocation>,
+}
+
+/// Vectors of another collection that the ids of a query stand for. These points are not left out of the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookupLocation {
+    /// The collection.
+    pub collection: String,
+    /// Which of its vectors; `""` is the unnamed one.
+    pub vector: String,
 }
 
 impl Default for Prefetch {
@@ -177,6 +207,7 @@ impl Default for Prefetch {
             params: SearchParams::default(),
             score_threshold: None,
             limit: 10,
+            lookup_from: None,
         }
     }
 }
@@ -218,6 +249,8 @@ pub struct QueryRequest {
     pub with_payload: PayloadSelector,
     /// Which vectors to return.
     pub with_vectors: VectorSelector,
+    /// Ids in the query are those of another collection's points.
+    pub lookup_from: Option<LookupLocation>,
     /// When to give up.
     pub budget: Budget,
 }
@@ -236,9 +269,21 @@ impl QueryRequest {
             offset: 0,
             with_payload: PayloadSelector::All,
             with_vectors: VectorSelector::None,
+            lookup_from: None,
             budget: Budget::default(),
         }
     }
+}
+
+/// Points of another collection that belong to groups: their ids are the values that the groups share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupLookup {
+    /// The collection.
+    pub collection: String,
+    /// Payload to return.
+    pub with_payload: PayloadSelector,
+    /// Vectors to return.
+    pub with_vectors: VectorSelector,
 }
 
 /// A query whose hits come in groups.
@@ -250,6 +295,8 @@ pub struct GroupsRequest {
     pub group_by: PayloadPath,
     /// Most hits of a group.
     pub group_size: usize,
+    /// Where the point that a group is about is found.
+    pub with_lookup: Option<GroupLookup>,
 }
 
 /// A group of hits.
@@ -259,6 +306,8 @@ pub struct PointGroup {
     pub id: Value,
     /// Best first.
     pub hits: Vec<ScoredPoint>,
+    /// The point that the group is about, when it was asked for and exists.
+    pub lookup: Option<Record>,
 }
 
 /// How often each value of a field occurs.

@@ -30,7 +30,7 @@ pub(crate) struct Account {
 /// As [`query`](super::query).
 pub(crate) fn explain(reading: &Reading<'_>, request: &QueryRequest, counting: bool) -> Result<Explanation> {
     let account = Account { counting, ..Account::default() };
-    let reading = Reading { account: Some(&account), segments: reading.segments.clone(), ..*reading };
+    let reading = Reading { account: Some(&account), segments: reading.segments.clone(), expired: reading.expired.clone(), ..*reading };
     let started = Instant::now();
     hydrate::check_selectors(reading.config, &request.with_payload, &request.with_vectors)?;
     let found = stages::Stage::of(request).run(&reading, 0)?;

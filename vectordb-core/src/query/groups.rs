@@ -57,7 +57,7 @@ pub(crate) fn groups(reading: &Reading<'_>, request: &GroupsRequest) -> Result<V
     let record = |hit: Found<'_>| hydrate::scored(hit, &query.with_payload, &query.with_vectors);
     let finished = |group: Group<'_>| {
         let hits = group.hits.into_iter().map(record).collect::<Result<_>>()?;
-        Ok(PointGroup { id: group.id.into_value(), hits })
+        Ok(PointGroup { id: group.id.into_value(), hits, lookup: None })
     };
     groups.list.into_iter().map(finished).collect()
 }

@@ -25,7 +25,7 @@ mod stages;
 use crate::error::Result;
 use crate::model::PointId;
 use crate::model::config::CollectionConfig;
-use crate::model::filter::Filter;
+use crate::model::filter::{Condition, Filter};
 use crate::model::payload::Value;
 use crate::model::point::{Lsn, PayloadSelector, Record, VectorSelector};
 use crate::model::query::Budget;
@@ -46,6 +46,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) segments: Vec<&'a dyn Segment>,
     pub(crate) config: &'a CollectionConfig,
     pub(crate) at: Lsn,
+    /// What a point that is no longer there satisfies.
+    pub(crate) expired: Option<Condition>,
     /// Where searches tell what they did, when someone wants to know.
     pub(crate) account: Option<&'a Account>,
 }
@@ -53,11 +55,21 @@ pub(crate) struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// The segment and the row of a live point.
     fn find(&self, id: &PointId) -> Option<(&'a dyn Segment, u32)> {
-        self.segments.iter().find_map(|&segment| Some((segment, segment.find(id, self.at)?)))
+        let (segment, row) = self.segments.iter().find_map(|&segment| Some((segment, segment.find(id, self.at)?)))?;
+        match &self.expired {
+            None => Some((segment, row)),
+            Some(_) => {
+                let living = self.compile(None).ok()??;
+                living.matches_row(segment, row).ok()?.then_some((segment, row))
+            }
+        }
     }
 
     fn compile(&self, filter: Option<&Filter>) -> Result<Option<CompiledFilter>> {
-        filter.filter(|filter| !filter.is_empty()).map(|filter| CompiledFilter::new(filter, &self.config.payload_schema)).transpose()
+        let living = self.expired.as_ref().map(|expired| Filter::must_not([expired.clone()]));
+        let filter = filter.filter(|filter| !filter.is_empty());
+        let merged = living.map_or_else(|| filter.cloned(), |living| Filter::merged(Some(&living), filter));
+        merged.map(|filter| CompiledFilter::new(&filter, &self.config.payload_schema)).transpose()
     }
 }
 

@@ -93,6 +93,7 @@ pub(super) fn best<'a>(reading: &Reading<'a>, ask: &Ask<'_>) -> Result<Vec<Found
         indexed_only: ask.params.indexed_only,
         quantization: ask.params.quantization,
         strategy: ask.params.strategy,
+        acorn: ask.params.acorn,
         recall: ask.params.recall.filter(|_| ask.params.hnsw_ef.is_none()),
         threshold: ask.threshold.map(|score| ask.probe.inner_score(metric, score)),
         exclude: ask.exclude,

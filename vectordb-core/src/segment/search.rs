@@ -33,6 +33,8 @@ pub(crate) struct Leaf<'a> {
     pub(crate) indexed_only: bool,
     pub(crate) quantization: QuantizationParams,
     pub(crate) strategy: Option<Strategy>,
+    /// Share of matches up to which a walk over them alone is preferred.
+    pub(crate) acorn: Option<f64>,
     /// The recall wanted, instead of a length of the candidate list.
     pub(crate) recall: Option<f64>,
     /// Worst inner score wanted.
@@ -245,7 +247,9 @@ impl Search<'_> {
             order = self.ranked_clusters(codes, scorer);
             situation.near_share = self.near_share(codes, &order)?;
         }
-        match self.leaf.strategy.unwrap_or_else(|| situation.strategy()) {
+        let share = situation.matches as f64 / situation.rows.max(1) as f64;
+        let preferred = self.leaf.acorn.filter(|most| share <= *most).map(|_| Strategy::FilteredGraph);
+        match self.leaf.strategy.or(preferred).unwrap_or_else(|| situation.strategy()) {
             Strategy::Scan => self.scan(),
             Strategy::FilteredGraph => self.walk(graph, scorer, codes, &situation, true),
             Strategy::Graph => match self.walk_and_sift(graph, scorer, codes, &situation)? {

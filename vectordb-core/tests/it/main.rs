@@ -2,6 +2,7 @@
 
 mod basics;
 mod disk;
+mod expiry;
 mod explain;
 mod memory;
 mod model;

@@ -328,7 +328,9 @@ fn groups_hold_the_best_of_each_value() {
     {
         let mut request = exact(Query::from(query.clone()));
         request.limit = 3;
-        let found = points.groups(&GroupsRequest { query: request, group_by: key.parse().expect("works"), group_size: 40 }).expect("works");
+        let found = points
+            .groups(&GroupsRequest { query: request, group_by: key.parse().expect("works"), group_size: 40, with_lookup: None })
+            .expect("works");
         let mut wanted: Vec<(Value, Vec<u64>)> = Vec::new();
         for &(id, _) in &ranked {
             for value in groups_of(id) {
