@@ -30,8 +30,8 @@ use crate::storage::smaps::Smaps;
 const BUDGET_EVERY: usize = 1024;
 /// Matches below which their vectors are read instead of lists, at least.
 const LEAST_FEW: usize = 64;
-/// And the part of all rows below which they are: a block costs about as much to bound as a vector to read.
-const FEW_PART: usize = 512;
+/// Numbers of lists that cost as much as reading one row's vector.
+const ENTRIES_OF_A_ROW: usize = 300;
 
 /// A sparse field as readers see it.
 #[derive(Debug)]
@@ -144,7 +144,13 @@ pub(super) fn search(segment: &dyn Segment, field: &SparseField<'_>, leaf: &Leaf
     let rows = segment.rows(leaf.at);
     let query: Option<Vec<SparseRow<'_>>> = leaf.query.vectors.iter().map(|vector| vector.as_sparse().map(SparseRow::of)).collect();
     let Some(query) = query else { return Ok(Default::default()) };
-    let few = leaf.full_scan_rows.unwrap_or(LEAST_FEW.max(rows as usize / FEW_PART));
+    let few = leaf.full_scan_rows.unwrap_or_else(|| match (&*query, &field.lists) {
+        ([one], Some(lists)) => {
+            let entries: usize = one.indices.iter().map(|&index| lists.list(index).rows().len()).sum();
+            LEAST_FEW.max(entries / ENTRIES_OF_A_ROW)
+        }
+        _ => 0,
+    });
     let search = Search { segment, leaf, field, matcher, excluded };
     match (&*query, &leaf.query.combine, &field.lists) {
         ([one], None, Some(lists)) if leaf.exact || search.matcher.upper_bound() >= few => {

@@ -11,6 +11,8 @@ use crate::graph::Scored;
 const SEEDS: usize = 32;
 /// What bounds are widened by, so that rounding never hides a row.
 const SLACK: f32 = 1.0 + 1e-5;
+/// How many times more it costs to look into a block than to add up its part of all lists.
+const BLOCK_COST: usize = 3;
 const NONE: u32 = u32::MAX;
 
 /// Which rows may be found.
@@ -42,9 +44,8 @@ pub(crate) fn search(lists: &Lists<'_>, query: SparseRow<'_>, rows: u32, k: usiz
         return Ok(Found::default());
     }
     // Bounds need values and weights that only add.
-    if terms.iter().all(|term| term.weight > 0.0 && term.list.largest.is_some()) {
-        Pruned::new(&terms, rows).run(&mut best, eligible)?;
-    } else {
+    let bounded = terms.iter().all(|term| term.weight > 0.0 && term.list.largest.is_some());
+    if !bounded || !Pruned::new(&terms, rows).run(&mut best, eligible)? {
         add_up(&terms, rows, &mut best, eligible)?;
     }
     Ok(best.into_found())
@@ -90,9 +91,29 @@ impl Best {
     }
 }
 
-/// Adds up all lists, then looks at every row that got anything.
+/// Adds up all lists, then looks at every row that got enough.
 fn add_up(terms: &[Term<'_>], rows: u32, best: &mut Best, eligible: &impl Eligible) -> Result<()> {
-    let mut scores = vec![0.0f32; rows as usize];
+    let mut scores = vec![0.0f32; (rows as usize).next_multiple_of(BLOCK)];
+    if best.floor > 0.0 {
+        // Rows that share nothing with the query are below the floor, like many others.
+        for term in terms {
+            let visible = term.list.rows.partition_point(|&row| row < rows);
+            best.added += visible;
+            for (&row, &value) in term.list.rows[..visible].iter().zip(term.list.values) {
+                scores[row as usize] += term.weight * value;
+            }
+        }
+        for (block, scores) in (0u32..).zip(scores.as_chunks::<BLOCK>().0) {
+            let threshold = best.threshold();
+            let largest = scores.iter().copied().fold(0.0, f32::max);
+            if largest >= threshold && eligible.any(block) {
+                for (row, &score) in (block * BLOCK as u32..).zip(scores).filter(|&(_, &score)| score >= threshold) {
+                    best.offer(Scored { score, row }, eligible)?;
+                }
+            }
+        }
+        return Ok(());
+    }
     let mut touched = vec![0u64; (rows as usize).div_ceil(BLOCK)];
     for term in terms {
         let visible = term.list.rows.partition_point(|&row| row < rows);
@@ -177,7 +198,8 @@ impl<'a> Pruned<'a> {
         }
     }
 
-    fn run(&self, best: &mut Best, eligible: &impl Eligible) -> Result<()> {
+    /// False when so few blocks can be left out that adding up everything is faster; `best` then only knows the least score.
+    fn run(&self, best: &mut Best, eligible: &impl Eligible) -> Result<bool> {
         let candidates = (0u32..).zip(&self.bounds).filter(|&(block, &bound)| {
             (bound > 0.0 || self.heads[block as usize] != NONE) && bound * SLACK >= best.floor && eligible.any(block)
         });
@@ -190,16 +212,24 @@ impl<'a> Pruned<'a> {
         left.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
         for (bound, block) in left {
             if best.heap.len() >= best.k && bound < best.threshold() {
-                return Ok(());
+                return Ok(true);
             }
             self.look_into(block, best, eligible)?;
+        }
+        let threshold = best.threshold();
+        let promising = rest.iter().filter(|&&(bound, _)| bound >= threshold).count();
+        if promising * BLOCK_COST > self.bounds.len() && best.heap.len() >= best.k && threshold > 0.0 {
+            // By a hair less, since sums in another order are not quite the same.
+            best.floor = threshold / SLACK;
+            best.heap.clear();
+            return Ok(false);
         }
         for (bound, block) in rest {
             if best.heap.len() < best.k || bound >= best.threshold() {
                 self.look_into(block, best, eligible)?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn look_into(&self, block: u32, best: &mut Best, eligible: &impl Eligible) -> Result<()> {
