@@ -320,7 +320,10 @@ fn tenants_of(tenants: usize, points: usize) -> Result<Value> {
     let mut random = Random(11);
     let room = tempfile::tempdir()?;
     let database = Database::open(room.path())?;
-    let together = database.create_collection("together", CollectionConfig::unnamed(DIM, Distance::Cosine))?;
+    let mut config = CollectionConfig::unnamed(DIM, Distance::Cosine);
+    // Searches are for one tenant, so a graph over all would be of no use.
+    config.hnsw_config.m = 0;
+    let together = database.create_collection("together", config)?;
     let tenant = KeywordIndexParams { is_tenant: Some(true), ..KeywordIndexParams::default() };
     together.create_index("tenant", FieldSchema::Keyword(tenant))?;
     let vectors: Vec<Vec<f32>> = (0..tenants * points).map(|_| random.vector(DIM)).collect();

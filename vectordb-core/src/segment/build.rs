@@ -12,9 +12,11 @@ use crate::distance::Width;
 use crate::error::{Error, Result};
 use crate::graph::{self, BuildControl, BuildPlan, GraphParams, Reused};
 use crate::model::PointId;
-use crate::model::config::{CollectionConfig, VectorParams};
+use crate::model::config::{CollectionConfig, FieldSchema, VectorParams};
+use crate::model::payload::PayloadPath;
 use crate::model::point::Lsn;
 use crate::payload::index::FieldIndexes;
+use crate::payload::path;
 use crate::quantization::{Clusters, Codec, Codes};
 use crate::sparse;
 use crate::storage::allowance::Allowance;
@@ -89,7 +91,11 @@ impl SegmentBuilder<'_> {
     pub(crate) fn build(&self, inputs: &[Input]) -> Result<Built> {
         let path = super::directory(self.collection, self.id);
         self.fs.create_dir_all(&path)?;
-        let (sources, clustered) = self.ordered(inputs, self.live_rows(inputs)?);
+        let sources = self.live_rows(inputs)?;
+        let (sources, clustered) = match self.tenant_key(&sources)? {
+            Some(key) => (by_tenant(inputs, sources, &key)?, Clustered::default()),
+            None => self.ordered(inputs, sources),
+        };
         let row_maps = row_maps(inputs, &sources, self.at);
         let mut meta = SegmentMeta {
             id: self.id,
@@ -138,6 +144,19 @@ impl SegmentBuilder<'_> {
             return Err(Error::LimitExceeded { what: "rows of a segment", actual: sources.len() as u64, limit: (1 << 31) - 1 });
         }
         Ok(sources)
+    }
+
+    /// The field that tells tenants apart, where there will be no graph to walk along: searches are for one tenant then.
+    fn tenant_key(&self, sources: &[Source]) -> Result<Option<PayloadPath>> {
+        let is_tenant = |schema: &FieldSchema| match schema {
+            FieldSchema::Keyword(params) | FieldSchema::Uuid(params) => params.is_tenant == Some(true),
+            _ => false,
+        };
+        let linked = |params: &VectorParams| graph_wanted(self.config, params, count_of(sources)).is_some();
+        match self.config.payload_schema.iter().find(|(_, schema)| is_tenant(schema)) {
+            Some((key, _)) if !self.config.vectors.values().any(linked) => PayloadPath::parse(key).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// The rows in the order they will lie in: near ones near each other, when there will be a graph to walk along.
@@ -420,6 +439,22 @@ fn count_of(sources: &[Source]) -> u32 {
 
 fn count(rows: &RoaringBitmap) -> u32 {
     u32::try_from(rows.len()).unwrap_or(u32::MAX)
+}
+
+/// Sorts rows by tenant, so that a tenant's vectors lie side by side; rows of one tenant keep their order.
+fn by_tenant(inputs: &[Input], sources: Vec<Source>, key: &PayloadPath) -> Result<Vec<Source>> {
+    let tenant = |&(input, row): &Source| {
+        let mut tenant = String::new();
+        path::visit(&*inputs[input].segment.payload(row)?, key, &mut |value| {
+            if let Some(text) = value.as_str() {
+                text.clone_into(&mut tenant);
+            }
+        });
+        Ok(tenant)
+    };
+    let mut keyed: Vec<(String, Source)> = sources.iter().map(|source| Ok((tenant(source)?, *source))).collect::<Result<_>>()?;
+    keyed.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(keyed.into_iter().map(|(_, source)| source).collect())
 }
 
 /// The graph over most of the rows, if it is worth taking over: large enough, and most of its rows still alive.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use vectordb_core::*;
 
-use crate::support::{Random, manual};
+use crate::support::{Random, manual, small_segments};
 
 const POINTS: u64 = 20_000;
 const DIM: usize = 16;
@@ -166,4 +166,39 @@ fn plans_agree_with_each_other_on_small_random_collections() {
             collection.optimize().expect("optimizing works");
         }
     }
+}
+
+#[test]
+fn tenants_that_lie_side_by_side_find_their_own_points() {
+    const TENANTS: u64 = 37;
+    let db = manual(std::sync::Arc::new(MemFs::default()));
+    let mut config = small_segments(8, Distance::Dot);
+    // No graph over all: searches are for one tenant.
+    config.hnsw_config.m = 0;
+    let tenant = KeywordIndexParams { is_tenant: Some(true), ..KeywordIndexParams::default() };
+    config.payload_schema.insert("tenant".into(), FieldSchema::Keyword(tenant));
+    let points = db.create_collection("points", config).expect("works");
+    let mut random = Random::new(5);
+    let vectors: Vec<Vec<f32>> = (0..1500).map(|_| random.vector(8)).collect();
+    let name = |id: u64| format!("tenant {}", id % TENANTS);
+    let point = |id: u64| {
+        let point = Point::new(id, vectors[id as usize].clone());
+        // Some points are of no tenant.
+        if id % 11 == 10 { point } else { point.with("tenant", name(id)) }
+    };
+    points.upsert((0..1500).map(point)).expect("works");
+    points.optimize().expect("works");
+    for id in (0..50).map(PointId::Num) {
+        let PointId::Num(number) = id else { continue };
+        let query = random.vector(8);
+        let found = points.search(&query).filter(field("tenant").eq(name(number))).limit(5).run().expect("works");
+        let mut wanted: Vec<(u64, f32)> = (0..1500)
+            .filter(|other| other % TENANTS == number % TENANTS && other % 11 != 10)
+            .map(|other| (other, vectors[other as usize].iter().zip(&query).map(|(a, b)| a * b).sum()))
+            .collect();
+        wanted.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let wanted: Vec<PointId> = wanted.into_iter().take(5).map(|(other, _)| PointId::Num(other)).collect();
+        assert_eq!(found.into_iter().map(|hit| hit.id).collect::<Vec<_>>(), wanted);
+    }
+    points.verify().expect("whole");
 }
