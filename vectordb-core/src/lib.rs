@@ -26,6 +26,7 @@
 //! | make a collection | [`Database::collection`], [`CollectionConfig`] |
 //! | write | [`Collection::upsert`], [`Collection::apply`] with [`Update`]s, in atomic batches |
 //! | search | [`Collection::search`], [`Collection::query_batch`] |
+//! | query in other ways | [`Collection::query_points`], [`QueryRequest`], [`Collection::groups`], [`Collection::explain`] |
 //! | filter | [`field`], [`Filter::parse`], [`Filter::from_json`] |
 //! | read | [`Collection::get`], [`Collection::scroll`], [`Collection::count`] |
 //! | watch and tidy | [`Collection::info`], [`Collection::optimize`], [`Collection::verify`] |
