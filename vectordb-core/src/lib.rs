@@ -90,6 +90,7 @@ pub use model::ranking::{
 };
 pub use model::update::{Target, Update, UpsertMode};
 pub use model::vector::{MAX_DIMENSIONS, MAX_MULTIVECTOR_ROWS, MAX_VECTOR_NAME_BYTES, MultiVector, SparseVector, UNNAMED, Vector, Vectors};
+pub use query::fuse;
 pub use storage::clock::Clock;
 pub use storage::fs::{File, Fs, FsRef, MemFs, StdFs};
 pub use storage::mmap::Mmap;

@@ -60,11 +60,14 @@ pub enum Query {
         /// The same seed over the same points gives the same sample; `None` takes another one each time.
         seed: Option<u64>,
     },
+    /// Points with scores that are known already, in this order: what other collections found, for a query over it. Only those
+    /// that exist and satisfy the filter are answers.
+    Given(Vec<(PointId, f32)>),
 }
 
 impl Query {
     /// The points named by id, which are no answers.
-    pub(crate) fn mentioned(&self) -> Vec<PointId> {
+    pub fn mentioned(&self) -> Vec<PointId> {
         fn sides(pairs: &[ContextPair]) -> impl Iterator<Item = &Target> {
             pairs.iter().flat_map(|pair| [&pair.positive, &pair.negative])
         }
@@ -76,7 +79,7 @@ impl Query {
             Self::RelevanceFeedback { target, feedback, .. } => {
                 std::iter::once(target).chain(feedback.iter().map(|item| &item.example)).collect()
             }
-            Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } => Vec::new(),
+            Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } | Self::Given(_) => Vec::new(),
         };
         let id = |target: &Target| if let Target::Id(id) = target { Some(id.clone()) } else { None };
         targets.into_iter().filter_map(id).collect()
@@ -85,7 +88,7 @@ impl Query {
 
 impl Query {
     /// Everything that a query names by vector or id.
-    pub(crate) fn targets_mut(&mut self) -> Vec<&mut Target> {
+    pub fn targets_mut(&mut self) -> Vec<&mut Target> {
         fn sides(pairs: &mut [ContextPair]) -> impl Iterator<Item = &mut Target> {
             pairs.iter_mut().flat_map(|pair| [&mut pair.positive, &mut pair.negative])
         }
@@ -97,7 +100,7 @@ impl Query {
             Self::RelevanceFeedback { target, feedback, .. } => {
                 std::iter::once(target).chain(feedback.iter_mut().map(|item| &mut item.example)).collect()
             }
-            Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } => Vec::new(),
+            Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } | Self::Given(_) => Vec::new(),
         }
     }
 }

@@ -33,6 +33,7 @@ use crate::segment::{CompiledFilter, Matcher, Segment};
 
 pub(crate) use explain::{Account, explain};
 pub(crate) use facet::facet;
+pub use fusion::fuse;
 pub(crate) use groups::groups;
 pub(crate) use matrix::distance_matrix;
 pub(crate) use nearest::{search, search_batch};

@@ -6,6 +6,7 @@ use super::examples::Examples;
 use super::nearest::{Ask, best, check_numbers};
 use super::{Found, Reading, diverse, formula, fusion, hydrate, sample, scroll};
 use crate::error::{Error, Result};
+use crate::model::PointId;
 use crate::model::filter::{Condition, Filter};
 use crate::model::point::ScoredPoint;
 use crate::model::query::{Budget, SearchParams};
@@ -129,12 +130,29 @@ impl<'r> Stage<'r> {
         let found = match self.query {
             None => scroll::first_ids(reading, filter, wanted, self.budget)?,
             Some(Query::OrderBy(order)) => scroll::first_values(reading, filter, order, wanted, self.budget)?,
+            Some(Query::Given(given)) => self.known(reading, given, wanted)?,
             Some(Query::Sample { seed }) => return sample::sample(reading, filter, self.limit, *seed, self.budget),
             Some(Query::Rrf(_) | Query::Dbsf) => return Err(Error::query("a fusion needs prefetches")),
             Some(Query::Formula(_)) => return Err(Error::query("a formula needs prefetches")),
             Some(query) => self.ranked(reading, query, wanted)?,
         };
         Ok(found.into_iter().skip(self.offset).collect())
+    }
+
+    /// The points of a given list that are here and satisfy the filter.
+    fn known<'a>(&self, reading: &Reading<'a>, given: &[(PointId, f32)], wanted: usize) -> Result<Vec<Found<'a>>> {
+        let filter = reading.compile(self.filter.as_ref())?;
+        let mut found = Vec::new();
+        for (id, score) in given {
+            if found.len() == wanted {
+                break;
+            }
+            let Some((segment, row)) = reading.find(id) else { continue };
+            if filter.as_ref().map_or(Ok(true), |filter| filter.matches_row(segment, row))? {
+                found.push(Found::new(segment, row, *score));
+            }
+        }
+        Ok(found)
     }
 
     /// Ranks by vectors.
@@ -152,7 +170,9 @@ impl<'r> Stage<'r> {
             Query::Discover { target, context } => examples.discover(Some(target), context)?,
             Query::Context(context) => examples.discover(None, context)?,
             Query::RelevanceFeedback { target, feedback, strategy } => examples.feedback(target, feedback, *strategy)?,
-            Query::OrderBy(_) | Query::Rrf(_) | Query::Dbsf | Query::Formula(_) | Query::Sample { .. } => return Ok(Vec::new()),
+            Query::OrderBy(_) | Query::Rrf(_) | Query::Dbsf | Query::Formula(_) | Query::Sample { .. } | Query::Given(_) => {
+                return Ok(Vec::new());
+            }
         };
         self.nearest(reading, probe, &examples, wanted)
     }
