@@ -13,7 +13,7 @@ use super::state::{copied, empty, open, open_read_only};
 /// The collection that is asked.
 const ASKED: &str = "points";
 /// Ids that no point of the corpus has.
-pub(super) const UNUSED: std::ops::Range<u64> = 9000..9020;
+pub(super) const UNUSED: std::ops::Range<u64> = 9000..9180;
 
 /// A collection in its data file; the members are JSON.
 #[derive(Debug, Deserialize)]
@@ -111,10 +111,13 @@ impl Maker<'_> {
             small_graphs(config);
             config.optimizers_config.max_segment_size = Some(1);
         })?;
-        for part in points.chunks(points.len().div_ceil(3)) {
-            several.upsert(part.to_vec())?;
+        // With points that are deleted later every part is large enough for a graph.
+        let unused: Vec<Point> = other_ids(&points).collect();
+        for (part, more) in points.chunks(points.len().div_ceil(3)).zip(unused.chunks(unused.len().div_ceil(3))) {
+            several.upsert(part.iter().chain(more).cloned())?;
             several.optimize()?;
         }
+        several.delete(UNUSED.map(PointId::from).collect::<Vec<_>>())?;
         Ok(vec![
             Place::of("growing", growing),
             Place::of("sealed", sealed),
@@ -129,8 +132,7 @@ impl Maker<'_> {
         let (db, mixed, points) = self.database(&fs, small_graphs)?;
         let (early, late) = (points.len() * 3 / 4, points.len() / 2);
         let outdated = points[late..early].iter().zip(&points[1..]).map(|(old, other)| Point { id: old.id.clone(), ..other.clone() });
-        let deleted = UNUSED.zip(points.iter().cycle()).map(|(id, other)| Point { id: id.into(), ..other.clone() });
-        mixed.upsert(points[..late].iter().cloned().chain(outdated).chain(deleted))?;
+        mixed.upsert(points[..late].iter().cloned().chain(outdated).chain(other_ids(&points).take(20)))?;
         mixed.optimize()?;
         mixed.upsert(points[late..].to_vec())?;
         mixed.delete(UNUSED.map(PointId::from).collect::<Vec<_>>())?;
@@ -162,6 +164,11 @@ impl Maker<'_> {
         }
         Ok(places)
     }
+}
+
+/// The points once more, under ids that are to be deleted.
+fn other_ids(points: &[Point]) -> impl Iterator<Item = Point> {
+    UNUSED.zip(points.iter().cycle()).map(|(id, other)| Point { id: id.into(), ..other.clone() })
 }
 
 /// Settings under which a few points have a graph.
