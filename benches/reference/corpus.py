@@ -16,7 +16,8 @@ import pathlib
 import random
 import sys
 import uuid
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from qdrant_client import QdrantClient, models
 
