@@ -27,6 +27,7 @@
 //! | write | [`Collection::upsert`], [`Collection::apply`] with [`Update`]s, in atomic batches |
 //! | search | [`Collection::search`], [`Collection::query_batch`] |
 //! | query in other ways | [`Collection::query_points`], [`QueryRequest`], [`Collection::groups`], [`Collection::explain`] |
+//! | rank texts | [`FieldSchema::ranked_text`], [`TextQuery`], [`Bm25`] |
 //! | filter | [`field`], [`Filter::parse`], [`Filter::from_json`] |
 //! | read | [`Collection::get`], [`Collection::scroll`], [`Collection::count`] |
 //! | watch and tidy | [`Collection::info`], [`Collection::optimize`], [`Collection::verify`] |

@@ -18,7 +18,8 @@ const NO_LANGUAGE: &str = "none";
 /// A word's dimension is the absolute value of its 32-bit MurmurHash3 (x86, seed 0). In a document a word that occurs `f` times
 /// among `n` weighs `f · (k + 1) / (f + k · (1 − b + b · n / avg_len))`, in a query 1. With the modifier `idf` of the sparse
 /// vector the dot product of the two is the BM25 score, for a fixed mean length. Words are cut, left out and stemmed as by
-/// fastembed's `Qdrant/bm25`, so that its vectors and these can be mixed (English; it leaves out words of more than 40 characters).
+/// fastembed's `Qdrant/bm25` in English, so that its vectors and these can be mixed, but that words of any length count unless
+/// `max_token_len` says otherwise (there 40).
 ///
 /// ```
 /// use vectordb_core::{Bm25, Bm25Config};
@@ -56,7 +57,10 @@ impl Bm25 {
         if matches!((config.min_token_len, config.max_token_len), (Some(min), Some(max)) if min > max) {
             return refuse("min_token_len", "must not exceed max_token_len");
         }
-        let tokenizer = Tokenizer::new(&words(config)?)?;
+        let tokenizer = Tokenizer::new(&words(config)?).map_err(|error| match error {
+            Error::InvalidConfig { field, reason } => Error::config(field.replace("field_schema", "options"), reason),
+            other => other,
+        })?;
         let tokenizer = if config.tokenizer.is_none() { tokenizer.with_underscores() } else { tokenizer };
         Ok(Self { tokenizer, k: k.into(), b: b.into(), avg_len: avg_len.into() })
     }

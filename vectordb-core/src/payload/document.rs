@@ -74,7 +74,7 @@ impl Vectors {
     /// # Errors
     /// As [`Vector::stored_from_json`].
     pub fn from_json(json: &Value) -> Result<Self> {
-        // A vector can be called `model` or `indices`, but is no string and no list of numbers inside an object with the other.
+        // Vectors may have any names, but none is a string, and one called `indices` beside one called `values` is taken for both.
         let text = |name: &str| json.get(name).is_some_and(Value::is_string);
         let sparse = json.get("indices").zip(json.get("values")).is_some();
         match json {

@@ -20,7 +20,9 @@ use crate::model::query::Budget;
 use crate::payload::index::{Occurrences, RankedWords, Texts};
 
 /// Rows whose scores are added up at once.
-const WINDOW: usize = 4096;
+const WINDOW: u32 = 4096;
+/// The same as a length.
+const WINDOW_ROWS: usize = WINDOW as usize;
 /// Numbers of lists that cost as much as looking one word up for one row.
 const ENTRIES_OF_A_LOOKUP: u64 = 8;
 /// What bounds are widened by, so that rounding never hides a row.
@@ -214,7 +216,7 @@ impl<'a> Ranking<'a> {
     fn each_match(&mut self) -> Result<()> {
         let Self { leaf, index, matcher, visible, lists, best, work } = self;
         matcher.each_in(0..*visible, |row| {
-            if work.texts.is_multiple_of(WINDOW as u64) {
+            if work.texts.is_multiple_of(u64::from(WINDOW)) {
                 leaf.budget.check()?;
             }
             work.texts += 1;
@@ -230,16 +232,16 @@ impl<'a> Ranking<'a> {
 
     /// Adds lists up, window after window.
     fn windows(&mut self) -> Result<()> {
-        let mut scores = vec![0.0f64; WINDOW];
-        for start in (0..self.visible).step_by(WINDOW) {
+        let mut scores = vec![0.0f64; WINDOW_ROWS];
+        for start in (0..self.visible).step_by(WINDOW_ROWS) {
             self.leaf.budget.check()?;
-            let end = self.visible.min(start.saturating_add(WINDOW as u32));
+            let end = self.visible.min(start.saturating_add(WINDOW));
             let floor = self.best.floor();
             let passive = self.lists.partition_point(|list| list.until * SLACK < floor);
             if passive == self.lists.len() {
                 return Ok(());
             }
-            let mut touched = [0u64; WINDOW / 64];
+            let mut touched = [0u64; WINDOW_ROWS / 64];
             for list in &self.lists[passive..] {
                 let (leaf, index, work) = (self.leaf, self.index, &mut self.work);
                 list.rows.each_in(start..end, |row, count| {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vectordb_core::{
-    Bm25, Bm25Config, CollectionConfig, Distance, Document, Error, ErrorKind, MemFs, Modifier, Point, PointId, Prefetch, Query,
-    QueryRequest, Rrf, SparseVector, SparseVectorParams, Vector, Vectors,
+    Bm25, CollectionConfig, Distance, Document, Error, ErrorKind, MemFs, Modifier, Point, PointId, Prefetch, Query, QueryRequest, Rrf,
+    SparseVector, SparseVectorParams, Vector, Vectors,
 };
 
 use crate::support::manual;
@@ -179,4 +179,22 @@ fn encoded_texts_are_found_by_texts() {
     assert!(matches!(points.query_points(&wrong), Err(Error::WrongVectorKind { .. })));
     let unknown = QueryRequest { using: "words".into(), ..QueryRequest::new(Query::from(Document::new("a", "clip"))) };
     assert!(matches!(points.query_points(&unknown), Err(Error::UnknownModel { .. })));
+}
+
+/// What fastembed 0.9.1 makes of the same texts.
+#[test]
+fn vectors_are_those_of_fastembed() {
+    let encoder = encoder(json!({}));
+    let odd = "snake_case _ x __ don't STOP, we've 3.5 été naïve Straße";
+    let odd_words =
+        [215_691_602, 264_741_300, 756_638_508, 865_297_935, 1_050_319_643, 1_394_226_660, 1_459_505_690, 2_095_602_437, 2_145_877_988];
+    let long = "Quick-brown foxes can't be running; they'll have run 42 times (or 43)! happily happiness";
+    let long_words =
+        [243_905_464, 417_110_197, 741_580_288, 771_291_085, 924_502_968, 1_135_041_482, 1_163_565_236, 1_621_867_415, 2_058_513_491];
+    for (text, words, weight) in [(odd, odd_words, 1.652_097_4), (long, long_words, 1.647_747_2)] {
+        let (stored, asked) = (encoder.document(text), encoder.query(text));
+        assert_eq!((stored.indices(), asked.indices()), (&words[..], &words[..]), "{text}");
+        let wanted = |index: u32| if index == 243_905_464 { 1.884_242_2 } else { weight };
+        assert!(stored.indices().iter().zip(stored.values()).all(|(index, value)| (value - wanted(*index)).abs() < 1e-6), "{stored:?}");
+    }
 }
