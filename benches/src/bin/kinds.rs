@@ -253,7 +253,11 @@ fn zipf(random: &mut Random, count: usize) -> Vec<u32> {
 
 fn ranked_texts(points: usize, queries: usize) -> Result<Value> {
     let mut random = Random(11);
-    let texts: Vec<Vec<u32>> = (0..points).map(|_| 20 + random.below(100)).map(|length| zipf(&mut random, length)).collect();
+    let mut text = |_| {
+        let length = 20 + random.below(100);
+        zipf(&mut random, length)
+    };
+    let texts: Vec<Vec<u32>> = (0..points).map(&mut text).collect();
     let asked: Vec<Vec<u32>> = (0..queries).map(|_| zipf(&mut random, 4)).collect();
     let spelled = |words: &[u32]| words.iter().map(|word| format!("w{word}")).collect::<Vec<_>>().join(" ");
     let room = tempfile::tempdir()?;
