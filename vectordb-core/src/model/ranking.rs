@@ -5,6 +5,7 @@ use super::formula::Formula;
 use super::payload::{PayloadPath, Value};
 use super::point::{PayloadSelector, PointId, Record, ScoredPoint, VectorSelector};
 use super::query::{Budget, OrderBy, SearchParams, Target};
+use super::text::TextQuery;
 
 /// Most levels of prefetches inside prefetches.
 pub const MAX_PREFETCH_DEPTH: usize = 16;
@@ -47,6 +48,8 @@ pub enum Query {
         /// Weights of the formula.
         strategy: NaiveFeedback,
     },
+    /// The words of a payload field's texts, by BM25; `using` names the field. Only points that hold any of the words are found.
+    Text(TextQuery),
     /// A payload field; every score is 1.
     OrderBy(OrderBy),
     /// Ranks in the prefetches (reciprocal rank fusion, Cormack, Clarke & Büttcher 2009).
@@ -79,7 +82,9 @@ impl Query {
             Self::RelevanceFeedback { target, feedback, .. } => {
                 std::iter::once(target).chain(feedback.iter().map(|item| &item.example)).collect()
             }
-            Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } | Self::Given(_) => Vec::new(),
+            Self::Text(_) | Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } | Self::Given(_) => {
+                Vec::new()
+            }
         };
         let id = |target: &Target| if let Target::Id(id) = target { Some(id.clone()) } else { None };
         targets.into_iter().filter_map(id).collect()
@@ -100,7 +105,9 @@ impl Query {
             Self::RelevanceFeedback { target, feedback, .. } => {
                 std::iter::once(target).chain(feedback.iter_mut().map(|item| &mut item.example)).collect()
             }
-            Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } | Self::Given(_) => Vec::new(),
+            Self::Text(_) | Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } | Self::Given(_) => {
+                Vec::new()
+            }
         }
     }
 }
@@ -177,7 +184,7 @@ pub struct Prefetch {
     pub prefetch: Vec<Prefetch>,
     /// What points are ranked by; `None` is the order of ids.
     pub query: Option<Query>,
-    /// Which vector; `""` is the unnamed one.
+    /// Which vector, or which payload field for texts; `""` is the unnamed vector.
     pub using: String,
     /// Only points that satisfy this, and the filters of the queries around it.
     pub filter: Option<Filter>,
@@ -236,7 +243,7 @@ pub struct QueryRequest {
     pub prefetch: Vec<Prefetch>,
     /// What points are ranked by; `None` is the order of ids.
     pub query: Option<Query>,
-    /// Which vector; `""` is the unnamed one.
+    /// Which vector, or which payload field for texts; `""` is the unnamed vector.
     pub using: String,
     /// Only points that satisfy this; holds for prefetches as well.
     pub filter: Option<Filter>,

@@ -4,6 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::examples::Examples;
 use super::nearest::{Ask, best, check_numbers};
+use super::text::{self, TextAsk};
 use super::{Found, Reading, diverse, formula, fusion, hydrate, sample, scroll};
 use crate::error::{Error, Result};
 use crate::model::PointId;
@@ -11,6 +12,7 @@ use crate::model::filter::{Condition, Filter};
 use crate::model::point::ScoredPoint;
 use crate::model::query::{Budget, SearchParams};
 use crate::model::ranking::{MAX_PREFETCH_DEPTH, Mmr, Prefetch, Query, QueryRequest};
+use crate::model::text::TextQuery;
 use crate::vectors::Probe;
 
 /// Diversity when none is given.
@@ -129,6 +131,7 @@ impl<'r> Stage<'r> {
         let filter = self.filter.as_ref();
         let found = match self.query {
             None => scroll::first_ids(reading, filter, wanted, self.budget)?,
+            Some(Query::Text(text)) => text::rank(reading, &self.text_ask(text, wanted))?,
             Some(Query::OrderBy(order)) => scroll::first_values(reading, filter, order, wanted, self.budget)?,
             Some(Query::Given(given)) => self.known(reading, given, wanted)?,
             Some(Query::Sample { seed }) => return sample::sample(reading, filter, self.limit, *seed, self.budget),
@@ -155,6 +158,18 @@ impl<'r> Stage<'r> {
         Ok(found)
     }
 
+    fn text_ask<'q>(&'q self, text: &'q TextQuery, limit: usize) -> TextAsk<'q> {
+        TextAsk {
+            text,
+            using: self.using,
+            limit,
+            threshold: self.threshold,
+            filter: self.filter.as_ref(),
+            params: self.params,
+            budget: self.budget,
+        }
+    }
+
     /// Ranks by vectors.
     fn ranked<'a>(&self, reading: &Reading<'a>, query: &Query, wanted: usize) -> Result<Vec<Found<'a>>> {
         let mut examples = Examples::new(reading, self.using)?;
@@ -170,7 +185,13 @@ impl<'r> Stage<'r> {
             Query::Discover { target, context } => examples.discover(Some(target), context)?,
             Query::Context(context) => examples.discover(None, context)?,
             Query::RelevanceFeedback { target, feedback, strategy } => examples.feedback(target, feedback, *strategy)?,
-            Query::OrderBy(_) | Query::Rrf(_) | Query::Dbsf | Query::Formula(_) | Query::Sample { .. } | Query::Given(_) => {
+            Query::Text(_)
+            | Query::OrderBy(_)
+            | Query::Rrf(_)
+            | Query::Dbsf
+            | Query::Formula(_)
+            | Query::Sample { .. }
+            | Query::Given(_) => {
                 return Ok(Vec::new());
             }
         };

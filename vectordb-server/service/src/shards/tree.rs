@@ -156,7 +156,7 @@ impl Walk<'_> {
     fn leaf(&self, node: &Node<'_>) -> Result<Vec<ScoredPoint>> {
         match node.query {
             Some(Query::Sample { seed }) => self.sample(node, *seed),
-            Some(Query::Nearest { target: SearchTarget::Vector(_), mmr: Some(mmr) }) => self.diverse(node, mmr),
+            Some(Query::Nearest { mmr: Some(mmr), .. }) => self.diverse(node, mmr),
             _ => self.ask(node, Vec::new()),
         }
     }

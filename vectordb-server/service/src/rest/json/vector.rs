@@ -24,7 +24,7 @@ impl Part {
         match self {
             Self::Dense(values) => Ok(Vector::Dense(values)),
             Self::Multi(rows) => Ok(Vector::Multi(MultiVector::new(rows)?)),
-            Self::Object(json) => Ok(Vector::from_json(&json)?),
+            Self::Object(json) => Ok(Vector::stored_from_json(&json)?),
             Self::Text(_) => Err(super::bad_form("expected a vector, not a string")),
         }
     }
@@ -51,7 +51,7 @@ impl VectorForm {
                     };
                     (name, value)
                 });
-                Ok(Vectors::unnamed(Vector::from_json(&Value::Object(members.collect()))?))
+                Ok(Vectors::unnamed(Vector::stored_from_json(&Value::Object(members.collect()))?))
             }
             Self::Named(parts) => parts.into_iter().map(|(name, part)| Ok((name, part.into_vector()?))).collect(),
         }
