@@ -1,6 +1,10 @@
 """Random queries of every kind, asked of this engine and of the reference client's in-memory mode.
 
     python differential.py --bridge ../../target/release/bridge --queries 2000
+    python differential.py --url http://127.0.0.1:6333 --shards 3 --updates 1000 --queries 2000
+
+With `--url` a running server is asked through the same client, over gRPC with `--grpc-port`; its collection `points` is replaced.
+With `--updates`, random updates are made on both sides between the queries, and all points are compared.
 
 Scores must agree within 1e-5 (relative to their size), and so must ids, but for points of equal scores, whose order is free.
 """
@@ -18,7 +22,9 @@ import sys
 import uuid
 from typing import Any
 
+import grpc
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 WORDS = ("red", "green", "blue", "black", "white")
 TOLERANCE = 1e-5
@@ -48,9 +54,62 @@ class Bridge:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
+    def query(self, name: str, request: dict[str, Any]) -> Any:
+        return self.ask(name, as_json(request))
+
     def close(self) -> None:
         self.process.stdin.close()
         self.process.wait(timeout=60)
+
+
+class Server:
+    """A server behind the client that the reference is a part of."""
+
+    def __init__(self, url: str, grpc_port: int | None, shards: int) -> None:
+        self.client = QdrantClient(url, prefer_grpc=grpc_port is not None, grpc_port=grpc_port or 6334, timeout=60)
+        self.shards = shards
+
+    def ask(self, name: str, body: Any) -> Any:
+        client = self.client
+        if name == "create":
+            client.delete_collection("points")
+            sparse = {name: models.SparseVectorParams(**params) for name, params in body["sparse_vectors"].items()}
+            dense = {name: models.VectorParams(**params) for name, params in body["vectors"].items()}
+            client.create_collection("points", dense, sparse, shard_number=self.shards)
+        elif name == "index":
+            for field, schema in body.items():
+                client.create_payload_index("points", field, schema)
+        elif name == "upsert":
+            client.upsert("points", [models.PointStruct(**point) for point in body])
+        return None
+
+    def query(self, name: str, request: dict[str, Any]) -> Any:
+        try:
+            answer = ask(self.client, name, request)
+        except (UnexpectedResponse, grpc.RpcError, ValueError) as error:
+            return {"error": str(error)}
+        if name == "groups":
+            return [{"id": group.id, "hits": [hit.model_dump() for hit in group.hits]} for group in answer]
+        return [hit.model_dump() for hit in answer]
+
+    def close(self) -> None:
+        self.client.close()
+
+
+def ask(client: QdrantClient, name: str, request: dict[str, Any]) -> Any:
+    """Asks a client, in memory or of a server."""
+    if name == "facet":
+        return client.facet("points", key=request["key"], facet_filter=request["filter"], limit=request["limit"], exact=True).hits
+    if name == "matrix":
+        return client.search_matrix_pairs(
+            "points", query_filter=request["filter"], limit=request["limit"], sample=request["sample"], using=request["using"]
+        ).pairs
+    renamed = {"filter": "query_filter"}
+    arguments = {renamed.get(key, key): value for key, value in request.items() if value is not None}
+    if name == "groups":
+        arguments.pop("offset")
+        return client.query_points_groups("points", **arguments).groups
+    return client.query_points("points", **arguments).points
 
 
 class Maker:
@@ -112,6 +171,46 @@ class Maker:
 
     def using(self) -> str:
         return self.random.choice(VECTORS)
+
+    def some(self) -> list[Any]:
+        """Ids, some of which may not exist any more, or not yet."""
+        return self.random.sample(self.ids, self.random.randrange(1, 6))
+
+    def living(self) -> list[Any]:
+        """Ids of points that exist: every point has a vector `a`, which no update takes away.
+
+        The reference breaks off where a point is missing, after some of the others; the engine passes it over."""
+        return self.random.sample(self.having["a"], 3)
+
+    def found(self) -> Any:
+        selector = self.selector()
+        return self.living() if isinstance(selector, list) else selector
+
+    def selector(self) -> Any:
+        if self.random.random() < 0.7:
+            return self.some()
+        return models.Filter(must=[self.condition(), models.HasIdCondition(has_id=self.random.sample(self.ids, 10))])
+
+    def update(self) -> tuple[str, dict[str, Any]]:
+        """The name of a client's method and its arguments."""
+        rnd = self.random
+        points = lambda: [models.PointStruct(id=id, vector=self.vectors(), payload=self.payload()) for id in self.some()]
+        part = lambda: rnd.choice(({"n": rnd.randrange(50)}, {"new": {"deep": [1, "x", None]}}, {"k": None}, {"f": 1.5, "b": True}))
+        kinds = {
+            "upsert": lambda: {"points": points()},
+            "delete": lambda: {"points_selector": self.selector()},
+            "set_payload": lambda: {"payload": part(), "points": self.found(), "key": rnd.choice((None, None, "new", "new.deep"))},
+            "overwrite_payload": lambda: {"payload": part(), "points": self.found()},
+            "delete_payload": lambda: {"keys": rnd.sample(("n", "new", "new.deep", "k", "geo.lon"), 2), "points": self.found()},
+            "clear_payload": lambda: {"points_selector": self.living()},
+            "delete_vectors": lambda: {"vectors": rnd.sample(("b", "m", "s"), 2), "points": self.living()},
+            "update_vectors": lambda: {
+                "points": [models.PointVectors(id=id, vector={"b": self.vector("b"), "s": self.vector("s")}) for id in self.having["a"][:2]]
+            },
+        }
+        # More points come than go.
+        name = rnd.choice((*kinds, "upsert", "upsert"))
+        return name, kinds[name]()
 
     def target(self, using: str) -> Any:
         if self.random.random() < 0.3:
@@ -331,6 +430,21 @@ def as_json(value: Any) -> Any:
     return value
 
 
+def same_vectors(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether vectors are the same, but for the last digits of normalised ones."""
+    if a.keys() != b.keys():
+        return False
+
+    def numbers(vector: Any) -> list[float]:
+        if isinstance(vector, dict):
+            pairs = sorted(zip(vector["indices"], vector["values"]))
+            return [number for pair in pairs for number in pair]
+        return [number for part in vector for number in (part if isinstance(part, list) else [part])]
+
+    flat = [(numbers(a[name]), numbers(b[name])) for name in a]
+    return all(len(x) == len(y) and all(close(v, w) for v, w in zip(x, y)) for x, y in flat)
+
+
 def close(a: float, b: float) -> bool:
     return abs(a - b) <= TOLERANCE * max(1.0, abs(a), abs(b))
 
@@ -354,7 +468,7 @@ def differ(ours: list[dict[str, Any]], theirs: list[Any], scores: dict[Any, floa
 class Comparison:
     """One data set on both sides."""
 
-    def __init__(self, bridge: str, distance: models.Distance, seed: int, points: int) -> None:
+    def __init__(self, bridge: Bridge | Server, distance: models.Distance, seed: int, points: int) -> None:
         self.maker = Maker(seed, points)
         self.distance = distance
         self.client = QdrantClient(":memory:")
@@ -363,13 +477,39 @@ class Comparison:
         sparse = {name: models.SparseVectorParams(modifier=modifier) for name, modifier in SPARSE.items()}
         self.client.create_collection("points", vectors_config={**dense, **multi}, sparse_vectors_config=sparse)
         self.client.upsert("points", self.maker.points)
-        self.bridge = Bridge(bridge)
+        self.bridge = bridge
         self.tell("create", {"vectors": as_json({**dense, **multi}), "sparse_vectors": as_json(sparse)})
         self.tell("index", INDEXES)
         half = points // 2
         self.tell("upsert", as_json(self.maker.points[:half]))
         self.tell("optimize", None)
         self.tell("upsert", as_json(self.maker.points[half:]))
+
+    def update(self) -> str | None:
+        """A random update of both sides; what is different afterwards."""
+        name, arguments = self.maker.update()
+        outcomes = []
+        for client in (self.client, self.bridge.client):
+            try:
+                getattr(client, name)("points", **arguments)
+                outcomes.append("done")
+            except (UnexpectedResponse, grpc.RpcError, ValueError, KeyError) as error:
+                outcomes.append(f"refused: {error}")
+        if outcomes[0][:4] != outcomes[1][:4]:
+            return f"{name} {as_json(arguments)}: reference {outcomes[0]}, server {outcomes[1]}"
+        theirs, ours = (self.dump(client) for client in (self.client, self.bridge.client))
+        if [point["id"] for point in theirs] != [point["id"] for point in ours]:
+            raise SystemExit(f"{name} {as_json(arguments)}: other points")
+        for their, our in zip(theirs, ours):
+            if (their["payload"] or {}) != (our["payload"] or {}) or not same_vectors(their["vector"] or {}, our["vector"] or {}):
+                raise SystemExit(f"{name} {as_json(arguments)}: {our} for {their}")
+        self.maker.points = [models.PointStruct(**{key: point[key] for key in ("id", "vector", "payload")}) for point in theirs]
+        self.maker.having = {name: [point["id"] for point in theirs if name in (point["vector"] or {})] for name in VECTORS}
+        return None
+
+    def dump(self, client: QdrantClient) -> list[dict[str, Any]]:
+        points, _ = client.scroll("points", limit=10 * self.maker.count, with_payload=True, with_vectors=True)
+        return [point.model_dump() for point in points]
 
     def tell(self, name: str, body: Any) -> None:
         answer = self.bridge.ask(name, body)
@@ -380,7 +520,7 @@ class Comparison:
         request = KINDS[name](self.maker)
         self.request = request
         asked = {"groups": "groups", "facet": "facet", "matrix": "matrix"}.get(name, "query")
-        ours = self.bridge.ask(asked, as_json(request))
+        ours = self.bridge.query(asked, request)
         failed = isinstance(ours, dict)
         try:
             theirs = self.reference(name, request)
@@ -391,18 +531,7 @@ class Comparison:
         return getattr(self, f"check_{name}", self.check)(request, ours, theirs)
 
     def reference(self, name: str, request: dict[str, Any]) -> Any:
-        renamed = {"filter": "query_filter"}
-        if name == "facet":
-            return self.client.facet("points", key=request["key"], facet_filter=request["filter"], limit=request["limit"]).hits
-        if name == "matrix":
-            return self.client.search_matrix_pairs(
-                "points", query_filter=request["filter"], limit=request["limit"], sample=request["sample"], using=request["using"]
-            ).pairs
-        arguments = {renamed.get(key, key): value for key, value in request.items() if value is not None}
-        if name == "groups":
-            arguments.pop("offset")
-            return self.client.query_points_groups("points", **arguments).groups
-        return self.client.query_points("points", **arguments).points
+        return ask(self.client, name, request)
 
     def scores(self, request: dict[str, Any]) -> dict[Any, float]:
         whole = {**request, "limit": self.maker.count, "offset": 0}
@@ -422,7 +551,7 @@ class Comparison:
         nearest = models.NearestQuery(nearest=request["query"].nearest)
         limit = mmr.candidates_limit or request["limit"]
         left = [hit.id for hit in self.reference("query", {**request, "query": nearest, "limit": limit, "offset": 0})]
-        whole = self.bridge.ask("query", as_json({**request, "limit": wanted, "offset": 0}))
+        whole = self.bridge.query("query", {**request, "limit": wanted, "offset": 0})
         vectors = {point.id: point.vector[using] for point in self.maker.points if using in point.vector}
         diversity = 0.5 if mmr.diversity is None else mmr.diversity
         similar = functools.partial(similarity, self.distance)
@@ -485,24 +614,40 @@ class Comparison:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bridge", required=True, help="the built `bridge` binary")
+    parser.add_argument("--bridge", help="the built `bridge` binary")
+    parser.add_argument("--url", help="a server to ask instead")
+    parser.add_argument("--grpc-port", type=int, help="ask the server over gRPC")
+    parser.add_argument("--shards", type=int, default=1, help="shards of the server's collection")
+    parser.add_argument("--plain", action="store_true", help="no sparse vector with idf, whose weights are those of a shard")
+    parser.add_argument("--updates", type=int, default=0, help="random updates between the queries")
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--points", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    if arguments.plain:
+        SPARSE["i"] = None
     asked: collections.Counter[str] = collections.Counter()
     failures = 0
     distances = list(models.Distance)
     for number, distance in enumerate(distances):
-        comparison = Comparison(arguments.bridge, distance, arguments.seed + number, arguments.points)
-        for query in range(arguments.queries // len(distances)):
+        bridge = Server(arguments.url, arguments.grpc_port, arguments.shards) if arguments.url else Bridge(arguments.bridge)
+        comparison = Comparison(bridge, distance, arguments.seed + number, arguments.points)
+        queries = arguments.queries // len(distances)
+        updates = arguments.updates // len(distances)
+        for query in range(queries):
+            for _ in range(updates * (query + 1) // queries - updates * query // queries):
+                asked["update"] += 1
+                if why := comparison.update():
+                    failures += 1
+                    print(f"{distance.value} {why}", file=sys.stderr)
             name = list(KINDS)[query % len(KINDS)]
             asked[name] += 1
             if why := comparison.compare(name):
                 failures += 1
                 print(f"{distance.value} {name}: {why}\n  {json.dumps(as_json(comparison.request))[:600]}", file=sys.stderr)
         comparison.bridge.close()
-    print(json.dumps({"queries": sum(asked.values()), "kinds": len(asked), "differences": failures}))
+    made = asked.pop("update", 0)
+    print(json.dumps({"updates": made, "queries": sum(asked.values()), "kinds": len(asked), "differences": failures}))
     sys.exit(failures > 0)
 
 

@@ -1,20 +1,36 @@
-//! The rooms of vectordb-core and who may see whom.
+//! The rooms of the crates and who may see whom.
 //!
-//! A room is a top module. It may import lower storeys, and rooms to its left on its own storey. The two rooms on the
-//! ground, `error` and `model`, are one vocabulary and may see each other.
+//! A room is a top module. It may import lower storeys, and rooms to its left on its own storey. The rooms on the ground, in
+//! the core `error` and `model`, are one vocabulary and may see each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::Source;
 
-/// From the ground up, each storey from left to right.
-const STOREYS: [&[&str]; 6] = [
-    &["error", "model"],
-    &["storage", "distance", "wal", "quantization"],
-    &["vectors", "graph", "sparse", "payload", "filter"],
-    &["segment"],
-    &["sizing", "query", "collection"],
-    &["database", "internals", "lib"],
+/// The storeys of a crate.
+#[derive(Debug, PartialEq)]
+pub(crate) struct House {
+    /// The crate's directory.
+    pub(crate) name: &'static str,
+    /// From the ground up, each storey from left to right.
+    storeys: &'static [&'static [&'static str]],
+}
+
+/// Every crate that has storeys.
+pub(crate) const HOUSES: [House; 3] = [
+    House {
+        name: "vectordb-core",
+        storeys: &[
+            &["error", "model"],
+            &["storage", "distance", "wal", "quantization"],
+            &["vectors", "graph", "sparse", "payload", "filter"],
+            &["segment"],
+            &["sizing", "query", "collection"],
+            &["database", "internals", "lib"],
+        ],
+    },
+    House { name: "vectordb-server/service", storeys: &[&["error"], &["access"], &["shards"], &["service"], &["rest", "lib"]] },
+    House { name: "vectordb-server", storeys: &[&["config", "wire"], &["auth", "metrics"], &["http", "grpc"], &["server", "lib", "main"]] },
 ];
 
 /// One room seen by another, and where.
@@ -26,7 +42,7 @@ pub(crate) struct Import {
     pub(crate) line: usize,
 }
 
-/// Everything a file of core imports from other rooms. `file` is relative to `src`.
+/// Everything a file of a crate imports from other rooms. `file` is relative to `src`.
 pub(crate) fn imports(file: &str, source: &Source) -> Vec<Import> {
     let module: Vec<&str> = file.trim_end_matches(".rs").split('/').filter(|&name| name != "mod").collect();
     let room = module.first().copied().unwrap_or("lib");
@@ -58,26 +74,37 @@ fn room_or_root(name: &str) -> String {
     if name.starts_with(|first: char| first.is_lowercase()) { name.to_owned() } else { "lib".to_owned() }
 }
 
-/// Whether one room may see another; `Err` with the reason when it may not.
-pub(crate) fn allowed(from: &str, to: &str) -> Result<(), String> {
-    let place = |room: &str| {
-        let storey = STOREYS.iter().position(|rooms| rooms.contains(&room))?;
-        Some((storey, STOREYS[storey].iter().position(|&each| each == room)?))
-    };
-    let Some((from_storey, from_door)) = place(from) else { return Err(format!("`{from}` is not a room of the house")) };
-    let Some((to_storey, to_door)) = place(to) else { return Err(format!("`{to}` is not a room of the house")) };
-    if to_storey > from_storey {
-        return Err(format!("`{from}` (storey {from_storey}) looks up to `{to}` (storey {to_storey})"));
+impl House {
+    /// The house of a crate.
+    pub(crate) fn of(name: &str) -> Option<&'static Self> {
+        HOUSES.iter().find(|house| house.name == name)
     }
-    if to_storey == from_storey && to_storey > 0 && to_door >= from_door {
-        return Err(format!("`{from}` looks right to `{to}` on storey {from_storey}"));
+
+    /// Whether one room may see another; `Err` with the reason when it may not.
+    pub(crate) fn allowed(&self, from: &str, to: &str) -> Result<(), String> {
+        let place = |room: &str| {
+            let storey = self.storeys.iter().position(|rooms| rooms.contains(&room))?;
+            Some((storey, self.storeys[storey].iter().position(|&each| each == room)?))
+        };
+        let Some((from_storey, from_door)) = place(from) else { return Err(format!("`{from}` is not a room of the house")) };
+        let Some((to_storey, to_door)) = place(to) else { return Err(format!("`{to}` is not a room of the house")) };
+        if to_storey > from_storey {
+            return Err(format!("`{from}` (storey {from_storey}) looks up to `{to}` (storey {to_storey})"));
+        }
+        if to_storey == from_storey && to_storey > 0 && to_door >= from_door {
+            return Err(format!("`{from}` looks right to `{to}` on storey {from_storey}"));
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Groups of rooms that see each other, directly or through others. The ground counts as one room.
+    pub(crate) fn cycles(&self, imports: &[Import]) -> Vec<Vec<String>> {
+        cycles(imports, self.storeys[0])
+    }
 }
 
-/// Groups of rooms that see each other, directly or through others. The ground counts as one room.
-pub(crate) fn cycles(imports: &[Import]) -> Vec<Vec<String>> {
-    let ground = |room: &str| if STOREYS[0].contains(&room) { "ground".to_owned() } else { room.to_owned() };
+fn cycles(imports: &[Import], lowest: &[&str]) -> Vec<Vec<String>> {
+    let ground = |room: &str| if lowest.contains(&room) { "ground".to_owned() } else { room.to_owned() };
     let mut sees: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for import in imports {
         let (from, to) = (ground(&import.from), ground(&import.to));
@@ -143,7 +170,7 @@ mod tests {
             ("lib", "wal"),
             ("lib", "database"),
         ] {
-            assert_eq!(allowed(from, to), Ok(()), "{from} may see {to}");
+            assert_eq!(HOUSES[0].allowed(from, to), Ok(()), "{from} may see {to}");
         }
         for (from, to) in [
             ("graph", "segment"),
@@ -154,7 +181,7 @@ mod tests {
             ("cellar", "error"),
             ("wal", "attic"),
         ] {
-            assert!(allowed(from, to).is_err(), "{from} may not see {to}");
+            assert!(HOUSES[0].allowed(from, to).is_err(), "{from} may not see {to}");
         }
     }
 
@@ -162,8 +189,8 @@ mod tests {
     fn planted_cycles_are_found_once() {
         let import = |from: &str, to: &str| Import { from: from.into(), to: to.into(), file: String::new(), line: 1 };
         let straight = [import("graph", "vectors"), import("error", "model"), import("model", "error")];
-        assert!(cycles(&straight).is_empty());
+        assert!(HOUSES[0].cycles(&straight).is_empty());
         let round = [import("graph", "wal"), import("wal", "payload"), import("payload", "graph"), import("query", "graph")];
-        assert_eq!(cycles(&round), [["graph", "payload", "wal"]]);
+        assert_eq!(HOUSES[0].cycles(&round), [["graph", "payload", "wal"]]);
     }
 }

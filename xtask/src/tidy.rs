@@ -7,11 +7,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::rooms::{self, Import};
+use crate::rooms::{self, House, Import};
 use crate::source::Source;
 use crate::{cargo, top};
 
-const CRATES: [&str; 6] = ["vectordb-core", "vectordb-server", "vectordb-py", "benches", "examples", "xtask"];
+const CRATES: [&str; 7] = ["vectordb-core", "vectordb-server", "vectordb-server/service", "vectordb-py", "benches", "examples", "xtask"];
 /// Where unsafe code may stand.
 const UNSAFE_ROOMS: [&str; 4] =
     ["vectordb-core/src/storage/mmap.rs", "vectordb-core/src/distance/", "vectordb-core/src/vectors/rows.rs", "benches/src/sets.rs"];
@@ -24,6 +24,8 @@ const FS_DOORS: [&str; 4] = [
 ];
 /// Names, or beginnings of names, of crates that bring an async runtime or need one.
 const ASYNC: [&str; 7] = ["tokio", "futures", "async-", "tonic", "axum", "hyper", "smol"];
+/// What a program can embed without a runtime.
+const WITHOUT_ASYNC: [&str; 2] = ["vectordb-core", "vectordb-service"];
 /// Most crates in core's tree, linear algebra aside.
 const MAX_DEPENDENCIES: usize = 80;
 const LONG_FUNCTION: usize = 70;
@@ -60,21 +62,28 @@ pub(crate) fn run(json: bool) -> bool {
 
 fn check() -> io::Result<Report> {
     let mut report = Report::default();
-    let mut imports = Vec::new();
     for name in CRATES {
         let mut files = Vec::new();
         rust_files(&top().join(name), name, &mut files)?;
+        // A crate inside the directory of another is its own.
+        let inner = |path: &str| CRATES.iter().any(|other| other.len() > name.len() && path.starts_with(&format!("{other}/")));
+        files.retain(|(path, _)| !inner(path));
+        let mut imports = Vec::new();
         check_crate(name, &files, &mut report, &mut imports);
-    }
-    for import in &imports {
-        if let Err(reason) = rooms::allowed(&import.from, &import.to) {
-            report.floors.push(format!("vectordb-core/{}:{}: {reason}", import.file, import.line));
+        let Some(house) = House::of(name) else { continue };
+        for import in &imports {
+            if let Err(reason) = house.allowed(&import.from, &import.to) {
+                report.floors.push(format!("{name}/{}:{}: {reason}", import.file, import.line));
+            }
         }
+        report.cycles.extend(house.cycles(&imports).iter().map(|rooms| rooms.join(" <-> ")));
     }
-    report.cycles = rooms::cycles(&imports).iter().map(|rooms| rooms.join(" <-> ")).collect();
-    let everything = dependencies(&["--all-features"])?;
-    report.async_crates = everything.into_iter().filter(|name| ASYNC.iter().any(|prefix| name.starts_with(prefix))).collect();
-    report.dependencies = dependencies(&["--no-default-features", "--features", "simsimd"])?.len();
+    for package in WITHOUT_ASYNC {
+        let everything = dependencies(package, &["--all-features"])?;
+        let is_async = |name: &String| ASYNC.iter().any(|prefix| name.starts_with(prefix));
+        report.async_crates.extend(everything.into_iter().filter(is_async).map(|name| format!("{package}: {name}")));
+    }
+    report.dependencies = dependencies("vectordb-core", &["--no-default-features", "--features", "simsimd"])?.len();
     Ok(report)
 }
 
@@ -100,8 +109,10 @@ fn check_crate(name: &'static str, files: &[(String, String)], report: &mut Repo
                 .unsafe_outside
                 .extend(source.unsafes().iter().map(|each| format!("{path}:{}: unsafe code in a room without", each.line)));
         }
-        if name == "vectordb-core" {
+        if House::of(name).is_some() {
             imports.extend(rooms::imports(file, source));
+        }
+        if name == "vectordb-core" {
             if !FS_DOORS.contains(&path.as_str()) {
                 let opened = source.paths().into_iter().filter(|each| each.names.starts_with(&["std".into(), "fs".into()]));
                 report.fs_outside.extend(opened.map(|each| format!("{path}:{}: std::fs outside of storage", each.line)));
@@ -136,9 +147,9 @@ fn rust_files(dir: &Path, name: &str, files: &mut Vec<(String, String)>) -> io::
     Ok(())
 }
 
-/// Names of the crates in core's tree without itself.
-fn dependencies(features: &[&str]) -> io::Result<Vec<String>> {
-    let mut tree = cargo(&["tree", "--quiet", "-p", "vectordb-core", "-e", "normal", "--prefix", "none", "--format", "{p}"]);
+/// Names of the crates in a package's tree without itself.
+fn dependencies(package: &str, features: &[&str]) -> io::Result<Vec<String>> {
+    let mut tree = cargo(&["tree", "--quiet", "-p", package, "-e", "normal", "--prefix", "none", "--format", "{p}"]);
     let output = tree.args(features).output()?;
     if !output.status.success() {
         return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
@@ -148,7 +159,7 @@ fn dependencies(features: &[&str]) -> io::Result<Vec<String>> {
     let mut names: Vec<String> = text.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
     names.sort();
     names.dedup();
-    names.retain(|name| !name.is_empty() && !name.starts_with("vectordb-core "));
+    names.retain(|name| !name.is_empty() && !name.starts_with(&format!("{package} ")));
     Ok(names)
 }
 
@@ -200,11 +211,11 @@ impl Report {
             println!("{:>5}  {what}", found.len());
         }
         println!("{:>5}  dependencies of the core without linear algebra (at most {MAX_DEPENDENCIES})", self.dependencies);
-        println!("\n{:<16} {:>6} {:>7} {:>7} {:>6} {:>6}", "code lines in", "files", "lines", "median", "p90", "max");
+        println!("\n{:<24} {:>6} {:>7} {:>7} {:>6} {:>6}", "code lines in", "files", "lines", "median", "p90", "max");
         let all = self.all_sizes();
         for (name, sizes) in self.sizes.iter().map(|(name, sizes)| (*name, sizes)).chain([("all", &all)]) {
             let [median, p90, max] = quantiles(sizes.clone());
-            println!("{name:<16} {:>6} {:>7} {median:>7} {p90:>6} {max:>6}", sizes.len(), sizes.iter().sum::<usize>());
+            println!("{name:<24} {:>6} {:>7} {median:>7} {p90:>6} {max:>6}", sizes.len(), sizes.iter().sum::<usize>());
         }
         println!("{} functions over {LONG_FUNCTION} lines", self.long_functions.len());
         for line in &self.long_functions {

@@ -296,7 +296,7 @@ fn create<P: PartialEq>(vectors: &mut BTreeMap<String, P>, name: String, params:
 
 fn set(payload: &mut Payload, key: Option<&PayloadPath>, new: &Payload) {
     match key {
-        None => payload.extend(new.iter().map(|(key, value)| (key.clone(), value.clone()))),
+        None => path::merge(payload, new.clone()),
         Some(key) => path::set(payload, key, new.clone()),
     }
 }

@@ -80,7 +80,7 @@ pub enum Update {
         /// Names of the vectors.
         names: Vec<String>,
     },
-    /// Merge keys into the payload, or into the object at `key`.
+    /// Merge keys into the payload, or into the object at `key`; a key whose new value is null is taken away.
     SetPayload {
         /// Which points.
         target: Target,

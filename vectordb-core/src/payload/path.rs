@@ -80,9 +80,24 @@ fn change_value(value: &mut Value, steps: &[PathStep], edit: &mut dyn FnMut(&mut
 /// Merges keys into the object at a path; anything else there is replaced.
 pub(crate) fn set(payload: &mut Payload, path: &PayloadPath, new: Payload) {
     change(payload, path, &mut |value| match value {
-        Value::Object(map) => map.extend(new.clone()),
-        value => *value = Value::Object(new.clone()),
+        Value::Object(map) => merge(map, new.clone()),
+        value => {
+            let mut map = Payload::new();
+            merge(&mut map, new.clone());
+            *value = Value::Object(map);
+        }
     });
+}
+
+/// Lays the members of one object over those of another; null takes a member away.
+pub(crate) fn merge(old: &mut Payload, new: Payload) {
+    for (key, value) in new {
+        if value.is_null() {
+            old.remove(&key);
+        } else {
+            old.insert(key, value);
+        }
+    }
 }
 
 /// Replaces the value at a path.

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use vectordb_core::{
     Collection, Condition, DistanceMatrix, FacetHit, FacetRequest, FieldTest, Filter, GroupsRequest, MAX_RESULTS, MatchValue,
-    MatrixRequest, OrderBy, PayloadSelector, PointGroup, PointId, Query, QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest,
-    SearchTarget, Value, VectorSelector,
+    MatrixRequest, OrderBy, PayloadSelector, PointGroup, PointId, Prefetch, Query, QueryRequest, Record, ScoredPoint, ScrollPage,
+    ScrollRequest, SearchTarget, Value, VectorSelector,
 };
 
 use super::collection::{Shard, on_each};
@@ -136,7 +136,13 @@ pub(crate) fn groups(shards: &[&Shard], request: &GroupsRequest) -> Result<Vec<P
     let query = if request.query.prefetch.is_empty() {
         tree::without_ids(shards, &request.query)?
     } else {
-        let whole = QueryRequest { limit: MAX_RESULTS, with_payload: PayloadSelector::None, ..request.query.clone() };
+        let most = usize::try_from(count(shards, None, false)?).unwrap_or(MAX_RESULTS).clamp(1, MAX_RESULTS);
+        let mut whole = QueryRequest { limit: most, with_payload: PayloadSelector::None, ..request.query.clone() };
+        let mut left: Vec<&mut Prefetch> = whole.prefetch.iter_mut().collect();
+        while let Some(Prefetch { prefetch, limit, .. }) = left.pop() {
+            *limit = most;
+            left.extend(prefetch);
+        }
         let given = tree::query(shards, &whole)?.into_iter().map(|hit| (hit.id, hit.score)).collect();
         QueryRequest { prefetch: Vec::new(), query: Some(Query::Given(given)), ..request.query.clone() }
     };
