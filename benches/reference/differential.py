@@ -644,7 +644,7 @@ def main() -> None:
             asked[name] += 1
             if why := comparison.compare(name):
                 failures += 1
-                print(f"{distance.value} {name}: {why}\n  {json.dumps(as_json(comparison.request))[:600]}", file=sys.stderr)
+                print(f"{distance.value} {name}: {why}\n  {json.dumps(as_json(comparison.request))[:6000]}", file=sys.stderr)
         comparison.bridge.close()
     made = asked.pop("update", 0)
     print(json.dumps({"updates": made, "queries": sum(asked.values()), "kinds": len(asked), "differences": failures}))

@@ -158,6 +158,7 @@ impl From<vectordb_core::Error> for ServiceError {
             | E::InvalidPayload { .. }
             | E::InvalidQuery { .. }
             | E::LimitExceeded { .. }
+            | E::UnknownModel { .. }
             | E::Unsupported { .. } => Self::input(text),
             E::DiskFull { .. } | E::OutOfMemory { .. } => Self::new(Fault::OutOfSpace, text),
             E::Locked { .. } | E::Poisoned { .. } => Self::new(Fault::Unavailable, text),

@@ -137,7 +137,8 @@ impl Walk<'_> {
                     let query = Query::Given(list.into_iter().map(|hit| (hit.id, hit.score)).collect());
                     Prefetch { query: Some(query), limit, ..Prefetch::default() }
                 };
-                self.ask(node, lists.into_iter().map(given).collect())
+                // What the prefetches found is not filtered again: alternatives of their filters count as well.
+                self.ask(&Node { filter: None, ..*node }, lists.into_iter().map(given).collect())
             }
             Some(_) => {
                 let ids: std::collections::BTreeSet<PointId> = lists.into_iter().flatten().map(|hit| hit.id).collect();

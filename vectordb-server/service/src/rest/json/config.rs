@@ -8,7 +8,7 @@ use vectordb_core::{
 };
 
 use super::bad_form;
-use crate::error::Result;
+use crate::error::{Result, ServiceError};
 use crate::service::CollectionState;
 
 /// What a client leaves out by saying null.
@@ -170,13 +170,18 @@ fn state_name(status: Status) -> &'static str {
     }
 }
 
+/// A value as JSON, by way of its text: so that 0.9 in 32 bits is 0.9 and not the nearest number in 64.
+fn written<T: serde::Serialize>(value: &T) -> Result<Value> {
+    let text = serde_json::to_string(value).and_then(|text| serde_json::from_str(&text));
+    text.map_err(|error| ServiceError::internal(error.to_string()))
+}
+
 /// What a collection says about itself.
 pub(crate) fn info(state: &CollectionState) -> Result<Value> {
     let config = &state.config;
-    let written = |value: &dyn Fn() -> serde_json::Result<Value>| value().map_err(|error| bad_form(error.to_string()));
     let vectors = match config.vectors.get(UNNAMED) {
-        Some(params) if config.vectors.len() == 1 => written(&|| serde_json::to_value(params))?,
-        _ => written(&|| serde_json::to_value(&config.vectors))?,
+        Some(params) if config.vectors.len() == 1 => written(params)?,
+        _ => written(&config.vectors)?,
     };
     let mut params = json!({
         "vectors": vectors,
@@ -195,7 +200,7 @@ pub(crate) fn info(state: &CollectionState) -> Result<Value> {
     add("read_fan_out_delay_ms", config.read_fan_out_delay_ms.map(Value::from));
     add("payload", config.payload_memory.map(|memory| json!({"memory": memory})));
     if !config.sparse_vectors.is_empty() {
-        add("sparse_vectors", Some(written(&|| serde_json::to_value(&config.sparse_vectors))?));
+        add("sparse_vectors", Some(written(&config.sparse_vectors)?));
     }
     let schema = state.payload_schema.iter().map(|(field, info)| {
         let index = json!({"data_type": info.schema.kind(), "params": info.schema, "points": info.points});
@@ -214,7 +219,7 @@ pub(crate) fn info(state: &CollectionState) -> Result<Value> {
             "hnsw_config": config.hnsw_config,
             "optimizer_config": config.optimizers_config,
             "wal_config": config.wal_config,
-            "quantization_config": config.quantization_config,
+            "quantization_config": written(&config.quantization_config)?,
         },
         "payload_schema": schema,
         "update_queue": {"length": state.pending},
