@@ -50,6 +50,18 @@ pub(crate) struct Reading<'a> {
     pub(crate) expired: Option<Condition>,
     /// Where searches tell what they did, when someone wants to know.
     pub(crate) account: Option<&'a Account>,
+    /// Calls the background, when there is one.
+    pub(crate) wake: Option<Wake<'a>>,
+}
+
+/// Calls the background.
+#[derive(Clone, Copy)]
+pub(crate) struct Wake<'a>(pub(crate) &'a (dyn Fn() + Send + Sync));
+
+impl std::fmt::Debug for Wake<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wake")
+    }
 }
 
 impl<'a> Reading<'a> {

@@ -18,7 +18,6 @@ use crate::model::config::FieldSchema;
 use crate::model::filter::Filter;
 use crate::model::payload::Payload;
 use crate::model::point::Lsn;
-use crate::payload::index::Candidates;
 
 /// Rows looked at to learn how selective a filter is that no index knows.
 const SAMPLE: usize = 64;
@@ -82,10 +81,9 @@ impl<'a> Matcher<'a> {
     }
 
     /// Rows chosen by other means than a filter.
-    pub(super) fn of_rows(segment: &'a dyn Segment, rows: &RoaringBitmap, at: Lsn) -> Self {
+    pub(super) fn of_rows(segment: &'a dyn Segment, rows: Arc<Selection>, at: Lsn) -> Self {
         let visible = segment.rows(at);
-        let selection = Selection::new(&Candidates::exact(rows.clone()), visible);
-        Self { segment, at, visible, has_dead: segment.tombstones().dead() > 0, checker: None, selection: Some(Arc::new(selection)) }
+        Self { segment, at, visible, has_dead: segment.tombstones().dead() > 0, checker: None, selection: Some(rows) }
     }
 
     pub(crate) fn is_filtered(&self) -> bool {

@@ -69,6 +69,12 @@ fn the_recall_asked_for_is_given() {
     let (_db, points, mut random) = world();
     let queries: Vec<Vec<f32>> = (0..150).map(|_| random.vector(DIM)).collect();
     let mut lengths = Vec::new();
+    let mut first = QueryRequest::new(Query::from(queries[0].clone()));
+    first.params.recall = Some(0.9);
+    let plain = QueryRequest::new(Query::from(queries[0].clone()));
+    // Until the background has learned, a search goes by the list that searches without a wish have.
+    assert_eq!(points.query_points(&first).expect("works"), points.query_points(&plain).expect("works"));
+    assert!(points.maintain().expect("works") && !points.maintain().expect("works"));
     for wanted in [0.8, 0.9, 0.99] {
         let (mut found, mut all) = (0, 0);
         for query in &queries {
@@ -94,4 +100,30 @@ fn the_recall_asked_for_is_given() {
         request.params.recall = Some(bad);
         assert!(matches!(points.query_points(&request), Err(Error::InvalidQuery { .. })));
     }
+}
+
+#[test]
+fn what_was_learned_outlives_its_process() {
+    let fs = std::sync::Arc::new(MemFs::default());
+    let mut random = Random::new(78);
+    let db = manual(fs.clone());
+    let points = db.collection("points").config(small_segments(DIM, Distance::Euclid)).create().expect("works");
+    points.upsert((0..POINTS).map(|id| Point::new(id, random.vector(DIM))).collect::<Vec<_>>()).expect("works");
+    points.optimize().expect("works");
+    let mut request = QueryRequest::new(Query::from(random.vector(DIM)));
+    request.params.recall = Some(0.8);
+    let length = |points: &Collection| {
+        let explanation = points.explain(&request, false).expect("works");
+        explanation.searches[0].segments.iter().map(|segment| segment.ef).max()
+    };
+    let unlearned = length(&points);
+    assert!(points.maintain().expect("works"));
+    let learned = length(&points);
+    assert!(learned < unlearned, "{learned:?} {unlearned:?}");
+    points.verify().expect("works");
+    drop((points, db));
+    let db = manual(fs);
+    let points = db.get("points").expect("works");
+    assert_eq!(length(&points), learned);
+    assert!(!points.maintain().expect("works"));
 }
