@@ -14,6 +14,8 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const LIMIT: usize = 10;
 const ROUNDS: usize = 9;
+/// Queries for the engine to learn from; a small set repeats its own.
+const ENOUGH: usize = 500;
 
 #[derive(Parser)]
 struct Args {
@@ -68,7 +70,7 @@ fn main() -> Result<()> {
     collection.optimize()?;
     let learning_cpu_s = vectordb_benches::process::cpu_seconds() - cpu;
     // Queries that are not measured, for the engine to learn from.
-    for query in queries..set.queries.len {
+    for query in (queries..set.queries.len).cycle().take(ENOUGH) {
         collection.query_points(&request(&set, query, 0.9, None))?;
     }
     collection.optimize()?;

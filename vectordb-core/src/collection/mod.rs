@@ -6,7 +6,7 @@
 //!
 //! Files: `view` (what a reader holds), `writer` (validate, log, apply), `prepare` (updates → changes → effects),
 //! `manifest` (which files are the collection), `recover` (open = manifest + files + log), `maintain` (what to do next, pure),
-//! `jobs` (doing it), `snapshot`, `info`.
+//! `jobs` (doing it), `learn` (lengths of candidate lists), `snapshot`, `info`.
 
 mod info;
 mod jobs;

@@ -81,7 +81,7 @@ impl<'a> Reading<'a> {
         let living = self.expired.as_ref().map(|expired| Filter::must_not([expired.clone()]));
         let filter = filter.filter(|filter| !filter.is_empty());
         let merged = living.map_or_else(|| filter.cloned(), |living| Filter::merged(Some(&living), filter));
-        merged.map(|filter| CompiledFilter::new(&filter, &self.config.payload_schema)).transpose()
+        merged.map(|filter| CompiledFilter::of(filter, &self.config.payload_schema)).transpose()
     }
 }
 

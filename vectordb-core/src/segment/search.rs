@@ -81,7 +81,7 @@ const SUSPICION_LIMIT: usize = 1 << 18;
 /// [`Error::Timeout`] and [`Error::Cancelled`] by the budget, [`Error::Corrupt`] for unreadable payloads.
 pub(crate) fn search(segment: &dyn Segment, leaf: &Leaf<'_>) -> Result<(Vec<Hit>, Trace)> {
     leaf.budget.check()?;
-    if leaf.k == 0 {
+    if leaf.k == 0 || segment.rows(leaf.at) == 0 {
         return Ok(Default::default());
     }
     if let Some(field) = segment.sparse(leaf.field) {
