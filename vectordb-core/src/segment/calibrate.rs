@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn affinity_goes_from_nothing_to_everything() {
-        assert_eq!([0.0, 0.05, 0.1, 0.55, 1.0].map(|near| affinity(0.1, near)), [-1.0, -0.5, 0.0, 0.5, 1.0]);
+        assert_eq!([0.0, 0.125, 0.25, 0.625, 1.0].map(|near| affinity(0.25, near)), [-1.0, -0.5, 0.0, 0.5, 1.0]);
         assert_eq!((affinity(1.0, 1.0), affinity(0.0, 0.0)), (0.0, 0.0));
     }
 
