@@ -112,6 +112,12 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// No model of this name makes vectors here.
+    #[error("no model `{model}` makes vectors here; `qdrant/bm25` does, of texts")]
+    UnknownModel {
+        /// The name asked for.
+        model: String,
+    },
     /// Something is larger than the engine accepts.
     #[error("{what} is {actual}, the limit is {limit}")]
     LimitExceeded {
@@ -260,6 +266,7 @@ impl Error {
             | E::InvalidFilter { .. }
             | E::InvalidPayload { .. }
             | E::InvalidQuery { .. }
+            | E::UnknownModel { .. }
             | E::LimitExceeded { .. }
             | E::Unsupported { .. } => ErrorKind::Invalid,
             E::Locked { .. } | E::Poisoned { .. } | E::DiskFull { .. } | E::OutOfMemory { .. } => ErrorKind::Unavailable,

@@ -27,6 +27,7 @@
 //! | write | [`Collection::upsert`], [`Collection::apply`] with [`Update`]s, in atomic batches |
 //! | search | [`Collection::search`], [`Collection::query_batch`] |
 //! | query in other ways | [`Collection::query_points`], [`QueryRequest`], [`Collection::groups`], [`Collection::explain`] |
+//! | rank texts | [`FieldSchema::ranked_text`], [`TextQuery`], [`Bm25`] |
 //! | filter | [`field`], [`Filter::parse`], [`Filter::from_json`] |
 //! | read | [`Collection::get`], [`Collection::scroll`], [`Collection::count`] |
 //! | watch and tidy | [`Collection::info`], [`Collection::optimize`], [`Collection::verify`] |
@@ -68,7 +69,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use model::config::{
     CollectionConfig, ConfigDiff, Datatype, Distance, Durability, FieldPlacement, FieldSchema, HnswConfig, HnswConfigDiff,
     IntegerIndexParams, KeywordIndexParams, Memory, Modifier, MultiVectorComparator, MultiVectorConfig, OptimizersConfig, ShardingMethod,
-    SparseIndexParams, SparseVectorParams, Stopwords, TextIndexParams, Tokenizer, VectorDiff, VectorParams, WalConfig,
+    SparseIndexParams, SparseVectorParams, Stopwords, TextIndexParams, TextScoring, TextScoringParams, TextScoringType, Tokenizer,
+    VectorDiff, VectorParams, WalConfig,
 };
 pub use model::explain::{Explanation, SearchPlan, SegmentPlan, Way, Work};
 pub use model::filter::{Condition, FieldTest, Filter, MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH, MatchSet, MatchValue, MinShould, Range};
@@ -88,8 +90,11 @@ pub use model::ranking::{
     ContextPair, DistanceMatrix, FacetHit, FacetRequest, FeedbackItem, GroupLookup, GroupsRequest, LookupLocation, MAX_PREFETCH_DEPTH,
     MatrixRequest, Mmr, NaiveFeedback, PointGroup, Prefetch, Query, QueryRequest, RecommendStrategy, Rrf,
 };
+pub use model::text::{Bm25Config, Bm25Params, Document, TextQuery, TextQueryScoring};
 pub use model::update::{Target, Update, UpsertMode};
 pub use model::vector::{MAX_DIMENSIONS, MAX_MULTIVECTOR_ROWS, MAX_VECTOR_NAME_BYTES, MultiVector, SparseVector, UNNAMED, Vector, Vectors};
+pub use payload::bm25::Bm25;
+pub use query::fuse;
 pub use storage::clock::Clock;
 pub use storage::fs::{File, Fs, FsRef, MemFs, StdFs};
 pub use storage::mmap::Mmap;

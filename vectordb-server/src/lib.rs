@@ -1,11 +1,17 @@
-//! The server of vectordb.
+//! The server of vectordb: it speaks the REST and gRPC API of Qdrant, so that its clients, integrations and dashboards work
+//! unchanged.
 //!
-//! There is no server yet. This crate holds its place in the workspace and passes the embedded engine on, so that what
-//! is built on it now keeps compiling when REST, gRPC and replication arrive.
+//! Thin over [`vectordb_service`], which knows collections, shards and the REST dialect and needs no runtime: what is here are
+//! doors (`http`), settings (`config`) and the life of the process ([`Server`]).
 
 #![forbid(unsafe_code)]
 
-pub use vectordb_core as engine;
+pub mod config;
+mod http;
+mod server;
+
+pub use server::{Server, StartError, start};
+pub use vectordb_service as service;
 
 /// The version of this crate and of the engine below it.
 pub fn version() -> &'static str {

@@ -1,4 +1,4 @@
-//! Runs the corpus of filters in every way the engine has.
+//! Runs the corpus of filters and queries in every way the engine has.
 //!
 //! `cargo run --release -p vectordb-benches --bin corpus`
 
@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use indicatif::ProgressBar;
-use vectordb_benches::corpus::{Corpus, Outcome};
+use vectordb_benches::corpus::{Filters, Outcome, Queries, directory};
 
 #[derive(Parser)]
-#[command(about = "Runs the corpus of filters in every way the engine has")]
+#[command(about = "Runs the corpus of filters and queries in every way the engine has")]
 struct Args {
     /// Where the data files are, if not in the checkout.
     #[arg(long)]
@@ -23,7 +23,12 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let bar = ProgressBar::new_spinner().with_message("cases");
-    let outcome = Corpus::read(&args.dir.unwrap_or_else(Corpus::directory)).and_then(|corpus| corpus.run(&|| bar.inc(1)));
+    let dir = args.dir.unwrap_or_else(directory);
+    let filters = Filters::read(&dir).and_then(|corpus| corpus.run(&|| bar.inc(1)));
+    let outcome = filters.and_then(|outcome| {
+        let queries = Queries::read(&dir.join("queries"))?.run(&|| bar.inc(1))?;
+        Ok(outcome.and(queries))
+    });
     bar.finish_and_clear();
     let outcome: Outcome = match outcome {
         Ok(outcome) => outcome,
@@ -33,6 +38,7 @@ fn main() -> ExitCode {
         }
     };
     let Outcome { cases, runners, questions, failures } = outcome;
+    let runners = runners.len();
     if args.json {
         println!("{}", serde_json::json!({"cases": cases, "runners": runners, "failures": failures.len()}));
     } else {

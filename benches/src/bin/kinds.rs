@@ -1,11 +1,11 @@
-//! Kinds of vectors and of collections against what they would cost without an index: sparse vectors and multivectors against a
-//! scan written for them, tenants of one collection against a collection of their own.
+//! Kinds of vectors and of collections against what they would cost without an index: sparse vectors, texts and multivectors
+//! against a scan written for them, tenants of one collection against a collection of their own.
 //!
 //! `cargo run --release -p vectordb-benches --bin kinds -- sparse --data DIR` with a set that `benches/peers/sparse.py` made;
-//! `... -- maxsim`, `... -- tenants`.
+//! `... -- texts`, `... -- maxsim`, `... -- tenants`.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
@@ -15,7 +15,8 @@ use vectordb_benches::process::{cpu_seconds, disk_bytes, memory_mb, thread_cpu_s
 use vectordb_benches::sets::Rows;
 use vectordb_core::{
     Collection, CollectionConfig, Database, Distance, FieldSchema, Filter, KeywordIndexParams, MultiVector, MultiVectorComparator,
-    MultiVectorConfig, PayloadSelector, Point, PointId, Query, QueryRequest, SparseVector, SparseVectorParams, Vector, VectorParams, field,
+    MultiVectorConfig, PayloadSelector, Point, PointId, Query, QueryRequest, SparseVector, SparseVectorParams, TextQuery, Vector,
+    VectorParams, field,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -42,6 +43,13 @@ enum Kind {
         #[arg(long)]
         data: PathBuf,
     },
+    /// Texts ranked by their words against a scan over all of them.
+    Texts {
+        #[arg(long, default_value_t = 100_000)]
+        points: usize,
+        #[arg(long, default_value_t = 200)]
+        queries: usize,
+    },
     /// Multivectors against sums of largest products over all of them.
     Maxsim {
         #[arg(long, default_value_t = 10_000)]
@@ -63,6 +71,7 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let report = match args.kind {
         Kind::Sparse { data } => sparse(&data)?,
+        Kind::Texts { points, queries } => ranked_texts(points, queries)?,
         Kind::Maxsim { points, queries } => max_sim(points, queries)?,
         Kind::Tenants { tenants, points } => tenants_of(tenants, points)?,
     };
@@ -233,6 +242,75 @@ impl Random {
     fn vector(&mut self, dim: usize) -> Vec<f32> {
         (0..dim).map(|_| self.next() + self.next() + self.next()).collect()
     }
+}
+
+/// Numbers of words, low ones more often: the word of rank `r` in proportion to `1 / r`.
+fn zipf(random: &mut Random, count: usize) -> Vec<u32> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below the number of words")]
+    let word = |at: f32| ((WORDS as f32).powf(at) - 1.0) as u32;
+    (0..count).map(|_| word(random.next().abs())).collect()
+}
+
+fn ranked_texts(points: usize, queries: usize) -> Result<Value> {
+    let mut random = Random(11);
+    let mut text = |_| {
+        let length = 20 + random.below(100);
+        zipf(&mut random, length)
+    };
+    let texts: Vec<Vec<u32>> = (0..points).map(&mut text).collect();
+    let asked: Vec<Vec<u32>> = (0..queries).map(|_| zipf(&mut random, 4)).collect();
+    let spelled = |words: &[u32]| words.iter().map(|word| format!("w{word}")).collect::<Vec<_>>().join(" ");
+    let room = tempfile::tempdir()?;
+    let database = Database::open(room.path())?;
+    let collection = database.create_collection("set", CollectionConfig::default())?;
+    collection.create_index("n", FieldSchema::integer())?;
+    collection.create_index("text", FieldSchema::ranked_text())?;
+    let point = |row: usize| Ok(Point::bare(row as u64).with("text", spelled(&texts[row])).with("n", row % 100));
+    let build_cpu_s = fill(&collection, points, point)?;
+    let mean = texts.iter().map(Vec::len).sum::<usize>() as f32 / points as f32;
+    let mut holding = vec![0u32; WORDS];
+    for text in &texts {
+        text.iter().collect::<BTreeSet<_>>().into_iter().for_each(|&word| holding[word as usize] += 1);
+    }
+    let scan = |query: &[u32], accepts: &dyn Fn(usize) -> bool| {
+        let words: BTreeSet<u32> = query.iter().copied().collect();
+        let idf = |word: u32| (1.0 + (points as f32 - holding[word as usize] as f32 + 0.5) / (holding[word as usize] as f32 + 0.5)).ln();
+        let words: Vec<(u32, f32)> = words.into_iter().map(|word| (word, idf(word))).collect();
+        let score = |row: usize| {
+            let text = &texts[row];
+            let norm = 1.2 * (0.25 + 0.75 * text.len() as f32 / mean);
+            let part = |&(word, idf): &(u32, f32)| {
+                let count = text.iter().filter(|&&each| each == word).count() as f32;
+                idf * count * 2.2 / (count + norm)
+            };
+            words.iter().map(part).sum::<f32>()
+        };
+        best((0..points).filter(|&row| accepts(row)).map(|row| (score(row), row)).filter(|(score, _)| *score > 0.0))
+    };
+    let mut report = json!({"points": points, "words": texts.iter().map(Vec::len).sum::<usize>(), "build_cpu_s": build_cpu_s,
+        "disk_mb": disk_bytes(room.path()) as f64 / f64::from(1 << 20), "segments": collection.info()?.segments.len()});
+    for (name, most) in [("all", 100), ("a tenth", 10), ("a hundredth", 1)] {
+        let filter = (most < 100).then(|| field("n").lt(f64::from(most)));
+        let text = |query: &Vec<u32>| QueryRequest {
+            query: Some(Query::Text(TextQuery::new(spelled(query)))),
+            ..request([0.0], "text", filter.clone())
+        };
+        let requests: Vec<QueryRequest> = asked.iter().map(text).collect();
+        let (mut wrong, mut entries) = (0, 0);
+        for (query, request) in asked.iter().zip(&requests) {
+            let explanation = collection.explain(request, false)?;
+            let truth = scan(query, &|row| row % 100 < most as usize);
+            let same = |(hit, truth): (&vectordb_core::ScoredPoint, &(f32, usize))| (hit.score - truth.0).abs() <= 1e-4 * truth.0.max(1.0);
+            wrong += usize::from(explanation.hits.len() != truth.len() || !explanation.hits.iter().zip(&truth).all(same));
+            entries += explanation.searches.iter().flat_map(|search| &search.segments).map(|plan| plan.work.entries).sum::<u64>();
+        }
+        let qps = speed(requests.len(), |query| Ok(collection.query_points(&requests[query])?))?;
+        let scan_qps = speed(queries.min(20), |query| Ok(scan(&asked[query], &|row| row % 100 < most as usize)))?;
+        report[name] = json!({"qps": qps, "scan_qps": scan_qps, "ratio": qps / scan_qps, "wrong": wrong,
+            "entries": entries / queries.max(1) as u64});
+    }
+    report["rss_mb"] = memory_mb()[0].into();
+    Ok(report)
 }
 
 /// Texts of words near the centers of their topics.

@@ -75,7 +75,7 @@ impl std::fmt::Debug for Inner {
 const LOCK: &str = "LOCK";
 const COLLECTIONS: &str = "collections";
 /// Longest collection name, in bytes.
-const MAX_NAME_BYTES: usize = 255;
+const MAX_NAME_BYTES: usize = 300;
 
 impl Database {
     /// Opens a directory for writing, and makes it when it is not there. Whatever a crash left is recovered.
@@ -390,10 +390,10 @@ fn process(smaps: &Smaps, total: &MemoryReport) -> ProcessMemory {
 fn check_name(name: &str) -> Result<()> {
     let fail = |reason| Err(Error::InvalidName { what: "collection name", value: name.chars().take(40).collect(), reason });
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
-        return fail("a name has 1 to 255 bytes");
+        return fail("a name has 1 to 300 bytes");
     }
-    if name.contains(['<', '>', ':', '"', '/', '\\', '|', '?', '*', '\0', '\u{1F}']) {
-        return fail("a name holds none of < > : \" / \\ | ? * NUL 0x1F");
+    if name.contains(['<', '>', ':', '"', '/', '\\', '|', '?', '*', '\0']) {
+        return fail("a name holds none of < > : \" / \\ | ? * NUL");
     }
     Ok(())
 }

@@ -830,6 +830,10 @@ impl FieldSchema {
     pub fn text() -> Self {
         Self::Text(TextIndexParams::default())
     }
+    /// A text index that ranks as well, with default settings otherwise.
+    pub fn ranked_text() -> Self {
+        Self::Text(TextIndexParams { scoring: Some(TextScoring::Flag(true)), ..TextIndexParams::default() })
+    }
 
     /// The name of the kind, as on the wire.
     pub fn kind(&self) -> &'static str {
@@ -969,7 +973,47 @@ pub struct TextIndexParams {
     /// Reduce words to their stems: a language's English name, or `{"type": "snowball", "language": …}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stemmer: Option<serde_json::Value>,
+    /// Keep what ranking by [`Query::Text`](crate::Query::Text) needs: how often words occur, and how long texts are; default off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scoring: Option<TextScoring>,
     /// Where the index lives.
     #[serde(flatten)]
     pub placement: FieldPlacement,
+}
+
+impl TextIndexParams {
+    /// Whether texts can be ranked by this index.
+    pub fn ranks(&self) -> bool {
+        !matches!(self.scoring, None | Some(TextScoring::Flag(false)))
+    }
+}
+
+/// Whether a text index ranks, and by what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum TextScoring {
+    /// By BM25, or not at all.
+    Flag(bool),
+    /// By what is named.
+    Params(TextScoringParams),
+}
+
+/// What a text index ranks by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextScoringParams {
+    /// The function.
+    #[serde(rename = "type")]
+    pub kind: TextScoringType,
+}
+
+/// Functions a text index ranks by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum TextScoringType {
+    /// BM25; its parameters belong to each query.
+    #[default]
+    Bm25,
 }

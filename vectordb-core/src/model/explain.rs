@@ -12,7 +12,7 @@ use super::point::ScoredPoint;
 pub struct Explanation {
     /// The answer.
     pub hits: Vec<ScoredPoint>,
-    /// Every search for nearest points that the query made, in the order they were made: one, or one for each prefetch.
+    /// Every search for nearest points and ranking of texts that the query made, in the order they were made: one, or one for each prefetch.
     pub searches: Vec<SearchPlan>,
     /// What would make the query cheaper: payload indexes that its filters lack.
     pub advice: Vec<String>,
@@ -22,11 +22,11 @@ pub struct Explanation {
     pub fetching: Duration,
 }
 
-/// A search for nearest points over all segments.
+/// A search for nearest points, or a ranking of texts, over all segments.
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct SearchPlan {
-    /// The vector it looked at.
+    /// The vector it looked at, or the payload field.
     pub using: String,
     /// Points that were wanted.
     pub limit: usize,
@@ -74,8 +74,10 @@ pub struct Work {
     pub vectors: u64,
     /// Points whose links were followed on the lowest level of a graph.
     pub hops: u64,
-    /// Numbers of lists that were added up.
+    /// Numbers of lists that were added up or looked up.
     pub entries: u64,
+    /// Points whose texts were scored one by one.
+    pub texts: u64,
 }
 
 impl std::ops::AddAssign for Work {
@@ -84,6 +86,7 @@ impl std::ops::AddAssign for Work {
         self.vectors += other.vectors;
         self.hops += other.hops;
         self.entries += other.entries;
+        self.texts += other.texts;
     }
 }
 
@@ -95,7 +98,7 @@ pub enum Way {
     /// Nothing was there to be found: the segment lacks the vector, or was not to be searched.
     #[default]
     Nothing,
-    /// Every matching point was compared by its vector.
+    /// Every matching point was compared by its vector, or by the words of its text.
     Scan,
     /// Every matching point was compared by its code, the best of them by their vectors.
     CodeScan,
@@ -107,6 +110,6 @@ pub enum Way {
     FilteredGraph,
     /// Matching points of the nearest clusters were compared.
     Clusters,
-    /// Lists of a sparse vector's dimensions were added up, as far as they could matter.
+    /// Lists of a sparse vector's dimensions, or of a query's words, were added up, as far as they could matter.
     Lists,
 }

@@ -225,7 +225,7 @@ impl Filter {
     /// The filter of a query inside another: the clauses of both side by side, so that `should` clauses are alternatives of
     /// each other and `must` clauses hold together.
     #[must_use]
-    pub(crate) fn merged(outer: Option<&Self>, inner: Option<&Self>) -> Option<Self> {
+    pub fn merged(outer: Option<&Self>, inner: Option<&Self>) -> Option<Self> {
         let (outer, inner) = match (outer, inner) {
             (None, one) | (one, None) => return one.cloned(),
             (Some(outer), Some(inner)) => (outer.clone(), inner.clone()),

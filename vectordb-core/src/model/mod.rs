@@ -17,6 +17,7 @@ pub(crate) mod quantization;
 pub(crate) mod query;
 mod query_json;
 pub(crate) mod ranking;
+pub(crate) mod text;
 pub(crate) mod update;
 pub(crate) mod vector;
 

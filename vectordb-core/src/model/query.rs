@@ -10,6 +10,7 @@ use super::filter::Filter;
 use super::payload::{DateTime, PayloadPath};
 use super::point::{PayloadSelector, PointId, VectorSelector};
 use super::quantization::QuantizationParams;
+use super::text::Document;
 use super::vector::Vector;
 
 /// Largest `limit + offset` of one query.
@@ -23,6 +24,14 @@ pub enum Target {
     Vector(Vector),
     /// The vector of a stored point, which is itself left out of the result.
     Id(PointId),
+    /// The vector that a model makes of a text as a query.
+    Document(Document),
+}
+
+impl From<Document> for Target {
+    fn from(document: Document) -> Self {
+        Self::Document(document)
+    }
 }
 
 impl From<Vector> for Target {

@@ -12,6 +12,7 @@ use super::ranking::{
     ContextPair, FacetRequest, FeedbackItem, GroupLookup, GroupsRequest, LookupLocation, MAX_PREFETCH_DEPTH, MatrixRequest, Mmr,
     NaiveFeedback, Prefetch, Query, QueryRequest, RecommendStrategy, Rrf,
 };
+use super::text::{Bm25Params, Document, TextQuery, TextQueryScoring};
 use super::vector::Vector;
 use crate::error::{Error, Result};
 
@@ -274,6 +275,11 @@ impl Place {
             Value::Array(items) if items.first().is_none_or(Value::is_number) => {
                 Ok(Target::Vector(Vector::Dense(self.list(json, Self::single)?)))
             }
+            Value::Object(_) if Document::is_meant(json) => match Document::from_json(json) {
+                Ok(document) => Ok(Target::Document(document)),
+                Err(error @ Error::UnknownModel { .. }) => Err(error),
+                Err(error) => self.fail(error),
+            },
             Value::Array(_) | Value::Object(_) => match Vector::from_json(json) {
                 Ok(vector) => Ok(Target::Vector(vector)),
                 Err(error) => self.fail(error),
@@ -286,7 +292,10 @@ impl Place {
     }
 
     fn query(&self, json: &Value) -> Result<Query> {
-        let Value::Object(map) = json else { return Ok(Query::Nearest { target: self.target(json)?, mmr: None }) };
+        let map = match json {
+            Value::Object(map) if !(Document::is_meant(json) || map.contains_key("indices")) => map,
+            _ => return Ok(Query::Nearest { target: self.target(json)?, mmr: None }),
+        };
         let inside = |name: &str| Some((self.at(name), map.get(name).filter(|value| !value.is_null())?));
         if let Some((place, target)) = inside("nearest") {
             let target = place.target(target)?;
@@ -305,6 +314,9 @@ impl Place {
         }
         if let Some((place, json)) = inside("relevance_feedback") {
             return place.feedback(json);
+        }
+        if let Some((place, json)) = inside("text") {
+            return Ok(Query::Text(place.words(json)?));
         }
         if let Some((place, json)) = inside("order_by") {
             return Ok(Query::OrderBy(place.order(json)?));
@@ -388,6 +400,28 @@ impl Place {
             feedback: self.member(map, "feedback", |place, json| place.list(json, item))?.unwrap_or_default(),
             strategy: self.needed(map, "strategy", strategy)?,
         })
+    }
+
+    fn words(&self, json: &Value) -> Result<TextQuery> {
+        if json.is_string() {
+            return self.text(json).map(TextQuery::new);
+        }
+        let numbers = |place: &Self, json: &Value| {
+            let map = place.known(json, &["k", "b"])?;
+            Ok(Bm25Params { k: place.member(map, "k", Self::single)?, b: place.member(map, "b", Self::single)? })
+        };
+        let scoring = |place: &Self, json: &Value| place.needed(place.known(json, &["bm25"])?, "bm25", numbers).map(TextQueryScoring::Bm25);
+        let map = self.known(json, &["query", "scoring"])?;
+        Ok(TextQuery { query: self.needed(map, "query", Self::text)?, scoring: self.member(map, "scoring", scoring)?.unwrap_or_default() })
+    }
+
+    /// An object that has no other members than these.
+    fn known<'a>(&self, json: &'a Value, names: &[&str]) -> Result<&'a Map<String, Value>> {
+        let map = self.object(json)?;
+        match map.keys().find(|name| !names.contains(&name.as_str())) {
+            Some(odd) => self.fail(format!("unknown member `{odd}`")),
+            None => Ok(map),
+        }
     }
 
     fn order(&self, json: &Value) -> Result<OrderBy> {
@@ -548,6 +582,11 @@ mod tests {
             json!({"rrf": {"k": 60, "weights": [1, 2]}}),
             json!({"formula": {"sum": ["$score", {"mult": [2, {"key": "a", "match": {"value": 1}}]}]}, "defaults": {"$score": 1}}),
             json!({"sample": "random"}),
+            json!({"indices": [1], "values": [0.5]}),
+            json!({"text": "red fox"}),
+            json!({"text": {"query": "red fox", "scoring": {"bm25": {"k": 1.5, "b": 0}}}}),
+            json!({"text": "red fox", "model": "Qdrant/BM25", "options": {"language": "german"}}),
+            json!({"nearest": {"text": "red fox", "model": "qdrant/bm25"}}),
         ] {
             let request = QueryRequest::from_json(&json!({"query": query.clone(), "prefetch": {"prefetch": [{"limit": 5}]}}));
             assert!(request.is_ok_and(|request| request.query.is_some() && request.prefetch[0].prefetch[0].limit == 5), "{query}");
@@ -564,6 +603,13 @@ mod tests {
             (json!({"query": {"formula": {"gauss_decay": {"x": 1, "midpoint": 2}}}}), "query.formula.gauss_decay.midpoint"),
             (json!({"prefetch": [{}, {"limit": -1}]}), "prefetch[1].limit"),
             (json!({"query": [1e300]}), "query[0]"),
+            (json!({"query": {"text": 5}}), "query.text:"),
+            (json!({"query": {"text": {"scoring": {}}}}), "query.text: `query` is missing"),
+            (json!({"query": {"text": {"query": "a", "scoring": {"tfidf": {}}}}}), "query.text.scoring: unknown member `tfidf`"),
+            (json!({"query": {"text": {"query": "a", "scoring": {"bm25": {"k": "x"}}}}}), "query.text.scoring.bm25.k"),
+            (json!({"query": {"text": "a", "model": 3}}), "query:"),
+            (json!({"query": {"nearest": {"text": 1, "model": "qdrant/bm25"}}}), "query.nearest:"),
+            (json!({"query": {"image": "a", "model": "clip"}}), "`clip`"),
         ] {
             let error = QueryRequest::from_json(&query).map(|_| ()).unwrap_err().to_string();
             assert!(error.contains(place), "{query}: {error}");

@@ -5,6 +5,7 @@ use super::formula::Formula;
 use super::payload::{PayloadPath, Value};
 use super::point::{PayloadSelector, PointId, Record, ScoredPoint, VectorSelector};
 use super::query::{Budget, OrderBy, SearchParams, Target};
+use super::text::TextQuery;
 
 /// Most levels of prefetches inside prefetches.
 pub const MAX_PREFETCH_DEPTH: usize = 16;
@@ -47,6 +48,8 @@ pub enum Query {
         /// Weights of the formula.
         strategy: NaiveFeedback,
     },
+    /// The words of a payload field's texts, by BM25; `using` names the field. Only points that hold any of the words are found.
+    Text(TextQuery),
     /// A payload field; every score is 1.
     OrderBy(OrderBy),
     /// Ranks in the prefetches (reciprocal rank fusion, Cormack, Clarke & Büttcher 2009).
@@ -60,11 +63,14 @@ pub enum Query {
         /// The same seed over the same points gives the same sample; `None` takes another one each time.
         seed: Option<u64>,
     },
+    /// Points with scores that are known already, in this order: what other collections found, for a query over it. Only those
+    /// that exist and satisfy the filter are answers.
+    Given(Vec<(PointId, f32)>),
 }
 
 impl Query {
     /// The points named by id, which are no answers.
-    pub(crate) fn mentioned(&self) -> Vec<PointId> {
+    pub fn mentioned(&self) -> Vec<PointId> {
         fn sides(pairs: &[ContextPair]) -> impl Iterator<Item = &Target> {
             pairs.iter().flat_map(|pair| [&pair.positive, &pair.negative])
         }
@@ -76,7 +82,9 @@ impl Query {
             Self::RelevanceFeedback { target, feedback, .. } => {
                 std::iter::once(target).chain(feedback.iter().map(|item| &item.example)).collect()
             }
-            Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } => Vec::new(),
+            Self::Text(_) | Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } | Self::Given(_) => {
+                Vec::new()
+            }
         };
         let id = |target: &Target| if let Target::Id(id) = target { Some(id.clone()) } else { None };
         targets.into_iter().filter_map(id).collect()
@@ -85,7 +93,7 @@ impl Query {
 
 impl Query {
     /// Everything that a query names by vector or id.
-    pub(crate) fn targets_mut(&mut self) -> Vec<&mut Target> {
+    pub fn targets_mut(&mut self) -> Vec<&mut Target> {
         fn sides(pairs: &mut [ContextPair]) -> impl Iterator<Item = &mut Target> {
             pairs.iter_mut().flat_map(|pair| [&mut pair.positive, &mut pair.negative])
         }
@@ -97,7 +105,9 @@ impl Query {
             Self::RelevanceFeedback { target, feedback, .. } => {
                 std::iter::once(target).chain(feedback.iter_mut().map(|item| &mut item.example)).collect()
             }
-            Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } => Vec::new(),
+            Self::Text(_) | Self::OrderBy(_) | Self::Rrf(_) | Self::Dbsf | Self::Formula(_) | Self::Sample { .. } | Self::Given(_) => {
+                Vec::new()
+            }
         }
     }
 }
@@ -174,7 +184,7 @@ pub struct Prefetch {
     pub prefetch: Vec<Prefetch>,
     /// What points are ranked by; `None` is the order of ids.
     pub query: Option<Query>,
-    /// Which vector; `""` is the unnamed one.
+    /// Which vector, or which payload field for texts; `""` is the unnamed vector.
     pub using: String,
     /// Only points that satisfy this, and the filters of the queries around it.
     pub filter: Option<Filter>,
@@ -233,7 +243,7 @@ pub struct QueryRequest {
     pub prefetch: Vec<Prefetch>,
     /// What points are ranked by; `None` is the order of ids.
     pub query: Option<Query>,
-    /// Which vector; `""` is the unnamed one.
+    /// Which vector, or which payload field for texts; `""` is the unnamed vector.
     pub using: String,
     /// Only points that satisfy this; holds for prefetches as well.
     pub filter: Option<Filter>,

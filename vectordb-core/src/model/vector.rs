@@ -188,6 +188,12 @@ impl SparseVector {
         }
     }
 
+    /// The vector of pairs that come in the order of dimensions, each once.
+    pub(crate) fn ascending(pairs: impl IntoIterator<Item = (u32, f32)>) -> Self {
+        let (indices, values) = pairs.into_iter().unzip();
+        Self { indices, values }
+    }
+
     /// Dimensions with a value, ascending.
     pub fn indices(&self) -> &[u32] {
         &self.indices

@@ -4,12 +4,16 @@
 pub(super) fn of_language(language: &str) -> Option<&'static str> {
     Some(match language {
         "english" => {
-            "a about above after again against all am an and any are as at be because been before being below between both but by \
-             can could did do does doing down during each few for from further had has have having he her here hers herself him \
-             himself his how i if in into is it its itself just me more most my myself no nor not now of off on once only or other \
-             our ours ourselves out over own same she should so some such than that the their theirs them themselves then there \
-             these they this those through to too under until up very was we were what when where which while who whom why will \
-             with would you your yours yourself yourselves"
+            // The list of NLTK, which BM25 encoders leave out as well.
+            "a about above after again against ain all am an and any are aren aren't as at be because been before being below \
+             between both but by can couldn couldn't d did didn didn't do does doesn doesn't doing don don't down during each few \
+             for from further had hadn hadn't has hasn hasn't have haven haven't having he her here hers herself him himself his \
+             how i if in into is isn isn't it it's its itself just ll m ma me mightn mightn't more most mustn mustn't my myself \
+             needn needn't no nor not now o of off on once only or other our ours ourselves out over own re s same shan shan't she \
+             she's should should've shouldn shouldn't so some such t than that that'll the their theirs them themselves then there \
+             these they this those through to too under until up ve very was wasn wasn't we were weren weren't what when where \
+             which while who whom why will with won won't wouldn wouldn't y you you'd you'll you're you've your yours yourself \
+             yourselves"
         }
         "german" => {
             "aber alle als also am an auch auf aus bei bin bis bist da damit dann das dass dein deine dem den denn der des dich die \

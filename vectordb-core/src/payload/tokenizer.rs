@@ -22,6 +22,8 @@ pub(crate) struct Tokenizer {
     max: usize,
     stopwords: FxHashSet<String>,
     stemmer: Option<Stemmer>,
+    /// An underscore is part of a word.
+    underscores: bool,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -41,8 +43,14 @@ impl Tokenizer {
             min: params.min_token_len.unwrap_or(0),
             max: params.max_token_len.unwrap_or(usize::MAX),
             stopwords: params.stopwords.as_ref().map_or_else(|| Ok(FxHashSet::default()), stopword_set)?,
-            stemmer: params.stemmer.as_ref().map(stemmer).transpose()?,
+            stemmer: params.stemmer.as_ref().map_or(Ok(None), stemmer)?,
+            underscores: false,
         })
+    }
+
+    /// The same, but words are cut as by the regular expression `\w+`: with underscores.
+    pub(crate) fn with_underscores(self) -> Self {
+        Self { underscores: true, ..self }
     }
 
     /// The words a stored text is found by, in order.
@@ -95,7 +103,8 @@ impl Tokenizer {
             config::Tokenizer::Whitespace => text.split_whitespace().for_each(&mut normalised),
             config::Tokenizer::Multilingual => text.unicode_words().for_each(&mut normalised),
             config::Tokenizer::Word | config::Tokenizer::Prefix => {
-                text.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty()).for_each(&mut normalised);
+                let inside = |char: char| char.is_alphanumeric() || (self.underscores && char == '_');
+                text.split(|char| !inside(char)).filter(|word| !matches!(*word, "" | "_")).for_each(&mut normalised);
             }
         }
     }
@@ -137,9 +146,25 @@ fn stopword_set(stopwords: &Stopwords) -> Result<FxHashSet<String>> {
     Ok(set)
 }
 
-fn stemmer(setting: &serde_json::Value) -> Result<Stemmer> {
+/// The stemmer of a setting, or none where it says so.
+fn stemmer(setting: &serde_json::Value) -> Result<Option<Stemmer>> {
+    if setting.get("type").and_then(serde_json::Value::as_str) == Some("none") {
+        return Ok(None);
+    }
     let language = setting.as_str().or_else(|| setting.get("language").and_then(serde_json::Value::as_str)).unwrap_or_default();
-    let algorithm = match language.to_lowercase().as_str() {
+    match algorithm(&language.to_lowercase()) {
+        Some(algorithm) => Ok(Some(Stemmer::create(algorithm))),
+        None => Err(Error::config("field_schema.stemmer", format!("no stemmer for the language `{language}`"))),
+    }
+}
+
+/// Whether words of a language, by its lower-case English name, can be reduced to their stems.
+pub(super) fn has_stemmer(language: &str) -> bool {
+    algorithm(language).is_some()
+}
+
+fn algorithm(language: &str) -> Option<Algorithm> {
+    Some(match language {
         "arabic" => Algorithm::Arabic,
         "danish" => Algorithm::Danish,
         "dutch" => Algorithm::Dutch,
@@ -158,9 +183,8 @@ fn stemmer(setting: &serde_json::Value) -> Result<Stemmer> {
         "swedish" => Algorithm::Swedish,
         "tamil" => Algorithm::Tamil,
         "turkish" => Algorithm::Turkish,
-        _ => return Err(Error::config("field_schema.stemmer", format!("no stemmer for the language `{language}`"))),
-    };
-    Ok(Stemmer::create(algorithm))
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -188,6 +212,8 @@ mod tests {
         assert_eq!(words(case, "Big small"), ["Big", "small"]);
         let stems = TextIndexParams { stemmer: Some("english".into()), ..TextIndexParams::default() };
         assert_eq!(words(stems, "running runs"), ["run", "run"]);
+        let none = TextIndexParams { stemmer: Some(serde_json::json!({"type": "none"})), ..TextIndexParams::default() };
+        assert_eq!(words(none, "running runs"), ["running", "runs"]);
         let stopped = TextIndexParams { stopwords: Some(Stopwords::Language("english".into())), ..TextIndexParams::default() };
         assert_eq!(words(stopped, "the cat and the dog"), ["cat", "dog"]);
         let lengths = TextIndexParams { min_token_len: Some(2), max_token_len: Some(3), ..TextIndexParams::default() };

@@ -60,6 +60,11 @@ impl<'r, 'a> Examples<'r, 'a> {
                 vector.validate(self.using, self.kind(), None)?;
                 Ok(Cow::Borrowed(vector))
             }
+            Target::Document(document) => {
+                let vector = Vector::from(document.query_vector()?);
+                vector.validate(self.using, self.kind(), None)?;
+                Ok(Cow::Owned(vector))
+            }
             Target::Id(id) => {
                 let (segment, row) = self.reading.find(id).ok_or_else(|| Error::PointNotFound { id: id.to_string() })?;
                 let mut vectors = segment.vectors(row, &|name| name == self.using);

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::nearest::Ask;
 use super::{Reading, hydrate, stages};
 use crate::error::Result;
 use crate::model::config::FieldSchema;
@@ -53,12 +52,10 @@ pub(super) struct Recorder<'r> {
 
 impl<'r> Recorder<'r> {
     /// Nothing when nobody wants to know.
-    pub(super) fn start(reading: &Reading<'r>, ask: &Ask<'_>) -> Option<Self> {
+    pub(super) fn start(reading: &Reading<'r>, plan: impl FnOnce() -> SearchPlan) -> Option<Self> {
         let account = reading.account?;
         let now = Instant::now();
-        let (using, recall) = (ask.using.to_owned(), ask.params.recall);
-        let plan = SearchPlan { using, limit: ask.k, filtered: ask.filter.is_some(), recall, ..SearchPlan::default() };
-        Some(Self { account, plan, started: now, last: now })
+        Some(Self { account, plan: plan(), started: now, last: now })
     }
 
     /// Takes down what a segment did.

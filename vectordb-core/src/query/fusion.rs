@@ -5,8 +5,8 @@ use rustc_hash::FxHashMap;
 use super::Found;
 use crate::error::{Error, Result};
 use crate::model::PointId;
-use crate::model::point::by_score_then_id;
-use crate::model::ranking::Rrf;
+use crate::model::point::{ScoredPoint, by_score_then_id};
+use crate::model::ranking::{Query, Rrf};
 
 /// The constant of reciprocal rank fusion when none is given.
 const RANK_CONSTANT: u32 = 2;
@@ -15,11 +15,59 @@ const DEVIATIONS: f64 = 3.0;
 /// The score of a point of a list whose scores do not differ.
 const MIDDLE: f64 = 0.5;
 
+/// Fuses lists of hits that were found elsewhere, as a query of the kind would fuse those of its prefetches: for what asks several
+/// collections and merges.
+///
+/// # Errors
+/// [`Error::InvalidQuery`] for a query that is no fusion, and for a wrong number of weights.
+pub fn fuse(query: &Query, lists: Vec<Vec<ScoredPoint>>) -> Result<Vec<ScoredPoint>> {
+    match query {
+        Query::Rrf(rrf) => by_rank(lists, rrf),
+        Query::Dbsf => Ok(by_distribution(lists)),
+        _ => Err(Error::query("the query is no fusion")),
+    }
+}
+
+/// A hit whose score can be replaced.
+pub(super) trait Scored {
+    fn id(&self) -> &PointId;
+    fn score(&self) -> f32;
+    fn scored(self, score: f32) -> Self;
+}
+
+impl Scored for Found<'_> {
+    fn id(&self) -> &PointId {
+        &self.id
+    }
+
+    fn score(&self) -> f32 {
+        self.score
+    }
+
+    fn scored(self, score: f32) -> Self {
+        Self { score, ..self }
+    }
+}
+
+impl Scored for ScoredPoint {
+    fn id(&self) -> &PointId {
+        &self.id
+    }
+
+    fn score(&self) -> f32 {
+        self.score
+    }
+
+    fn scored(self, score: f32) -> Self {
+        Self { score, ..self }
+    }
+}
+
 /// Fuses by ranks.
 ///
 /// # Errors
 /// [`Error::InvalidQuery`] for a wrong number of weights.
-pub(super) fn by_rank<'a>(lists: Vec<Vec<Found<'a>>>, rrf: &Rrf) -> Result<Vec<Found<'a>>> {
+pub(super) fn by_rank<H: Scored>(lists: Vec<Vec<H>>, rrf: &Rrf) -> Result<Vec<H>> {
     if let Some(weights) = rrf.weights.as_ref().filter(|weights| weights.len() != lists.len()) {
         return Err(Error::query(format!("{} weights for {} prefetches", weights.len(), lists.len())));
     }
@@ -33,9 +81,9 @@ pub(super) fn by_rank<'a>(lists: Vec<Vec<Found<'a>>>, rrf: &Rrf) -> Result<Vec<F
 }
 
 /// Fuses by scores, scaled so that each list's mean is one half and three standard deviations around it are 0 and 1.
-pub(super) fn by_distribution(lists: Vec<Vec<Found<'_>>>) -> Vec<Found<'_>> {
+pub(super) fn by_distribution<H: Scored>(lists: Vec<Vec<H>>) -> Vec<H> {
     summed(lists.into_iter().map(|found| {
-        let scores: Vec<f64> = found.iter().map(|hit| f64::from(hit.score)).collect();
+        let scores: Vec<f64> = found.iter().map(|hit| f64::from(hit.score())).collect();
         let mean = scores.iter().sum::<f64>() / scores.len() as f64;
         let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (scores.len() as f64 - 1.0);
         let reach = DEVIATIONS * variance.sqrt();
@@ -46,20 +94,20 @@ pub(super) fn by_distribution(lists: Vec<Vec<Found<'_>>>) -> Vec<Found<'_>> {
 }
 
 /// Adds up the scores of points that are in several lists.
-fn summed<'a>(lists: impl Iterator<Item = Vec<(Found<'a>, f64)>>) -> Vec<Found<'a>> {
+fn summed<H: Scored>(lists: impl Iterator<Item = Vec<(H, f64)>>) -> Vec<H> {
     let mut places: FxHashMap<PointId, usize> = FxHashMap::default();
-    let mut fused: Vec<(Found<'a>, f64)> = Vec::new();
+    let mut fused: Vec<(H, f64)> = Vec::new();
     for (hit, score) in lists.flatten() {
-        match places.get(&hit.id) {
+        match places.get(hit.id()) {
             Some(&place) => fused[place].1 += score,
             None => {
-                places.insert(hit.id.clone(), fused.len());
+                places.insert(hit.id().clone(), fused.len());
                 fused.push((hit, score));
             }
         }
     }
     #[expect(clippy::cast_possible_truncation, reason = "scores are f32")]
-    let mut fused: Vec<Found<'a>> = fused.into_iter().map(|(hit, score)| Found { score: score as f32, ..hit }).collect();
-    fused.sort_by(|a, b| by_score_then_id((a.score, &a.id), (b.score, &b.id)));
+    let mut fused: Vec<H> = fused.into_iter().map(|(hit, score)| hit.scored(score as f32)).collect();
+    fused.sort_by(|a, b| by_score_then_id((a.score(), a.id()), (b.score(), b.id())));
     fused
 }

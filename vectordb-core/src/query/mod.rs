@@ -4,7 +4,7 @@
 //! merged, and only the points that are returned in the end have their payloads and vectors fetched.
 //!
 //! Files: `nearest` (searches), `stages` (queries of every kind, over points or over answers of queries), `examples` (what
-//! vectors are asked for), `rarity` (weights of dimensions), `fusion`, `formula`, `explain` (what searches did), `diverse`, `sample`, `matrix`, `groups`, `facet`, `scroll` (walks in the order of ids or of a
+//! vectors are asked for), `text` (rankings of texts), `rarity` (weights of dimensions), `fusion`, `formula`, `explain` (what searches did), `diverse`, `sample`, `matrix`, `groups`, `facet`, `scroll` (walks in the order of ids or of a
 //! field), `hydrate` (what a record returns).
 
 mod diverse;
@@ -21,6 +21,7 @@ mod rarity;
 mod sample;
 mod scroll;
 mod stages;
+mod text;
 
 use crate::error::Result;
 use crate::model::PointId;
@@ -33,6 +34,7 @@ use crate::segment::{CompiledFilter, Matcher, Segment};
 
 pub(crate) use explain::{Account, explain};
 pub(crate) use facet::facet;
+pub use fusion::fuse;
 pub(crate) use groups::groups;
 pub(crate) use matrix::distance_matrix;
 pub(crate) use nearest::{search, search_batch};

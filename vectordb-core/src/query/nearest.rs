@@ -11,6 +11,7 @@ use crate::distance::Metric;
 use crate::error::{Error, Result};
 use crate::model::PointId;
 use crate::model::config::VectorKind;
+use crate::model::explain::SearchPlan;
 use crate::model::point::{ScoredPoint, by_score_then_id};
 use crate::model::query::{Budget, MAX_RESULTS, SearchParams, SearchRequest};
 use crate::segment::{self, Calibrations, CompiledFilter, Leaf};
@@ -104,7 +105,13 @@ pub(super) fn best<'a>(reading: &Reading<'a>, ask: &Ask<'_>) -> Result<Vec<Found
         budget: ask.budget,
     };
     let mut found = Vec::new();
-    let mut recorder = Recorder::start(reading, ask);
+    let mut recorder = Recorder::start(reading, || SearchPlan {
+        using: ask.using.to_owned(),
+        limit: ask.k,
+        filtered: ask.filter.is_some(),
+        recall: ask.params.recall,
+        ..SearchPlan::default()
+    });
     for &segment in &reading.segments {
         let (hits, trace) = segment::search(segment, &leaf)?;
         if let Some(recorder) = &mut recorder {

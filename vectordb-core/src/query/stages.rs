@@ -4,12 +4,15 @@ use rustc_hash::FxHashSet;
 
 use super::examples::Examples;
 use super::nearest::{Ask, best, check_numbers};
+use super::text::{self, TextAsk};
 use super::{Found, Reading, diverse, formula, fusion, hydrate, sample, scroll};
 use crate::error::{Error, Result};
+use crate::model::PointId;
 use crate::model::filter::{Condition, Filter};
 use crate::model::point::ScoredPoint;
 use crate::model::query::{Budget, SearchParams};
 use crate::model::ranking::{MAX_PREFETCH_DEPTH, Mmr, Prefetch, Query, QueryRequest};
+use crate::model::text::TextQuery;
 use crate::vectors::Probe;
 
 /// Diversity when none is given.
@@ -128,13 +131,43 @@ impl<'r> Stage<'r> {
         let filter = self.filter.as_ref();
         let found = match self.query {
             None => scroll::first_ids(reading, filter, wanted, self.budget)?,
+            Some(Query::Text(text)) => text::rank(reading, &self.text_ask(text, wanted))?,
             Some(Query::OrderBy(order)) => scroll::first_values(reading, filter, order, wanted, self.budget)?,
+            Some(Query::Given(given)) => self.known(reading, given, wanted)?,
             Some(Query::Sample { seed }) => return sample::sample(reading, filter, self.limit, *seed, self.budget),
             Some(Query::Rrf(_) | Query::Dbsf) => return Err(Error::query("a fusion needs prefetches")),
             Some(Query::Formula(_)) => return Err(Error::query("a formula needs prefetches")),
             Some(query) => self.ranked(reading, query, wanted)?,
         };
         Ok(found.into_iter().skip(self.offset).collect())
+    }
+
+    /// The points of a given list that are here and satisfy the filter.
+    fn known<'a>(&self, reading: &Reading<'a>, given: &[(PointId, f32)], wanted: usize) -> Result<Vec<Found<'a>>> {
+        let filter = reading.compile(self.filter.as_ref())?;
+        let mut found = Vec::new();
+        for (id, score) in given {
+            if found.len() == wanted {
+                break;
+            }
+            let Some((segment, row)) = reading.find(id) else { continue };
+            if filter.as_ref().map_or(Ok(true), |filter| filter.matches_row(segment, row))? {
+                found.push(Found::new(segment, row, *score));
+            }
+        }
+        Ok(found)
+    }
+
+    fn text_ask<'q>(&'q self, text: &'q TextQuery, limit: usize) -> TextAsk<'q> {
+        TextAsk {
+            text,
+            using: self.using,
+            limit,
+            threshold: self.threshold,
+            filter: self.filter.as_ref(),
+            params: self.params,
+            budget: self.budget,
+        }
     }
 
     /// Ranks by vectors.
@@ -152,7 +185,15 @@ impl<'r> Stage<'r> {
             Query::Discover { target, context } => examples.discover(Some(target), context)?,
             Query::Context(context) => examples.discover(None, context)?,
             Query::RelevanceFeedback { target, feedback, strategy } => examples.feedback(target, feedback, *strategy)?,
-            Query::OrderBy(_) | Query::Rrf(_) | Query::Dbsf | Query::Formula(_) | Query::Sample { .. } => return Ok(Vec::new()),
+            Query::Text(_)
+            | Query::OrderBy(_)
+            | Query::Rrf(_)
+            | Query::Dbsf
+            | Query::Formula(_)
+            | Query::Sample { .. }
+            | Query::Given(_) => {
+                return Ok(Vec::new());
+            }
         };
         self.nearest(reading, probe, &examples, wanted)
     }

@@ -9,7 +9,7 @@
 //! `quantize` (codes), `calibrate` and `lesson` (candidate lists for a
 //! recall: what was learned, and learning it), `files` (names and metadata), `matcher` (a filter over a
 //! segment), `selection` (the rows an index found), `search` (plan → walk or scan → hits),
-//! `scan`, `sparse` (fields of sparse vectors and searches over them).
+//! `scan`, `sparse` (fields of sparse vectors and searches over them), `text` (rankings of texts).
 
 mod append;
 mod build;
@@ -27,6 +27,7 @@ mod sealed;
 mod search;
 mod selection;
 mod sparse;
+mod text;
 mod tombstones;
 
 use std::borrow::Cow;
@@ -53,6 +54,7 @@ pub(crate) use quantize::code_stride;
 pub(crate) use sealed::{Sealed, graph_placement, pin_all};
 pub(crate) use search::{Leaf, Trace, search};
 pub(crate) use sparse::SparseField;
+pub(crate) use text::{QueryWord, TextCounts, TextLeaf, rank_texts};
 pub(crate) use tombstones::Tombstones;
 
 /// A vector field of a segment.

@@ -1,6 +1,7 @@
 //! Tests of the whole engine through its public API.
 
 mod basics;
+mod bm25;
 mod disk;
 mod expiry;
 mod explain;
@@ -12,3 +13,4 @@ mod quantization;
 mod queries;
 mod sparse;
 mod support;
+mod text;

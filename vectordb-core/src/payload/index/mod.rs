@@ -5,11 +5,12 @@
 //! an integer index) are remembered as *foreign* rows, so that an index never changes what a filter means.
 //!
 //! Rows never change and are added in ascending order. Files: `postings` (value → rows), `numbers` (values in order), `places`
-//! (a grid of the earth), `words` (texts).
+//! (a grid of the earth), `words` (texts), `ranked` (texts with what ranking needs).
 
 mod numbers;
 mod places;
 mod postings;
+mod ranked;
 mod words;
 
 use std::collections::BTreeMap;
@@ -30,7 +31,11 @@ use numbers::Numbers;
 pub(crate) use numbers::OrderKey;
 use places::Places;
 use postings::Postings;
+pub(crate) use ranked::{Occurrences, RankedWords, Texts};
 use words::Words;
+
+/// Raised when texts are cut into other words than before, so that indexes saved until then are built anew.
+const WORD_RULES: u32 = 2;
 
 /// Rows that may satisfy something.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +85,7 @@ enum Values {
     DateTime(Numbers<i64>),
     Geo(Places),
     Text(Words),
+    RankedText(RankedWords),
 }
 
 impl Values {
@@ -92,6 +98,7 @@ impl Values {
             FieldSchema::Uuid(_) => Self::Uuid(Postings::default()),
             FieldSchema::Datetime(_) => Self::DateTime(Numbers::default()),
             FieldSchema::Geo(_) => Self::Geo(Places::default()),
+            FieldSchema::Text(params) if params.ranks() => Self::RankedText(RankedWords::new(params)?),
             FieldSchema::Text(params) => Self::Text(Words::new(params)?),
         })
     }
@@ -102,6 +109,7 @@ impl Values {
             Self::Integer(index) | Self::DateTime(index) => index.shrink(),
             Self::Float(index) => index.shrink(),
             Self::Geo(index) => index.shrink(),
+            Self::RankedText(index) => index.shrink(),
             Self::Keyword(_) | Self::Bool(_) | Self::Uuid(_) | Self::Text(_) => {}
         }
     }
@@ -109,14 +117,14 @@ impl Values {
     /// Adds a value; false when it cannot be represented.
     fn add(&mut self, row: u32, value: &Value) -> bool {
         match (self, value) {
-            (Self::Keyword(index), Value::String(text)) => index.add(row, text.clone()),
+            (Self::Keyword(index), Value::String(text)) => drop(index.add(row, text.clone())),
             (Self::Integer(index), Value::Number(number)) if number.is_i64() => {
                 number.as_i64().into_iter().for_each(|number| index.add(row, number));
             }
             (Self::Float(index), Value::Number(number)) => number.as_f64().into_iter().for_each(|number| index.add(row, number)),
-            (Self::Bool(index), Value::Bool(flag)) => index.add(row, *flag),
+            (Self::Bool(index), Value::Bool(flag)) => drop(index.add(row, *flag)),
             (Self::Uuid(index), Value::String(text)) => match Uuid::try_parse(text) {
-                Ok(uuid) => index.add(row, uuid.as_u128()),
+                Ok(uuid) => drop(index.add(row, uuid.as_u128())),
                 Err(_) => return false,
             },
             (Self::DateTime(index), Value::String(text)) => match DateTime::parse(text) {
@@ -128,6 +136,7 @@ impl Values {
                 None => return false,
             },
             (Self::Text(index), Value::String(text)) => index.add(row, text),
+            (Self::RankedText(index), Value::String(text)) => index.add(row, text),
             _ => return false,
         }
         true
@@ -197,8 +206,14 @@ impl FieldIndex {
             (Values::DateTime(index), FieldTest::DateTimeRange(range)) => exact(index.range(range, DateTime)),
             (Values::Geo(index), test) => index.candidates(test),
             (Values::Text(index), test) => index.candidates(test),
+            (Values::RankedText(index), test) => index.words().candidates(test),
             _ => None,
         }
+    }
+
+    /// What texts of the field are ranked by, if they can be.
+    pub(crate) fn ranked(&self) -> Option<&RankedWords> {
+        if let Values::RankedText(index) = &self.values { Some(index) } else { None }
     }
 
     /// Rows with values that only their payloads tell.
@@ -222,7 +237,7 @@ impl FieldIndex {
                     found(number.to_json(), &rows);
                 }
             }
-            Values::Float(_) | Values::DateTime(_) | Values::Geo(_) | Values::Text(_) => return false,
+            Values::Float(_) | Values::DateTime(_) | Values::Geo(_) | Values::Text(_) | Values::RankedText(_) => return false,
         }
         true
     }
@@ -247,6 +262,7 @@ impl FieldIndex {
             Values::Uuid(index) => index.memory_bytes(|_| 0),
             Values::Geo(index) => index.memory_bytes(),
             Values::Text(index) => index.memory_bytes(),
+            Values::RankedText(index) => index.memory_bytes(),
         }
     }
 }
@@ -314,5 +330,5 @@ impl FieldIndexes {
 }
 
 fn text_of(schema: &BTreeMap<String, FieldSchema>) -> Result<String> {
-    serde_json::to_string(schema).map_err(|error| Error::Internal { what: error.to_string() })
+    serde_json::to_string(&(WORD_RULES, schema)).map_err(|error| Error::Internal { what: error.to_string() })
 }

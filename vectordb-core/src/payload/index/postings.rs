@@ -1,7 +1,9 @@
 //! Value → rows, for values that are looked up.
 
 use std::borrow::{Borrow, Cow};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
@@ -16,17 +18,52 @@ pub(super) struct Postings<K: Ord> {
 
 /// Most values of a field like an id or a title have one row, for which a bitmap would be wasteful.
 #[derive(Debug, Serialize, Deserialize)]
-enum Posting {
+pub(super) enum Posting {
     One(u32),
     Many(#[serde(with = "as_bytes")] RoaringBitmap),
 }
 
 impl Posting {
-    fn add(&mut self, row: u32) {
+    /// False when the row was there.
+    fn add(&mut self, row: u32) -> bool {
         match self {
-            Self::One(only) if *only == row => {}
-            Self::One(only) => *self = Self::Many([*only, row].into_iter().collect()),
-            Self::Many(rows) => drop(rows.insert(row)),
+            Self::One(only) if *only == row => false,
+            Self::One(only) => {
+                *self = Self::Many([*only, row].into_iter().collect());
+                true
+            }
+            Self::Many(rows) => rows.insert(row),
+        }
+    }
+
+    pub(super) fn contains(&self, row: u32) -> bool {
+        match self {
+            Self::One(only) => *only == row,
+            Self::Many(rows) => rows.contains(row),
+        }
+    }
+
+    /// How many rows lie below one.
+    pub(super) fn count_below(&self, row: u32) -> u64 {
+        match self {
+            Self::One(only) => u64::from(*only < row),
+            Self::Many(rows) => rows.range_cardinality(..row),
+        }
+    }
+
+    /// How many of some rows.
+    pub(super) fn count_among(&self, some: &RoaringBitmap) -> u64 {
+        match self {
+            Self::One(only) => u64::from(some.contains(*only)),
+            Self::Many(rows) => rows.intersection_len(some),
+        }
+    }
+
+    /// Gives the rows inside a range, ascending.
+    pub(super) fn each_in(&self, range: Range<u32>, visit: impl FnMut(u32)) {
+        match self {
+            Self::One(only) => range.contains(only).then_some(*only).into_iter().for_each(visit),
+            Self::Many(rows) => rows.range(range).for_each(visit),
         }
     }
 
@@ -52,8 +89,22 @@ impl<K: Ord> Default for Postings<K> {
 }
 
 impl<K: Ord> Postings<K> {
-    pub(super) fn add(&mut self, row: u32, value: K) {
-        self.rows.entry(value).and_modify(|posting| posting.add(row)).or_insert(Posting::One(row));
+    /// Adds a row to a value; false when it was there.
+    pub(super) fn add(&mut self, row: u32, value: K) -> bool {
+        match self.rows.entry(value) {
+            Entry::Occupied(mut posting) => posting.get_mut().add(row),
+            Entry::Vacant(empty) => {
+                empty.insert(Posting::One(row));
+                true
+            }
+        }
+    }
+
+    pub(super) fn posting<Q: Ord + ?Sized>(&self, value: &Q) -> Option<&Posting>
+    where
+        K: Borrow<Q>,
+    {
+        self.rows.get(value)
     }
 
     /// Every value with its rows, in the order of values.

@@ -4,7 +4,7 @@ use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
 use super::Candidates;
-use super::postings::Postings;
+use super::postings::{Posting, Postings};
 use crate::error::Result;
 use crate::model::config::TextIndexParams;
 use crate::model::filter::FieldTest;
@@ -49,8 +49,17 @@ impl Words {
     }
 
     pub(super) fn add(&mut self, row: u32, text: &str) {
+        self.add_telling(row, text, &mut |_, _| {});
+    }
+
+    /// Adds a text and tells each of its words, and whether the row lacked it until then.
+    pub(super) fn add_telling(&mut self, row: u32, text: &str, told: &mut dyn FnMut(&str, bool)) {
         let Self { tokenizer, rows, .. } = self;
-        tokenizer.document(text, &mut |word| rows.add(row, word.to_owned()));
+        tokenizer.document(text, &mut |word| told(word, rows.add(row, word.to_owned())));
+    }
+
+    pub(super) fn posting(&self, word: &str) -> Option<&Posting> {
+        self.rows.posting(word)
     }
 
     pub(super) fn candidates(&self, test: &FieldTest) -> Option<Candidates> {

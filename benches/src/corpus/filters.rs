@@ -1,19 +1,16 @@
-//! The corpus of filters: cases in data files, each asked in every way the engine has, over segments in every state.
-//!
-//! The expected ids of most cases were computed by the in-memory mode of the stock Python client of Qdrant, which is the
-//! reference for the wire's semantics; those of `words.toml`, for which it has no indexes, by hand.
+//! Conditions, and the points of the corpus that they hold for.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use serde::Deserialize;
 use vectordb_core::{
-    Background, Collection, CollectionConfig, Database, Distance, FieldSchema, Filter, FsRef, MemFs, Options, Payload, Point, PointId,
-    ScrollRequest, Strategy, VectorParams,
+    Collection, CollectionConfig, Database, Distance, FieldSchema, Filter, FsRef, Payload, Point, PointId, ScrollRequest, Strategy,
+    VectorParams,
 };
 
-type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+use super::state::{copied, empty, open};
+use super::{Id, Outcome, Result, read_cases};
 
 /// Indexes for cases that do not ask for their own.
 const INDEXES: [(&str, &str); 22] = [
@@ -50,22 +47,6 @@ struct CorpusPoint {
     extra: Option<Vec<f32>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
-#[serde(untagged)]
-enum Id {
-    Number(u64),
-    Text(String),
-}
-
-impl Id {
-    fn point_id(&self) -> Result<PointId> {
-        Ok(match self {
-            Self::Number(number) => (*number).into(),
-            Self::Text(text) => PointId::parse(text)?,
-        })
-    }
-}
-
 /// A filter and the points it holds for.
 #[derive(Debug, Clone, Deserialize)]
 struct Case {
@@ -81,29 +62,11 @@ struct PointFile {
     point: Vec<CorpusPoint>,
 }
 
-#[derive(Debug, Deserialize)]
-struct CaseFile {
-    case: Vec<Case>,
-}
-
-/// All points and cases.
+/// The points and cases of filters.
 #[derive(Debug)]
-pub struct Corpus {
+pub struct Filters {
     points: Vec<CorpusPoint>,
     cases: Vec<Case>,
-}
-
-/// What running the corpus came to.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Cases in the files.
-    pub cases: usize,
-    /// Ways of asking, each with its state of the segments.
-    pub runners: usize,
-    /// Questions asked.
-    pub questions: usize,
-    /// Wrong answers.
-    pub failures: Vec<String>,
 }
 
 /// Takes the name of a runner, what it found, and what it should have found.
@@ -115,27 +78,15 @@ struct Place {
     collection: Collection,
 }
 
-impl Corpus {
-    /// Where the files are in a checkout.
-    pub fn directory() -> PathBuf {
-        let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        here.join("../vectordb-core/testdata/corpus")
-    }
-
+impl Filters {
     /// Reads `points.toml` and the cases of all other files of a directory.
     ///
     /// # Errors
     /// Files that cannot be read or parsed.
     pub fn read(directory: &Path) -> Result<Self> {
         let points: PointFile = toml::from_str(&std::fs::read_to_string(directory.join("points.toml"))?)?;
-        let mut files: Vec<PathBuf> = std::fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-        files.sort();
-        let mut cases = Vec::new();
-        for file in files.iter().filter(|file| !file.ends_with("points.toml") && file.extension().is_some_and(|end| end == "toml")) {
-            let group = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let found: CaseFile = toml::from_str(&std::fs::read_to_string(file)?).map_err(|error| format!("{group}.toml: {error}"))?;
-            cases.extend(found.case.into_iter().map(|case| Case { name: format!("{group}: {}", case.name), ..case }));
-        }
+        let named = |(file, case): (String, Case)| Case { name: format!("{file}: {}", case.name), ..case };
+        let cases = read_cases(directory)?.into_iter().map(named).collect();
         Ok(Self { points: points.point, cases })
     }
 
@@ -146,7 +97,6 @@ impl Corpus {
     pub fn run(&self, progress: &dyn Fn()) -> Result<Outcome> {
         let mut outcome = Outcome { cases: self.cases.len(), ..Outcome::default() };
         let mut places: HashMap<Option<String>, Vec<Place>> = HashMap::new();
-        let mut runners = std::collections::BTreeSet::new();
         for case in &self.cases {
             if !places.contains_key(&case.indexes) {
                 places.insert(case.indexes.clone(), self.places(case.indexes.as_deref())?);
@@ -156,11 +106,8 @@ impl Corpus {
             let expected: Vec<PointId> = case.ids.iter().map(Id::point_id).collect::<Result<_>>()?;
             let rows = self.rows(&filter, case.indexes.as_deref())?;
             let mut compare = |runner: String, found: Vec<PointId>, expected: &[PointId]| {
-                if found != expected {
-                    outcome.failures.push(format!("{}, {runner}: {found:?} instead of {expected:?}", case.name));
-                }
-                outcome.questions += 1;
-                runners.insert(runner);
+                let wrong = (found != expected).then(|| format!("{found:?} instead of {expected:?}"));
+                outcome.asked(&case.name, runner, wrong);
             };
             compare("row checker".into(), rows, &expected);
             for place in &places[&case.indexes] {
@@ -168,7 +115,6 @@ impl Corpus {
             }
             progress();
         }
-        outcome.runners = runners.len();
         Ok(outcome)
     }
 
@@ -247,23 +193,20 @@ impl Corpus {
                 schema.iter().try_for_each(|(field, schema)| collection.create_index(field, schema.clone()))?;
                 Ok((db, collection))
             };
-            let fs = || -> FsRef { Arc::new(MemFs::default()) };
-            let (_, first) = made(&fs())?;
+            let (_, first) = made(&empty())?;
             first.upsert(all.clone())?;
-            let (_, second) = made(&fs())?;
+            let (_, second) = made(&empty())?;
             second.upsert(all.clone())?;
             second.optimize()?;
             // Half of the points in files, some of them replaced since, the others growing.
-            let third_fs = fs();
+            let third_fs = empty();
             let (db, third) = made(&third_fs)?;
             third.upsert(all[..all.len() / 2 + 5].iter().cloned().map(|point| point.with("n", 4711)))?;
             third.optimize()?;
             third.upsert(all.clone())?;
             third.snapshot("snapshot")?;
             let fifth = db.restore("restored", "snapshot")?;
-            let copy = fs();
-            copy_files(&third_fs, &copy, Path::new("db"))?;
-            let fourth = open(&copy)?.get("c")?;
+            let fourth = open(&copied(&third_fs)?)?.get("c")?;
             let collections = [(growing, first), (sealed, second), (mixed, third), (reopened, fourth), (restored, fifth)];
             places.extend(collections.map(|(name, collection)| Place { name, collection }));
         }
@@ -288,10 +231,6 @@ fn schema(json: &str) -> Result<BTreeMap<String, FieldSchema>> {
     Ok(serde_json::from_str(json)?)
 }
 
-fn open(fs: &FsRef) -> Result<Database> {
-    Ok(Database::open_with("db", Options::default().fs(Arc::clone(fs)).background(Background::Manual).threads(1))?)
-}
-
 /// Settings under which a few points have a graph.
 fn config() -> CollectionConfig {
     let mut config = CollectionConfig::default();
@@ -302,18 +241,4 @@ fn config() -> CollectionConfig {
     config.hnsw_config.m = 4;
     config.hnsw_config.ef_construct = 8;
     config
-}
-
-/// Copies a directory, as a process that starts later finds it.
-fn copy_files(from: &FsRef, to: &FsRef, dir: &Path) -> Result<()> {
-    to.create_dir_all(dir)?;
-    for name in from.list(dir)? {
-        let path = dir.join(name);
-        if from.len(&path)?.is_some() {
-            to.create(&path)?.write_at(0, &from.read(&path)?)?;
-        } else {
-            copy_files(from, to, &path)?;
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,27 @@
+//! The service below every door of the server: named collections that consist of shards, aliases, and the REST dialect of the
+//! Qdrant API as plain functions.
+//!
+//! No socket and no async runtime: a door (HTTP, gRPC, or a Python program in the same process) hands over a request and
+//! gets an answer on the calling thread. [`Service`] speaks the model of [`vectordb_core`]; only [`rest`] knows the wire.
+//!
+//! ```
+//! use vectordb_service::{Service, Settings, rest};
+//! let service = Service::in_memory(Settings::default())?;
+//! let request = rest::Request::new("PUT", "/collections/books", br#"{"vectors": {"size": 4, "distance": "Dot"}}"#);
+//! assert_eq!(rest::handle(&service, &request).status, 200);
+//! # Ok::<(), vectordb_service::ServiceError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod access;
+mod error;
+pub mod rest;
+mod service;
+mod shards;
+
+pub use access::{Access, CollectionAccess};
+pub use error::{Fault, Result, ServiceError, grpc_code};
+pub use service::{
+    AliasChange, CollectionState, NewCollection, NewShardKey, ReadOptions, Service, Settings, ShardState, Updated, WriteOptions,
+};
+pub use shards::{ShardId, ShardKey};

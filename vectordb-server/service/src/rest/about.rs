@@ -1,0 +1,47 @@
+//! The service itself.
+
+use serde_json::json;
+
+use super::call::Call;
+use super::reply::Reply;
+use crate::error::Result;
+
+pub(super) fn version(call: &Call<'_>) -> Result<Reply> {
+    let settings = call.service.settings();
+    Reply::bare(&json!({"title": settings.title, "version": settings.version, "commit": settings.commit}))
+}
+
+pub(super) fn health(_: &Call<'_>) -> Result<Reply> {
+    Ok(Reply::Text("healthz check passed".to_owned()))
+}
+
+/// Once the service is open every shard is ready.
+pub(super) fn ready(_: &Call<'_>) -> Result<Reply> {
+    Ok(Reply::Text("all shards are ready".to_owned()))
+}
+
+pub(super) fn memory(call: &Call<'_>) -> Result<Reply> {
+    let state = call.service.state(call.collection(), call.access)?;
+    let shards = state.shards.iter().map(|shard| {
+        let components = shard.info.memory.components();
+        let components: serde_json::Map<String, serde_json::Value> = components
+            .into_iter()
+            .map(|(name, memory)| {
+                let bytes = json!({
+                    "anonymous_bytes": memory.anonymous_bytes,
+                    "mapped_resident_bytes": memory.mapped_resident_bytes,
+                    "mapped_bytes": memory.mapped_bytes,
+                });
+                (name.to_owned(), bytes)
+            })
+            .collect();
+        json!({"shard_id": shard.id, "resident_bytes": shard.info.memory_bytes, "components": components})
+    });
+    Reply::of(&json!({"shards": shards.collect::<Vec<_>>()}))
+}
+
+/// Which payload indexes would help is told by explanations of queries; nothing is collected.
+pub(super) fn issues(call: &Call<'_>) -> Result<Reply> {
+    call.access.check_global_read()?;
+    Reply::of(&json!({"issues": []}))
+}

@@ -1,0 +1,132 @@
+//! One request with what its path, its query and its body say.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+use vectordb_core::Value;
+
+use super::Request;
+use super::json::shard_keys;
+use super::routes::Params;
+use crate::access::Access;
+use crate::error::{Fault, Result, ServiceError};
+use crate::service::{ReadOptions, Service, WriteOptions};
+use crate::shards::ShardKey;
+
+pub(super) struct Call<'c> {
+    pub(super) service: &'c Service,
+    pub(super) access: &'c Access,
+    /// Names and values of the path's parts, decoded.
+    params: Params,
+    query: Vec<(Cow<'c, str>, Cow<'c, str>)>,
+    pub(super) body: &'c [u8],
+    /// When the query's `timeout` ends.
+    deadline: Option<Instant>,
+}
+
+impl<'c> Call<'c> {
+    pub(super) fn new(service: &'c Service, request: &'c Request<'_>, params: Params) -> Result<Self> {
+        let query = request.query.split('&').filter(|pair| !pair.is_empty());
+        let query: Vec<_> = query
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                (decoded(name), decoded(value))
+            })
+            .collect();
+        let mut call = Self { service, access: &request.access, params, query, body: request.body, deadline: None };
+        call.deadline = call.timeout()?.map(|timeout| Instant::now() + timeout);
+        call.check_consistency()?;
+        Ok(call)
+    }
+
+    /// A part of the path. Routes name those that there are.
+    pub(super) fn param(&self, name: &str) -> &str {
+        self.params.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
+
+    /// The collection the path names.
+    pub(super) fn collection(&self) -> &str {
+        self.param("collection_name")
+    }
+
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
+
+    /// A flag of the query.
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>> {
+        match self.query(name) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(other) => Err(bad_query(format!("provided string was not `true` or `false` in `{name}`: `{other}`"))),
+        }
+    }
+
+    /// A whole number of the query.
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>> {
+        self.query(name)
+            .map(|text| text.parse().map_err(|_| bad_query(format!("`{name}` must be a whole number, not `{text}`"))))
+            .transpose()
+    }
+
+    fn timeout(&self) -> Result<Option<Duration>> {
+        match self.number("timeout")? {
+            Some(0) => Err(ServiceError::new(Fault::Validation, "[timeout: value 0 invalid, must be 1 or larger]".to_owned())),
+            seconds => Ok(seconds.map(Duration::from_secs)),
+        }
+    }
+
+    /// One node has one copy of everything, so that every consistency and every ordering is kept; only nonsense is refused.
+    fn check_consistency(&self) -> Result<()> {
+        match self.query("consistency") {
+            None | Some("majority" | "quorum" | "all") => {}
+            Some(number) if number.parse::<u64>().is_ok_and(|number| number > 0) => {}
+            Some(other) => return Err(bad_query(format!("unknown consistency `{other}`"))),
+        }
+        match self.query("ordering") {
+            None | Some("weak" | "medium" | "strong") => Ok(()),
+            Some(other) => Err(bad_query(format!("unknown ordering `{other}`, expected one of weak, medium, strong"))),
+        }
+    }
+
+    /// The body as any JSON.
+    pub(super) fn json(&self) -> Result<Value> {
+        self.read()
+    }
+
+    /// The body as a type.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(self.body).map_err(|error| ServiceError::new(Fault::Format, error.to_string()))
+    }
+
+    /// How to read, with the shard keys that a body names.
+    pub(super) fn reading(&self, body: &Value) -> Result<ReadOptions> {
+        Ok(ReadOptions { shard_keys: self.shard_keys(body.get("shard_key"))?, deadline: self.deadline })
+    }
+
+    /// How to write, with the shard keys that a body names.
+    pub(super) fn writing(&self, shard_key: Option<&Value>) -> Result<WriteOptions> {
+        Ok(WriteOptions { shard_keys: self.shard_keys(shard_key)? })
+    }
+
+    /// The keys of a body; of a key with a fallback, the one that exists.
+    fn shard_keys(&self, selector: Option<&Value>) -> Result<Vec<ShardKey>> {
+        let Some(selector) = selector.filter(|selector| !selector.is_null()) else { return Ok(Vec::new()) };
+        let exists = |key: &ShardKey| self.service.shard_keys(self.collection(), self.access).is_ok_and(|keys| keys.contains(key));
+        shard_keys(selector, &exists)
+    }
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    if text.contains('+') {
+        return percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned().into();
+    }
+    percent_decode_str(text).decode_utf8_lossy()
+}
+
+fn bad_query(message: String) -> ServiceError {
+    ServiceError::new(Fault::BadRequest, format!("Deserialize error in query parameters: {message}"))
+}

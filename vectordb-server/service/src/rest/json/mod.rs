@@ -1,0 +1,55 @@
+//! Parts of bodies, in and out.
+//!
+//! Files: `vector` (vectors of points, the bulk of every upload), `update` (bodies of writes), `output` (points in answers),
+//! `config` (collections).
+
+mod config;
+mod output;
+mod update;
+mod vector;
+
+use vectordb_core::{PointId, Value};
+
+use crate::error::{Fault, Result, ServiceError};
+use crate::shards::ShardKey;
+
+pub(super) use config::{collection_config, config_diff, field_schema, info, without_nulls};
+pub(super) use output::{GroupOut, RecordOut, ScoredOut};
+pub(super) use update::{
+    BatchOperation, DeletePayloadBody, DeleteVectorsBody, PayloadBody, SelectorBody, UpdateVectorsBody, Updates, UpsertBody,
+};
+
+/// The shard keys of a selector: one, several, or one with another to take where it does not exist.
+///
+/// # Errors
+/// JSON of another form.
+pub(super) fn shard_keys(selector: &Value, exists: &dyn Fn(&ShardKey) -> bool) -> Result<Vec<ShardKey>> {
+    let key = |json: &Value| serde_json::from_value::<ShardKey>(json.clone()).map_err(|_| bad_form("expected a shard key"));
+    match selector {
+        Value::Array(keys) => keys.iter().map(key).collect(),
+        Value::Object(map) => match (map.get("target"), map.get("fallback")) {
+            (Some(target), Some(fallback)) => {
+                let target = key(target)?;
+                Ok(vec![if exists(&target) { target } else { key(fallback)? }])
+            }
+            _ => Err(bad_form("expected a shard key, or `target` and `fallback`")),
+        },
+        one => Ok(vec![key(one)?]),
+    }
+}
+
+/// The id of a path: a number or a UUID.
+///
+/// # Errors
+/// [`Fault::Format`].
+pub(super) fn point_id(text: &str) -> Result<PointId> {
+    match text.parse::<u64>() {
+        Ok(number) => Ok(number.into()),
+        Err(_) => PointId::parse(text).map_err(ServiceError::from),
+    }
+}
+
+/// JSON of another form than it should have.
+pub(super) fn bad_form(message: impl Into<String>) -> ServiceError {
+    ServiceError::new(Fault::Format, message)
+}

@@ -1,0 +1,100 @@
+//! The REST dialect of the Qdrant API as plain functions: a request in, an answer out, on the calling thread.
+//!
+//! Files: `call` (one request with what its path and query say), `reply` (envelopes), `routes` (the table of operations), and a
+//! file for each kind of thing: `collections`, `aliases`, `points`, `queries`, `legacy` (older searches), `cluster`, `about`
+//! (the service itself); `json` reads and writes the parts of bodies.
+
+mod about;
+mod aliases;
+mod call;
+mod cluster;
+mod collections;
+mod json;
+mod legacy;
+mod points;
+mod queries;
+mod reply;
+mod routes;
+
+use http::{HeaderMap, Method};
+
+use crate::access::Access;
+use crate::error::{Fault, ServiceError};
+use crate::service::Service;
+
+use call::Call;
+use reply::Reply;
+pub use routes::{Operation, operations};
+
+/// A request as a door got it.
+#[derive(Debug)]
+pub struct Request<'r> {
+    /// The method.
+    pub method: Method,
+    /// The path, percent-encoded, without the query.
+    pub path: &'r str,
+    /// The query without its question mark.
+    pub query: &'r str,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body, uncompressed.
+    pub body: &'r [u8],
+    /// What the caller may do.
+    pub access: Access,
+}
+
+impl<'r> Request<'r> {
+    /// A request of a caller who may do everything.
+    ///
+    /// # Panics
+    /// Never; a method that is none is taken for one that no operation has.
+    pub fn new(method: &str, target: &'r str, body: &'r [u8]) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
+        Self { method, path, query, headers: HeaderMap::new(), body, access: Access::Manage }
+    }
+}
+
+/// An answer as a door gives it.
+#[derive(Debug)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// The type of the body.
+    pub content_type: &'static str,
+    /// Seconds to wait, where the status asks for patience.
+    pub retry_after_secs: Option<u64>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The operation, as in `PUT /collections/{collection_name}`; none for an unknown path.
+    pub operation: Option<&'static Operation>,
+}
+
+/// Does what a request asks for.
+pub fn handle(service: &Service, request: &Request<'_>) -> Response {
+    let started = std::time::Instant::now();
+    let (operation, result) = match routes::find(&request.method, request.path) {
+        Ok((operation, params)) => {
+            let call = Call::new(service, request, params);
+            (Some(operation), call.and_then(|call| (operation.run)(&call)))
+        }
+        Err(status) => return plain(status, ""),
+    };
+    let reply = result.unwrap_or_else(|error| Reply::error(&error));
+    let mut response = reply.into_response(started);
+    response.operation = operation;
+    response
+}
+
+/// An answer without an envelope.
+fn plain(status: u16, text: &str) -> Response {
+    Response { status, content_type: "text/plain; charset=utf-8", retry_after_secs: None, body: text.as_bytes().to_vec(), operation: None }
+}
+
+/// The answer to a request that a door turned away by itself.
+pub fn refusal(error: &ServiceError) -> Response {
+    match error.fault {
+        Fault::Unauthenticated | Fault::Forbidden => plain(error.fault.status().as_u16(), &error.message),
+        _ => Reply::error(error).into_response(std::time::Instant::now()),
+    }
+}

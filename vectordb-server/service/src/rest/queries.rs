@@ -1,0 +1,130 @@
+//! Queries of every kind, and analytics.
+
+use serde::Serialize;
+use serde_json::json;
+use vectordb_core::{FacetRequest, GroupsRequest, MatrixRequest, PointId, QueryRequest, ScoredPoint, Value};
+
+use super::call::Call;
+use super::json::{GroupOut, ScoredOut, bad_form};
+use super::reply::Reply;
+use crate::error::{Result, ServiceError};
+
+/// An answer of a query.
+#[derive(Serialize)]
+struct Points<'a> {
+    points: Vec<ScoredOut<'a>>,
+}
+
+impl<'a> Points<'a> {
+    fn of(hits: &'a [ScoredPoint]) -> Self {
+        Self { points: hits.iter().map(ScoredOut).collect() }
+    }
+}
+
+/// The hits of the query in a body.
+pub(super) fn hits(call: &Call<'_>, body: &Value) -> Result<Vec<ScoredPoint>> {
+    check_limit(body)?;
+    call.service.query(call.collection(), QueryRequest::from_json(body)?, &call.reading(body)?, call.access)
+}
+
+/// The groups of the query in a body.
+pub(super) fn grouped(call: &Call<'_>, body: &Value) -> Result<Reply> {
+    check_limit(body)?;
+    let groups = call.service.groups(call.collection(), GroupsRequest::from_json(body)?, &call.reading(body)?, call.access)?;
+    #[derive(Serialize)]
+    struct Groups<'a> {
+        groups: Vec<GroupOut<'a>>,
+    }
+    Reply::of(&Groups { groups: groups.iter().map(GroupOut).collect() })
+}
+
+fn check_limit(body: &Value) -> Result<()> {
+    match body.get("limit").and_then(Value::as_u64) {
+        Some(0) => Err(ServiceError::validation("limit", "value 0 invalid, must be 1 or larger")),
+        _ => Ok(()),
+    }
+}
+
+/// The requests of a batch.
+pub(super) fn searches(body: &Value) -> Result<&[Value]> {
+    match body.get("searches") {
+        Some(Value::Array(searches)) => Ok(searches),
+        _ => Err(bad_form("missing field `searches`")),
+    }
+}
+
+/// Runs the requests of a batch beside each other; answers come in the order of the requests.
+pub(super) fn in_parallel<R: Send>(requests: &[Value], run: impl Fn(&Value) -> Result<R> + Sync) -> Result<Vec<R>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(requests.len());
+    if threads < 2 {
+        return requests.iter().map(run).collect();
+    }
+    let share = requests.len().div_ceil(threads);
+    let run = &run;
+    std::thread::scope(|scope| {
+        let parts: Vec<_> =
+            requests.chunks(share).map(|part| scope.spawn(move || part.iter().map(run).collect::<Result<Vec<R>>>())).collect();
+        let mut all = Vec::with_capacity(requests.len());
+        for part in parts {
+            all.extend(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
+}
+
+pub(super) fn query(call: &Call<'_>) -> Result<Reply> {
+    Reply::of(&Points::of(&hits(call, &call.json()?)?))
+}
+
+pub(super) fn query_batch(call: &Call<'_>) -> Result<Reply> {
+    let body = call.json()?;
+    let answers = in_parallel(searches(&body)?, |search| hits(call, search))?;
+    Reply::of(&answers.iter().map(|hits| Points::of(hits)).collect::<Vec<_>>())
+}
+
+pub(super) fn groups(call: &Call<'_>) -> Result<Reply> {
+    grouped(call, &call.json()?)
+}
+
+pub(super) fn facet(call: &Call<'_>) -> Result<Reply> {
+    let body = call.json()?;
+    let hits = call.service.facet(call.collection(), FacetRequest::from_json(&body)?, &call.reading(&body)?, call.access)?;
+    let hits: Vec<Value> = hits.into_iter().map(|hit| json!({"value": hit.value, "count": hit.count})).collect();
+    Reply::of(&json!({"hits": hits}))
+}
+
+fn matrix(call: &Call<'_>) -> Result<vectordb_core::DistanceMatrix> {
+    let body = call.json()?;
+    call.service.distance_matrix(call.collection(), MatrixRequest::from_json(&body)?, &call.reading(&body)?, call.access)
+}
+
+pub(super) fn matrix_pairs(call: &Call<'_>) -> Result<Reply> {
+    let matrix = matrix(call)?;
+    #[derive(Serialize)]
+    struct Pair<'a> {
+        a: &'a PointId,
+        b: &'a PointId,
+        score: f32,
+    }
+    Reply::of(&std::collections::BTreeMap::from([("pairs", matrix.pairs().map(|(a, b, score)| Pair { a, b, score }).collect::<Vec<_>>())]))
+}
+
+pub(super) fn matrix_offsets(call: &Call<'_>) -> Result<Reply> {
+    #[derive(Default, Serialize)]
+    struct Offsets {
+        offsets_row: Vec<usize>,
+        offsets_col: Vec<usize>,
+        scores: Vec<f32>,
+        ids: Vec<PointId>,
+    }
+    let matrix = matrix(call)?;
+    let mut out = Offsets::default();
+    for (row, entries) in matrix.rows.iter().enumerate() {
+        for &(col, score) in entries {
+            out.offsets_row.push(row);
+            out.offsets_col.push(col);
+            out.scores.push(score);
+        }
+    }
+    Reply::of(&Offsets { ids: matrix.ids, ..out })
+}

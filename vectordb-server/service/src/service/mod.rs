@@ -1,0 +1,195 @@
+//! The one layer that every door calls: collections by name or alias, and what can be done with them.
+//!
+//! It speaks the engine's model. What a caller may do is checked here, with the name under which a collection is stored.
+//!
+//! Files: `collections` (making, changing and dropping), `aliases`, `points` (updates), `questions` (reads), `keys` (shard keys),
+//! `state` (what collections say about themselves).
+
+mod aliases;
+mod collections;
+mod keys;
+mod points;
+mod questions;
+mod state;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Mutex, RwLock};
+use vectordb_core::{Budget, Database, Options};
+
+use crate::access::{Access, CollectionAccess};
+use crate::error::{Result, ServiceError};
+use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection, core_name};
+
+pub use aliases::AliasChange;
+pub use collections::NewCollection;
+pub use keys::NewShardKey;
+pub use points::{Updated, WriteOptions};
+pub use state::{CollectionState, ShardState};
+
+/// What the service is like, beside its data.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Accept ids that are neither numbers nor UUIDs.
+    pub allow_string_ids: bool,
+    /// Shards of a collection that asks for no number.
+    pub shard_number: u32,
+    /// What the service calls itself.
+    pub title: String,
+    /// The version of the wire that it speaks.
+    pub version: String,
+    /// The state of the sources it was built from, 40 hexadecimal digits.
+    pub commit: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            allow_string_ids: false,
+            shard_number: 1,
+            title: "vectordb - vector search engine".to_owned(),
+            version: "1.20.0".to_owned(),
+            commit: option_env!("VECTORDB_COMMIT").unwrap_or("0000000000000000000000000000000000000000").to_owned(),
+        }
+    }
+}
+
+/// How a read is to be done.
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// Only shards of these keys; empty: all.
+    pub shard_keys: Vec<ShardKey>,
+    /// When to give up.
+    pub deadline: Option<Instant>,
+}
+
+impl ReadOptions {
+    fn budget(&self) -> Budget {
+        Budget { deadline: self.deadline, cancel: None }
+    }
+}
+
+/// Collections by name. Cheap to share behind an [`Arc`]; every call may block.
+#[derive(Debug)]
+pub struct Service {
+    db: Database,
+    directory: Option<PathBuf>,
+    settings: Settings,
+    /// Held while collections, shards or aliases come and go.
+    catalog: Mutex<Catalog>,
+    collections: RwLock<BTreeMap<String, Arc<ShardedCollection>>>,
+    aliases: RwLock<BTreeMap<String, String>>,
+    peer_id: u64,
+    started: Instant,
+}
+
+impl Service {
+    /// A service whose data goes with it.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn in_memory(settings: Settings) -> Result<Self> {
+        Self::over(Database::in_memory()?, None, settings)
+    }
+
+    /// Opens the collections of a directory, or makes the directory. A directory of the embedded engine is one of the service.
+    ///
+    /// # Errors
+    /// Those of the engine, among them [`Unavailable`](crate::Fault::Unavailable) when another process writes there.
+    pub fn open(directory: &Path, options: Options, settings: Settings) -> Result<Self> {
+        Self::over(Database::open_with(directory, options)?, Some(directory), settings)
+    }
+
+    fn over(db: Database, directory: Option<&Path>, settings: Settings) -> Result<Self> {
+        let mut catalog = Catalog::open(directory)?;
+        let mut entries = catalog.entries.clone();
+        let stands_alone = |name: &str| db.get(name).is_ok_and(|found| found.config().shard_number == 1 && collections::is_name(name));
+        for left_over in entries.sorted(&db.collections(), stands_alone) {
+            db.drop_collection(&left_over)?;
+        }
+        if entries != catalog.entries || directory.is_some_and(|directory| !Catalog::exists(directory)) {
+            catalog.replace(entries)?;
+        }
+        let entries = &catalog.entries;
+        let collections = entries
+            .collections
+            .iter()
+            .map(|(name, entry)| Ok((name.clone(), Arc::new(sharded(&db, name, entry)?))))
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        let (aliases, peer_id) = (entries.aliases.clone(), entries.peer_id);
+        Ok(Self {
+            db,
+            directory: directory.map(Path::to_path_buf),
+            settings,
+            catalog: Mutex::new(catalog),
+            collections: RwLock::new(collections),
+            aliases: RwLock::new(aliases),
+            peer_id,
+            started: Instant::now(),
+        })
+    }
+
+    /// What the service is like.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The engine below.
+    pub fn database(&self) -> &Database {
+        &self.db
+    }
+
+    /// Where the data lies; none in memory.
+    pub fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
+    }
+
+    /// The identity of this node, at most 53 bits.
+    pub fn peer_id(&self) -> u64 {
+        self.peer_id
+    }
+
+    /// When the service was opened.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Finishes what is under way and gives the directory free. Calls that come later are refused.
+    ///
+    /// # Errors
+    /// Those of the last writes.
+    pub fn close(self) -> Result<()> {
+        self.collections.write().clear();
+        self.db.close().map_err(ServiceError::from)
+    }
+
+    /// The collection of a name or an alias, if the caller may do that in it.
+    fn collection(&self, name: &str, access: &Access, wanted: CollectionAccess) -> Result<Arc<ShardedCollection>> {
+        let found = self.found(name);
+        access.check(found.as_ref().map_or(name, |found| &found.name), wanted)?;
+        found.ok_or_else(|| ServiceError::no_collection(name))
+    }
+
+    fn found(&self, name: &str) -> Option<Arc<ShardedCollection>> {
+        let collections = self.collections.read();
+        if let Some(found) = collections.get(name) {
+            return Some(Arc::clone(found));
+        }
+        let aliases = self.aliases.read();
+        collections.get(aliases.get(name)?).cloned()
+    }
+}
+
+/// The shards of a listed collection.
+fn sharded(db: &Database, name: &str, entry: &CollectionEntry) -> Result<ShardedCollection> {
+    let shards = entry
+        .shards
+        .iter()
+        .map(|shard| Ok(crate::shards::Shard::new(shard, db.get(&core_name(name, shard.id))?)))
+        .collect::<Result<_>>()?;
+    Ok(ShardedCollection { name: name.to_owned(), created_at: entry.created_at.clone(), shards })
+}

@@ -1,0 +1,96 @@
+//! Updates of points, payload indexes and vectors.
+
+use vectordb_core::{Lsn, PointId, ShardingMethod, Target, Update};
+
+use super::Service;
+use crate::access::{Access, CollectionAccess};
+use crate::error::{Fault, Result, ServiceError};
+use crate::shards::ShardKey;
+
+/// How a write is to be done.
+#[derive(Debug, Clone, Default)]
+pub struct WriteOptions {
+    /// Where users assign points to shards: the key of the shard.
+    pub shard_keys: Vec<ShardKey>,
+}
+
+/// What an update came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Updated {
+    /// Position of the update in the collection's history.
+    pub operation_id: Lsn,
+    /// Points that were inserted, changed or removed.
+    pub points: u64,
+}
+
+impl Service {
+    /// Applies updates in order; durable when it returns. Each shard does all of its part or nothing of it.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`], [`Fault::BadInput`] naming the point, [`Fault::OutOfSpace`], [`Fault::Forbidden`].
+    pub fn update(&self, name: &str, updates: Vec<Update>, options: &WriteOptions, access: &Access) -> Result<Updated> {
+        let wanted = if updates.iter().all(is_about_points) { CollectionAccess::WritePoints } else { CollectionAccess::Write };
+        let collection = self.collection(name, access, wanted)?;
+        if !self.settings.allow_string_ids {
+            updates.iter().try_for_each(check_ids)?;
+        }
+        let result = if updates.iter().all(is_about_points) {
+            let custom = collection.config().sharding_method == Some(ShardingMethod::Custom);
+            // What names no new point can look for it in every shard.
+            let shards = if custom && options.shard_keys.is_empty() && !updates.iter().any(inserts) {
+                collection.chosen(None)?
+            } else {
+                collection.writable(Some(&options.shard_keys), custom)?
+            };
+            collection.apply(&shards, updates)?
+        } else {
+            collection.apply(&collection.chosen(None)?, updates)?
+        };
+        Ok(Updated { operation_id: result.lsn, points: result.points })
+    }
+}
+
+fn inserts(update: &Update) -> bool {
+    matches!(update, Update::Upsert { .. })
+}
+
+fn is_about_points(update: &Update) -> bool {
+    !matches!(
+        update,
+        Update::CreateFieldIndex { .. }
+            | Update::DropFieldIndex { .. }
+            | Update::CreateVector { .. }
+            | Update::CreateSparseVector { .. }
+            | Update::DropVector { .. }
+    )
+}
+
+/// Refuses ids that the wire does not know.
+fn check_ids(update: &Update) -> Result<()> {
+    let target = |target: &Target| match target {
+        Target::Ids(ids) => ids.iter().try_for_each(check_id),
+        Target::Filter(_) => Ok(()),
+    };
+    match update {
+        Update::Upsert { points, .. } => points.iter().try_for_each(|point| check_id(&point.id)),
+        Update::UpdateVectors { points, .. } => points.iter().try_for_each(|(id, _)| check_id(id)),
+        Update::Delete(ids) | Update::ClearPayload(ids) => target(ids),
+        Update::DeleteVectors { target: ids, .. }
+        | Update::SetPayload { target: ids, .. }
+        | Update::OverwritePayload { target: ids, .. }
+        | Update::DeletePayload { target: ids, .. } => target(ids),
+        _ => Ok(()),
+    }
+}
+
+/// # Errors
+/// [`Fault::Format`] for a string that is no UUID.
+pub(super) fn check_id(id: &PointId) -> Result<()> {
+    match id {
+        PointId::Num(_) | PointId::Uuid(_) => Ok(()),
+        PointId::Str(text) => Err(ServiceError::new(
+            Fault::Format,
+            format!("value {text} is not a valid point ID, valid values are either an unsigned integer or a UUID"),
+        )),
+    }
+}

@@ -1,0 +1,155 @@
+//! Reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use vectordb_core::{
+    DistanceMatrix, FacetHit, FacetRequest, Filter, GroupsRequest, MatrixRequest, PayloadSelector, PointGroup, PointId, Prefetch, Query,
+    QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest, SearchTarget, VectorSelector,
+};
+
+use super::points::check_id;
+use super::{ReadOptions, Service};
+use crate::access::{Access, CollectionAccess};
+use crate::error::{Result, ServiceError};
+use crate::shards::{Shard, ShardKey, ShardedCollection, reads};
+
+/// A collection and the keys of its shards that are asked.
+struct Asked {
+    collection: Arc<ShardedCollection>,
+    keys: Vec<ShardKey>,
+}
+
+impl Asked {
+    fn shards(&self) -> Result<Vec<&Shard>> {
+        self.collection.chosen(Some(&self.keys))
+    }
+}
+
+impl Service {
+    fn asked(&self, name: &str, options: &ReadOptions, access: &Access) -> Result<Asked> {
+        let collection = self.collection(name, access, CollectionAccess::Read)?;
+        Ok(Asked { collection, keys: options.shard_keys.clone() })
+    }
+
+    /// Points with chosen parts, in the order asked for; ids that do not exist are left out.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`](crate::Fault::NotFound) for the collection, and those of the selectors.
+    pub fn retrieve(
+        &self,
+        name: &str,
+        ids: &[PointId],
+        payload: &PayloadSelector,
+        vectors: &VectorSelector,
+        options: &ReadOptions,
+        access: &Access,
+    ) -> Result<Vec<Record>> {
+        let asked = self.asked(name, options, access)?;
+        if !self.settings.allow_string_ids {
+            ids.iter().try_for_each(check_id)?;
+        }
+        reads::retrieve(&asked.shards()?, ids, payload, vectors)
+    }
+
+    /// How many points satisfy a filter; with `exact` false, about how many.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`](crate::Fault::NotFound) for the collection, and those of the filter.
+    pub fn count(&self, name: &str, filter: Option<&Filter>, exact: bool, options: &ReadOptions, access: &Access) -> Result<u64> {
+        reads::count(&self.asked(name, options, access)?.shards()?, filter, exact)
+    }
+
+    /// One page of a walk over all points, by id or by a payload field.
+    ///
+    /// # Errors
+    /// As [`vectordb_core::Collection::scroll`].
+    pub fn scroll(&self, name: &str, mut request: ScrollRequest, options: &ReadOptions, access: &Access) -> Result<ScrollPage> {
+        request.budget = options.budget();
+        reads::scroll(&self.asked(name, options, access)?.shards()?, &request)
+    }
+
+    /// The best points of a query of any kind.
+    ///
+    /// # Errors
+    /// As [`vectordb_core::Collection::query_points`].
+    pub fn query(&self, name: &str, mut request: QueryRequest, options: &ReadOptions, access: &Access) -> Result<Vec<ScoredPoint>> {
+        let asked = self.asked(name, options, access)?;
+        self.look_up(&mut request, access)?;
+        request.budget = options.budget();
+        reads::query(&asked.shards()?, &request)
+    }
+
+    /// Hits in groups that share a value of a field.
+    ///
+    /// # Errors
+    /// As [`vectordb_core::Collection::groups`].
+    pub fn groups(&self, name: &str, mut request: GroupsRequest, options: &ReadOptions, access: &Access) -> Result<Vec<PointGroup>> {
+        let asked = self.asked(name, options, access)?;
+        self.look_up(&mut request.query, access)?;
+        request.query.budget = options.budget();
+        let lookup = request.with_lookup.take();
+        let mut groups = reads::groups(&asked.shards()?, &request)?;
+        let Some(lookup) = lookup else { return Ok(groups) };
+        let ids: Vec<Option<PointId>> = groups.iter().map(|group| serde_json::from_value(group.id.clone()).ok()).collect();
+        let wanted: Vec<PointId> = ids.iter().flatten().cloned().collect();
+        let other = self.collection(&lookup.collection, access, CollectionAccess::Read)?;
+        let records = reads::retrieve(&other.chosen(None)?, &wanted, &lookup.with_payload, &lookup.with_vectors)?;
+        let mut records: BTreeMap<PointId, Record> = records.into_iter().map(|record| (record.id.clone(), record)).collect();
+        for (group, id) in groups.iter_mut().zip(ids) {
+            group.lookup = id.and_then(|id| records.remove(&id));
+        }
+        Ok(groups)
+    }
+
+    /// The most frequent values of a field, with the number of points that have them.
+    ///
+    /// # Errors
+    /// As [`vectordb_core::Collection::facet`].
+    pub fn facet(&self, name: &str, mut request: FacetRequest, options: &ReadOptions, access: &Access) -> Result<Vec<FacetHit>> {
+        request.budget = options.budget();
+        reads::facet(&self.asked(name, options, access)?.shards()?, &request)
+    }
+
+    /// The nearest neighbours of a sample of points among themselves.
+    ///
+    /// # Errors
+    /// As [`vectordb_core::Collection::distance_matrix`].
+    pub fn distance_matrix(
+        &self,
+        name: &str,
+        mut request: MatrixRequest,
+        options: &ReadOptions,
+        access: &Access,
+    ) -> Result<DistanceMatrix> {
+        request.budget = options.budget();
+        reads::distance_matrix(&self.asked(name, options, access)?.shards()?, &request)
+    }
+
+    /// Turns the ids of other collections' points into their vectors.
+    fn look_up(&self, request: &mut QueryRequest, access: &Access) -> Result<()> {
+        let QueryRequest { query, lookup_from, prefetch, .. } = request;
+        self.replace(query.as_mut(), lookup_from.take(), access)?;
+        let mut left: Vec<&mut Prefetch> = prefetch.iter_mut().collect();
+        while let Some(Prefetch { query, lookup_from, prefetch, .. }) = left.pop() {
+            self.replace(query.as_mut(), lookup_from.take(), access)?;
+            left.extend(prefetch);
+        }
+        Ok(())
+    }
+
+    fn replace(&self, query: Option<&mut Query>, from: Option<vectordb_core::LookupLocation>, access: &Access) -> Result<()> {
+        let (Some(query), Some(from)) = (query, from) else { return Ok(()) };
+        let other = self.collection(&from.collection, access, CollectionAccess::Read)?;
+        let wanted = VectorSelector::Names(vec![from.vector.clone()]);
+        for target in query.targets_mut() {
+            let SearchTarget::Id(id) = target else { continue };
+            let record = reads::retrieve(&other.chosen(None)?, std::slice::from_ref(id), &PayloadSelector::None, &wanted)?.pop();
+            let record = record.ok_or_else(|| vectordb_core::Error::PointNotFound { id: id.to_string() })?;
+            let vector = record.vectors.and_then(|mut vectors| vectors.remove(&from.vector));
+            let missing = || ServiceError::input(format!("point {id} of `{}` has no vector `{}`", from.collection, from.vector));
+            *target = SearchTarget::Vector(vector.ok_or_else(missing)?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! Questions to several shards: each is asked, and the answers are merged.
+//!
+//! With one shard the engine's own answer is handed on as it is.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use vectordb_core::{
+    Collection, Condition, DistanceMatrix, FacetHit, FacetRequest, FieldTest, Filter, GroupsRequest, MAX_RESULTS, MatchValue,
+    MatrixRequest, OrderBy, PayloadSelector, PointGroup, PointId, Query, QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest,
+    SearchTarget, Value, VectorSelector,
+};
+
+use super::collection::{Shard, on_each};
+use super::tree;
+use crate::error::{Result, ServiceError};
+
+/// Records of a page when no limit is given.
+const PAGE: usize = 10;
+
+/// Asks every shard the same.
+pub(super) fn ask<R: Send>(shards: &[&Shard], question: impl Fn(&Collection) -> vectordb_core::Result<R> + Sync) -> Result<Vec<R>> {
+    on_each(shards.to_vec(), |shard| question(&shard.data)).into_iter().map(|answer| answer.map_err(ServiceError::from)).collect()
+}
+
+/// The records of those ids that exist, in the order asked for, each once.
+pub(crate) fn retrieve(shards: &[&Shard], ids: &[PointId], payload: &PayloadSelector, vectors: &VectorSelector) -> Result<Vec<Record>> {
+    let mut answers = ask(shards, |shard| shard.retrieve(ids, payload, vectors))?;
+    if answers.len() == 1 {
+        return Ok(answers.remove(0));
+    }
+    let mut found: HashMap<PointId, Record> = answers.into_iter().flatten().map(|record| (record.id.clone(), record)).collect();
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+}
+
+/// How many points satisfy a filter.
+pub(crate) fn count(shards: &[&Shard], filter: Option<&Filter>, exact: bool) -> Result<u64> {
+    Ok(ask(shards, |shard| shard.count(filter, exact))?.into_iter().sum())
+}
+
+/// One page of a walk.
+pub(crate) fn scroll(shards: &[&Shard], request: &ScrollRequest) -> Result<ScrollPage> {
+    let mut pages = ask(shards, |shard| shard.scroll(request))?;
+    if pages.len() == 1 {
+        return Ok(pages.remove(0));
+    }
+    let limit = if request.limit == 0 { PAGE } else { request.limit };
+    let mut next: Option<PointId> = pages.iter().filter_map(|page| page.next_offset.clone()).min();
+    let mut records: Vec<Record> = pages.into_iter().flat_map(|page| page.records).collect();
+    match &request.order_by {
+        Some(order) => records.sort_by(|a, b| by_value(order, (&a.order_value, &a.id), (&b.order_value, &b.id))),
+        None => records.sort_by(|a, b| a.id.cmp(&b.id)),
+    }
+    if request.order_by.is_none() && records.len() > limit {
+        next = next.into_iter().chain([records[limit].id.clone()]).min();
+    }
+    records.truncate(limit);
+    Ok(ScrollPage { records, next_offset: next })
+}
+
+/// The order of a walk by a field; what the engine orders by are numbers, or moments as text that sorts like moments.
+fn by_value(order: &OrderBy, a: (&Option<Value>, &PointId), b: (&Option<Value>, &PointId)) -> Ordering {
+    let by_value = match (a.0, b.0) {
+        (Some(Value::Number(a)), Some(Value::Number(b))) => match (a.as_i64(), b.as_i64()) {
+            (Some(a), Some(b)) => a.cmp(&b),
+            _ => a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(Ordering::Equal),
+        },
+        (Some(Value::String(a)), Some(Value::String(b))) => a.cmp(b),
+        _ => Ordering::Equal,
+    };
+    (if order.descending { by_value.reverse() } else { by_value }).then_with(|| a.1.cmp(b.1))
+}
+
+/// The best points of a query of any kind.
+pub(crate) fn query(shards: &[&Shard], request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
+    match shards {
+        [shard] => Ok(shard.data.query_points(request)?),
+        _ => tree::query(shards, request),
+    }
+}
+
+/// How the hits of a query that looks at points themselves are ordered.
+pub(crate) fn merged(request: &QueryRequest, larger_is_closer: bool, answers: Vec<Vec<ScoredPoint>>) -> Vec<ScoredPoint> {
+    let mut hits: Vec<ScoredPoint> = answers.into_iter().flatten().collect();
+    match &request.query {
+        None => hits.sort_by(|a, b| a.id.cmp(&b.id)),
+        Some(Query::Given(given)) => {
+            let places: HashMap<&PointId, usize> = given.iter().enumerate().map(|(place, (id, _))| (id, place)).collect();
+            hits.sort_by_key(|hit| places.get(&hit.id).copied());
+        }
+        Some(Query::OrderBy(order)) => hits.sort_by(|a, b| by_value(order, (&a.order_value, &a.id), (&b.order_value, &b.id))),
+        Some(_) => hits.sort_by(|a, b| {
+            let by_score = if larger_is_closer { b.score.total_cmp(&a.score) } else { a.score.total_cmp(&b.score) };
+            by_score.then_with(|| a.id.cmp(&b.id))
+        }),
+    }
+    hits
+}
+
+/// The most frequent values of a field.
+pub(crate) fn facet(shards: &[&Shard], request: &FacetRequest) -> Result<Vec<FacetHit>> {
+    if let [shard] = shards {
+        return Ok(shard.data.facet(request)?);
+    }
+    // A value may be rare in each shard and frequent in all, so nothing is cut before the sum.
+    let whole = FacetRequest { limit: MAX_RESULTS, ..request.clone() };
+    let mut counts: HashMap<String, FacetHit> = HashMap::new();
+    for hit in ask(shards, |shard| shard.facet(&whole))?.into_iter().flatten() {
+        counts.entry(hit.value.to_string()).and_modify(|sum| sum.count += hit.count).or_insert(hit);
+    }
+    let mut hits: Vec<FacetHit> = counts.into_values().collect();
+    hits.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| by_json(&a.value, &b.value)));
+    hits.truncate(request.limit);
+    Ok(hits)
+}
+
+/// The order of values of equal counts.
+fn by_json(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(Ordering::Equal),
+        (Value::String(a), Value::String(b)) => a.cmp(b),
+        _ => a.to_string().cmp(&b.to_string()),
+    }
+}
+
+/// Hits in groups.
+///
+/// A group that is among the best of all is among the best of the shard that has its best hit, so each shard is asked for as
+/// many groups as are wanted, and then all shards for the hits of the groups that were chosen.
+pub(crate) fn groups(shards: &[&Shard], request: &GroupsRequest) -> Result<Vec<PointGroup>> {
+    if let [shard] = shards {
+        return Ok(shard.data.groups(request)?);
+    }
+    let closer = tree::larger_is_closer(shards, &request.query);
+    // What a fusion or a formula gives depends on all points, so it is asked for all of them.
+    let query = if request.query.prefetch.is_empty() {
+        tree::without_ids(shards, &request.query)?
+    } else {
+        let whole = QueryRequest { limit: MAX_RESULTS, with_payload: PayloadSelector::None, ..request.query.clone() };
+        let given = tree::query(shards, &whole)?.into_iter().map(|hit| (hit.id, hit.score)).collect();
+        QueryRequest { prefetch: Vec::new(), query: Some(Query::Given(given)), ..request.query.clone() }
+    };
+    let asked = GroupsRequest { query, with_lookup: None, ..request.clone() };
+    let mut best: HashMap<String, (f32, Value)> = HashMap::new();
+    for group in ask(shards, |shard| shard.groups(&asked))?.into_iter().flatten() {
+        let Some(score) = group.hits.first().map(|hit| if closer { hit.score } else { -hit.score }) else { continue };
+        let entry = best.entry(group.id.to_string()).or_insert((score, group.id));
+        entry.0 = entry.0.max(score);
+    }
+    let mut best: Vec<(f32, Value)> = best.into_values().collect();
+    best.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| by_json(&a.1, &b.1)));
+    let ids = best.into_iter().take(asked.query.limit).map(|(_, id)| id);
+    let mut groups = Vec::new();
+    for id in ids {
+        let Some(test) = group_test(&id) else { continue };
+        let member = Filter::must([Condition::Field { key: request.group_by.clone(), test }]);
+        let mut query = asked.query.clone();
+        query.filter = Filter::merged(query.filter.as_ref(), Some(&member));
+        query.limit = request.group_size;
+        groups.push(PointGroup { id, hits: tree::query(shards, &query)?, lookup: None });
+    }
+    Ok(groups)
+}
+
+fn group_test(id: &Value) -> Option<FieldTest> {
+    match id {
+        Value::String(text) => Some(FieldTest::Value(MatchValue::Keyword(text.clone()))),
+        Value::Number(number) => number.as_i64().map(|number| FieldTest::Value(MatchValue::Integer(number))),
+        _ => None,
+    }
+}
+
+/// Distances between points of a sample of all shards.
+pub(crate) fn distance_matrix(shards: &[&Shard], request: &MatrixRequest) -> Result<DistanceMatrix> {
+    if let [shard] = shards {
+        return Ok(shard.data.distance_matrix(request)?);
+    }
+    let with_vector = Filter::must([Condition::HasVector(request.using.clone())]);
+    let sample = QueryRequest {
+        filter: Filter::merged(request.filter.as_ref(), Some(&with_vector)),
+        limit: request.sample,
+        with_payload: PayloadSelector::None,
+        budget: request.budget.clone(),
+        ..QueryRequest::new(Query::Sample { seed: request.seed })
+    };
+    let mut ids: Vec<PointId> = tree::query(shards, &sample)?.into_iter().map(|hit| hit.id).collect();
+    if ids.len() < 2 {
+        return Ok(DistanceMatrix::default());
+    }
+    ids.sort();
+    let places: HashMap<PointId, usize> = ids.iter().cloned().enumerate().map(|(place, id)| (id, place)).collect();
+    let mut rows = Vec::with_capacity(ids.len());
+    for id in &ids {
+        let mut near = QueryRequest::new(Query::Nearest { target: SearchTarget::Id(id.clone()), mmr: None });
+        near.using.clone_from(&request.using);
+        near.filter = Some(Filter::must([Condition::HasId(ids.clone())]));
+        near.limit = request.limit;
+        near.with_payload = PayloadSelector::None;
+        near.budget = request.budget.clone();
+        near.params.exact = true;
+        let hits = tree::query(shards, &near)?;
+        rows.push(hits.into_iter().filter_map(|hit| Some((*places.get(&hit.id)?, hit.score))).collect());
+    }
+    Ok(DistanceMatrix { ids, rows })
+}

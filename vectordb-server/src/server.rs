@@ -1,0 +1,117 @@
+//! The life of a server: opening the data, listening, and stopping without losing anything.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use vectordb_core::{MemoryLimit, Options};
+use vectordb_service::{Service, ServiceError, Settings};
+
+use crate::config::Config;
+use crate::http;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data cannot be opened.
+    #[error(transparent)]
+    Data(#[from] ServiceError),
+    /// A port is taken, or may not be taken.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A thread cannot be made.
+    #[error("the data could not be opened: {0}")]
+    Aborted(#[from] tokio::task::JoinError),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    http_address: SocketAddr,
+    service: Arc<Service>,
+    stop: watch::Sender<bool>,
+    doors: Vec<JoinHandle<()>>,
+}
+
+/// Opens the data and listens.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(config: Config) -> Result<Server, StartError> {
+    let settings = settings(&config);
+    let options = options(&config);
+    let path = config.storage.storage_path.clone();
+    let service = tokio::task::spawn_blocking(move || Service::open(&path, options, settings)).await??;
+    let service = Arc::new(service);
+    let (stop, stopped) = watch::channel(false);
+    let (listener, http_address) = listen(SocketAddr::new(config.service.host, config.service.http_port)).await?;
+    let http = tokio::spawn(http::serve(listener, Arc::clone(&service), config.service.clone(), stopped));
+    tracing::info!(%http_address, "listening");
+    Ok(Server { http_address, service, stop, doors: vec![http] })
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listening = async {
+        let listener = TcpListener::bind(address).await?;
+        let local = listener.local_addr()?;
+        Ok((listener, local))
+    };
+    listening.await.map_err(|source| StartError::Listen { address, source })
+}
+
+fn settings(config: &Config) -> Settings {
+    let mut settings = Settings::default();
+    settings.allow_string_ids = config.storage.allow_string_ids;
+    if let Some(title) = &config.service.title {
+        settings.title.clone_from(title);
+    }
+    settings
+}
+
+fn options(config: &Config) -> Options {
+    let options = Options::default();
+    match config.storage.memory_limit_bytes {
+        Some(bytes) => options.memory_limit(MemoryLimit::Bytes(bytes)),
+        None => options,
+    }
+}
+
+impl Server {
+    /// Where REST is spoken.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// What the doors call.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Takes no more requests, finishes those that came, and closes the data.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        for door in self.doors {
+            // A door that panicked has nothing more to finish.
+            let _ = door.await;
+        }
+        let service = self.service;
+        let closed = tokio::task::spawn_blocking(move || match Arc::into_inner(service) {
+            Some(service) => service.close(),
+            // Someone of this process still holds it, and closes it by letting go.
+            None => Ok(()),
+        });
+        match closed.await {
+            Ok(Ok(())) => tracing::info!("stopped"),
+            Ok(Err(error)) => tracing::error!(%error, "not everything could be written"),
+            Err(error) => tracing::error!(%error, "closing was cut short"),
+        }
+    }
+}
