@@ -23,8 +23,8 @@ use crate::storage::codec;
 pub(super) const SHARES: [f64; 4] = [1.0, 0.5, 0.1, 0.01];
 /// Numbers of points asked for.
 pub(super) const LIMITS: [usize; 2] = [10, 100];
-/// Queries that are enough to learn from.
-const QUERIES: usize = 480;
+/// Different queries that are enough to learn from, and to learn from once more.
+const QUERIES: [usize; 2] = [96, 480];
 
 /// What a field has learned, from its own rows first, and from queries once there were enough of them: these may be unlike the
 /// rows.
@@ -51,7 +51,7 @@ impl Calibrations {
     /// The length for a search; nothing while nothing is known. `near_share` is the share of matches around the query.
     pub(super) fn ef(&self, recall: f64, leaf: &Leaf<'_>, share: f64, near_share: Option<f64>) -> Option<usize> {
         let learned = self.learned.read().clone();
-        if learned.as_ref().is_none_or(|learned| !learned.from_queries) {
+        if learned.as_ref().is_none_or(|learned| next(learned.queries).is_some()) {
             self.note(leaf);
         }
         learned?.ef(recall, share, near_share, leaf.k)
@@ -62,7 +62,8 @@ impl Calibrations {
         let mut asked = self.asked.lock();
         asked.wanted = true;
         if let ([vector], None) = (&*leaf.query.vectors, &leaf.query.combine)
-            && asked.queries.len() < QUERIES
+            && asked.queries.len() < QUERIES[1]
+            && !asked.queries.contains(vector)
         {
             asked.queries.push(vector.clone().into_owned());
         }
@@ -74,7 +75,7 @@ impl Calibrations {
         let learned = self.learned.read();
         match &*learned {
             None => asked.wanted,
-            Some(learned) => !learned.from_queries && asked.queries.len() >= QUERIES,
+            Some(learned) => next(learned.queries).is_some_and(|enough| asked.queries.len() >= enough),
         }
     }
 
@@ -83,27 +84,37 @@ impl Calibrations {
     /// # Errors
     /// Unreadable files, and [`Error::Cancelled`](crate::Error::Cancelled).
     pub(crate) fn learn(&self, segment: &dyn Segment, field: &str, full_scan_bytes: usize, cancel: &AtomicBool) -> Result<Vec<u8>> {
+        let before = self.learned.read().clone().unwrap_or_default();
         let queries = {
             let mut asked = self.asked.lock();
-            if asked.queries.len() < QUERIES { Vec::new() } else { std::mem::take(&mut asked.queries) }
+            match asked.queries.len() {
+                few if next(before.queries).is_none_or(|enough| few < enough) => Vec::new(),
+                some if next(some).is_some() => asked.queries.clone(),
+                // No more will be learned, so none are gathered any more.
+                _ => std::mem::take(&mut asked.queries),
+            }
         };
-        let before = self.learned.read().clone().unwrap_or_default();
         let curves = match Lesson::new(segment, field, full_scan_bytes, cancel) {
             Some(lesson) => lesson.curves(&queries)?,
             None => Vec::new(),
         };
-        let from_queries = !queries.is_empty();
-        let learned = Calibration { from_queries, curves }.or(&before);
+        let learned = Calibration { queries: queries.len(), curves }.or(&before);
         let bytes = codec::encode(&learned)?;
         *self.learned.write() = Some(Arc::new(learned));
         Ok(bytes)
     }
 }
 
+/// How many queries there must be to learn again, after so many.
+fn next(learned: usize) -> Option<usize> {
+    QUERIES.into_iter().find(|&enough| learned < enough)
+}
+
 /// Recall by length of the candidate list.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Calibration {
-    from_queries: bool,
+    /// How many queries it was learned from; none if from rows.
+    queries: usize,
     curves: Vec<Curve>,
 }
 
@@ -112,12 +123,12 @@ struct Calibration {
 pub(super) struct Curve {
     /// Share of the rows that match.
     pub(super) share: f64,
-    /// Which of the affinities; none of a filter that has nothing to do with the vectors.
+    /// Which of the affinities of filters that match regions; none of a filter that has nothing to do with the vectors.
     pub(super) bin: Option<u8>,
     /// Mean [`affinity`].
     pub(super) affinity: f64,
     pub(super) limit: usize,
-    /// Lengths, ascending, with recalls that do not fall.
+    /// Lengths, ascending, with recalls that do not fall and are likely to be given.
     pub(super) points: Vec<(f64, f64)>,
 }
 
@@ -170,27 +181,24 @@ impl Calibration {
         Some((length.round() as usize).max(limit))
     }
 
-    /// The length for a share and a limit there are curves of.
+    /// The length for a share and a limit there are curves of: the longer one of those for filters that have nothing to do with
+    /// the vectors and for those that have, since what filter it is shows only roughly around the query.
     fn length(&self, recall: f64, share: f64, affinity: f64, limit: usize) -> Option<f64> {
-        let curves = self.curves.iter().filter(|curve| curve.share == share && curve.limit == limit);
-        let (mut below, mut above): (Option<&Curve>, Option<&Curve>) = (None, None);
-        for curve in curves {
-            let (nearer, side) = if curve.affinity <= affinity {
-                (below.is_none_or(|known| curve.affinity > known.affinity), &mut below)
-            } else {
-                (above.is_none_or(|known| curve.affinity < known.affinity), &mut above)
-            };
-            if nearer {
-                *side = Some(curve);
-            }
-        }
-        match (below, above) {
+        let curves = || self.curves.iter().filter(|curve| curve.share == share && curve.limit == limit);
+        let scattered = curves().find(|curve| curve.bin.is_none()).map(|curve| curve.length(recall));
+        let regional = || curves().filter(|curve| curve.bin.is_some());
+        let below = regional().filter(|curve| curve.affinity <= affinity).max_by(|a, b| a.affinity.total_cmp(&b.affinity));
+        let above = regional().filter(|curve| curve.affinity > affinity).min_by(|a, b| a.affinity.total_cmp(&b.affinity));
+        let regional = match (below, above) {
             (Some(below), Some(above)) => {
                 let at = (affinity - below.affinity) / (above.affinity - below.affinity);
                 Some(between(below.length(recall), above.length(recall), at))
             }
-            (Some(one), None) | (None, Some(one)) => Some(one.length(recall)),
-            (None, None) => None,
+            (one, other) => one.or(other).map(|curve| curve.length(recall)),
+        };
+        match (scattered, regional) {
+            (Some(scattered), Some(regional)) => Some(scattered.max(regional)),
+            (one, other) => one.or(other),
         }
     }
 }
@@ -229,7 +237,7 @@ mod tests {
                 ]
             })
         };
-        Calibration { from_queries: false, curves: SHARES.into_iter().flat_map(|share| of(share, 2.0 / share)).collect() }
+        Calibration { queries: 0, curves: SHARES.into_iter().flat_map(|share| of(share, 2.0 / share)).collect() }
     }
 
     #[test]
@@ -263,7 +271,7 @@ mod tests {
 
     #[test]
     fn older_curves_stand_in_where_new_ones_are_missing() {
-        let new = Calibration { from_queries: true, curves: vec![curve(0.5, None, 0.0, 10, 64.0)] }.or(&known());
+        let new = Calibration { queries: 480, curves: vec![curve(0.5, None, 0.0, 10, 64.0)] }.or(&known());
         assert_eq!(new.curves.len(), known().curves.len());
         assert_eq!(new.ef(1.0, 0.5, None, 10), Some(640));
         assert_eq!(new.ef(1.0, 0.5, Some(0.0), 10), Some(160));

@@ -2,8 +2,11 @@
 //!
 //! A row is a fair stand-in for a query if the walk does not step on the row itself, so some rows are asked for their
 //! neighbours with lists of different lengths, each as if it were missing from the graph. Filters are stood in for by choices
-//! of rows: random ones, and the rows of the clusters nearest to some rows, which are to a filter that has to do with the
-//! vectors what a few balls are to any region. Half of the rows asked for then lie inside, and half outside.
+//! of rows: random ones, and some cells of a [`Division`], which are to a filter that has to do with the vectors what a few
+//! subjects are to any others. Half of the examples asked then lie inside, and half anywhere.
+//!
+//! A lesson is a sample, and rows are easier to find than queries, so a curve keeps less than the mean of what was found: see
+//! [`prudent`].
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use super::calibrate::{Curve, LIMITS, SHARES, affinity};
+use super::division::{Division, Region, mixed};
 use super::search::Search;
 use super::selection::Selection;
 use super::{Field, Leaf, Matcher, Segment};
@@ -26,18 +30,24 @@ use crate::vectors::Probe;
 
 /// How many examples are asked for each of the limits, and how many lengths are tried.
 const EXAMPLES: [usize; 2] = [480, 64];
+const REGIONAL: [usize; 2] = [960, 96];
 const TRIED: [usize; 2] = [13, 7];
 /// Lengths tried, for each point asked for.
 const LENGTHS: [f64; 13] = [1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.2, 16.0, 22.4, 32.0, 44.8, 64.0];
 /// The truth is taken from so many times more candidates than a search looks at.
 const TRUTH: f64 = 24.0;
-/// Regions for each share, and in turns the balls that each is made of.
-const REGIONS: usize = 8;
-const BALLS: [usize; 2] = [1, 4];
-/// Affinities from and up to which examples count together; those that match as elsewhere are learned by random rows.
-const BINS: [(f64, f64); 4] = [(-1.0, -0.75), (-0.75, -0.25), (0.25, 0.75), (0.75, 1.0)];
+/// Cells of the divisions that regions are made of in turns, and regions for each share.
+const CELLS: [u8; 2] = [64, 16];
+const REGIONS: usize = 16;
+/// Affinities from and up to which examples count together.
+const BINS: [(f64, f64); 5] = [(-1.0, -0.75), (-0.75, -0.25), (-0.25, 0.25), (0.25, 0.75), (0.75, 1.0)];
 /// Fewest examples that make a curve.
 const LEAST: usize = 12;
+/// Standard errors that the mean of a sample may be too high by.
+const DOUBT: f64 = 1.0;
+/// Of queries, more are very hard to answer than of rows: a small share `m` that rows miss is one of about
+/// `HARD.0.powf(1 - HARD.1) * m.powf(HARD.1)` for queries (.063 for .05, .013 for .008 with texts and questions on them).
+const HARD: (f64, f64) = (0.1, 0.85);
 
 /// What is asked in order to learn: a row, as if it were missing, or a query.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +58,9 @@ enum Example<'a> {
 
 /// A choice of rows that stands for a filter.
 struct Choice {
+    /// Nothing when it is all rows.
     rows: Option<Arc<Selection>>,
-    members: RoaringBitmap,
+    share: f64,
 }
 
 /// What has been asked: the affinity of example and filter, and the recall by each length.
@@ -70,14 +81,6 @@ pub(super) struct Lesson<'a> {
     cancel: &'a AtomicBool,
 }
 
-/// A mixed number (the finalizer of SplitMix64, Steele, Lea & Flood 2014).
-fn mixed(seed: u64) -> u64 {
-    let mut hash = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
-}
-
 impl<'a> Lesson<'a> {
     /// Nothing without a graph.
     pub(super) fn new(segment: &'a dyn Segment, name: &'a str, full_scan_bytes: usize, cancel: &'a AtomicBool) -> Option<Self> {
@@ -91,31 +94,40 @@ impl<'a> Lesson<'a> {
     /// Unreadable files.
     pub(super) fn curves(&self, queries: &[Vector]) -> Result<Vec<Curve>> {
         let mut curves = Vec::new();
+        let codes = self.field.codes.filter(|codes| codes.clusters() > 0);
+        let divisions = codes.map_or(Vec::new(), |codes| CELLS.map(|cells| Division::new(self.field, codes, self.rows, cells)).into());
         for share in SHARES {
+            let choice = self.scattered(share);
             for (at, limit) in LIMITS.into_iter().enumerate() {
-                let choice = self.scattered(share);
                 let examples: Vec<(Example<'_>, &Choice)> =
                     self.examples(queries, EXAMPLES[at]).into_iter().map(|example| (example, &choice)).collect();
                 let answers = self.ask_all(&examples, limit, TRIED[at])?;
-                curves.push(Curve { share, bin: None, affinity: 0.0, limit, points: points(&answers, limit, TRIED[at]) });
+                let answers: Vec<&Answer> = answers.iter().collect();
+                curves.push(Curve { share, bin: None, affinity: 0.0, limit, points: points(&answers, limit, TRIED[at], queries.is_empty()) });
             }
-            if share < 1.0 && self.field.codes.is_some_and(|codes| codes.clusters() > 0) {
-                self.correlated(share, queries, &mut curves)?;
+            if share < 1.0 && !divisions.is_empty() {
+                self.regional(share, queries, &divisions, &mut curves)?;
             }
         }
         Ok(curves)
     }
 
     /// Curves for filters that match regions.
-    fn correlated(&self, share: f64, queries: &[Vector], curves: &mut Vec<Curve>) -> Result<()> {
-        let regions: Vec<Choice> = (0..REGIONS).map(|number| self.region(share, number)).collect::<Result<_>>()?;
+    fn regional(&self, share: f64, queries: &[Vector], divisions: &[Division<'_>], curves: &mut Vec<Curve>) -> Result<()> {
+        let wanted = (share * f64::from(self.rows)) as usize;
+        let mut regions = Vec::new();
+        for (number, division) in (0u64..).zip(divisions.iter().cycle()).take(REGIONS) {
+            let region = division.region(wanted, number);
+            let examples = self.around(division, &region, queries, number);
+            regions.push((self.choice(&region.rows), examples));
+        }
         for (at, limit) in LIMITS.into_iter().enumerate() {
-            let each = EXAMPLES[at] / REGIONS;
-            let mut examples = Vec::new();
-            for (number, region) in regions.iter().enumerate() {
-                examples.extend(self.around(region, queries, each, number as u64).into_iter().map(|example| (example, region)));
+            let each = REGIONAL[at] / REGIONS;
+            let mut asked: Vec<(Example<'_>, &Choice)> = Vec::new();
+            for (choice, examples) in &regions {
+                asked.extend(examples.iter().take(each).map(|&example| (example, choice)));
             }
-            let answers = self.ask_all(&examples, limit, TRIED[at])?;
+            let answers = self.ask_all(&asked, limit, TRIED[at])?;
             for (bin, (from, to)) in (0u8..).zip(BINS) {
                 let inside = |answer: &&Answer| (from..=to).contains(&answer.affinity);
                 let answers: Vec<&Answer> = answers.iter().filter(inside).collect();
@@ -123,7 +135,8 @@ impl<'a> Lesson<'a> {
                     continue;
                 }
                 let affinity = answers.iter().map(|answer| answer.affinity).sum::<f64>() / answers.len() as f64;
-                curves.push(Curve { share, bin: Some(bin), affinity, limit, points: points(answers, limit, TRIED[at]) });
+                let points = points(&answers, limit, TRIED[at], queries.is_empty());
+                curves.push(Curve { share, bin: Some(bin), affinity, limit, points });
             }
         }
         Ok(())
@@ -139,19 +152,27 @@ impl<'a> Lesson<'a> {
         (0..self.rows).step_by(step).filter(|&row| self.is_there(row)).map(Example::Row).collect()
     }
 
-    /// Examples of which about half lie in a region, as far as there are such.
-    fn around<'q>(&self, region: &Choice, queries: &'q [Vector], count: usize, seed: u64) -> Vec<Example<'q>> {
+    /// Examples of which every other one lies in a region, as far as there are such.
+    fn around<'q>(&self, division: &Division<'_>, region: &Region, queries: &'q [Vector], seed: u64) -> Vec<Example<'q>> {
+        let count = REGIONAL[0] / REGIONS;
         if !queries.is_empty() {
-            // Other ones for each region; those inside are as many as happen to be.
-            let start = usize::try_from(mixed(seed) % queries.len() as u64).unwrap_or(0);
-            return queries.iter().cycle().skip(start).take(count.min(queries.len())).map(Example::Query).collect();
+            // Other ones for each region.
+            let mut order: Vec<usize> = (0..queries.len()).collect();
+            order.sort_by_key(|&query| mixed(seed << 32 | query as u64));
+            let (inside, outside): (Vec<&Vector>, Vec<&Vector>) =
+                order.into_iter().map(|query| &queries[query]).partition(|query| division.is_inside(region, query));
+            let (few, many) = if inside.len() < outside.len() { (inside, outside) } else { (outside, inside) };
+            let paired = few.len();
+            let rest = many[paired..].to_vec();
+            let pairs = few.into_iter().zip(many).flat_map(|(a, b)| [a, b]);
+            return pairs.chain(rest).take(count).map(Example::Query).collect();
         }
-        let members = u32::try_from(region.members.len()).unwrap_or(u32::MAX).max(1);
+        let members = u32::try_from(region.rows.len()).unwrap_or(u32::MAX).max(1);
         let draw = |number: usize| {
             let random = mixed(seed << 32 | number as u64);
             #[expect(clippy::cast_possible_truncation, reason = "a remainder of 32 bits")]
             let (member, any) = ((random % u64::from(members)) as u32, (random % u64::from(self.rows.max(1))) as u32);
-            if number.is_multiple_of(2) { region.members.select(member) } else { Some(any) }
+            if number.is_multiple_of(2) { region.rows.select(member) } else { Some(any) }
         };
         (0..count).filter_map(draw).filter(|&row| self.is_there(row)).map(Example::Row).collect()
     }
@@ -165,37 +186,12 @@ impl<'a> Lesson<'a> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 32 bits")]
         let bound = (share * f64::from(u32::MAX)) as u64;
         let members: RoaringBitmap = (0..self.rows).filter(|&row| mixed(row.into()) >> 32 <= bound).collect();
-        self.choice(members, share < 1.0)
+        if share < 1.0 { self.choice(&members) } else { Choice { rows: None, share } }
     }
 
-    /// The rows of the clusters nearest to some rows.
-    fn region(&self, share: f64, number: usize) -> Result<Choice> {
-        let balls = BALLS[number % BALLS.len()];
-        let wanted = (share * f64::from(self.rows)) as u64;
-        let mut members = RoaringBitmap::new();
-        let Some(codes) = self.field.codes else { return Ok(self.choice(members, true)) };
-        for ball in 0..balls as u64 {
-            #[expect(clippy::cast_possible_truncation, reason = "a remainder of 32 bits")]
-            let anchor = (mixed(number as u64 * 64 + ball) % u64::from(self.rows.max(1))) as u32;
-            let probe = Probe::one(Cow::Owned(self.field.vector(anchor)));
-            let leaf = self.leaf(&probe, LIMITS[0]);
-            let search = Search::over(self.segment, &leaf, self.field, Matcher::new(self.segment, None, leaf.at), None);
-            let part = wanted * (ball + 1) / balls as u64;
-            for cluster in search.ranked_clusters(codes, &search.code_scorer(codes)) {
-                let missing = part.saturating_sub(members.len());
-                if missing == 0 {
-                    break;
-                }
-                let range = codes.cluster(cluster as usize);
-                members.insert_range(range.start..range.end.min(range.start.saturating_add(u32::try_from(missing).unwrap_or(u32::MAX))));
-            }
-        }
-        Ok(self.choice(members, true))
-    }
-
-    fn choice(&self, members: RoaringBitmap, filtered: bool) -> Choice {
-        let rows = filtered.then(|| Arc::new(Selection::new(&Candidates::exact(members.clone()), self.rows)));
-        Choice { rows, members }
+    fn choice(&self, members: &RoaringBitmap) -> Choice {
+        let rows = Some(Arc::new(Selection::new(&Candidates::exact(members.clone()), self.rows)));
+        Choice { rows, share: members.len() as f64 / f64::from(self.rows.max(1)) }
     }
 
     fn ask_all(&self, examples: &[(Example<'_>, &Choice)], limit: usize, lengths: usize) -> Result<Vec<Answer>> {
@@ -217,7 +213,6 @@ impl<'a> Lesson<'a> {
         truth.quantization.oversampling = Some(TRUTH);
         let truth: Vec<u32> = self.search(&truth, choice, without).found()?.0.into_iter().map(|hit| hit.row).collect();
         let near_share = if choice.rows.is_some() { self.search(&leaf, choice, without).near_share_of_all()? } else { None };
-        let share = choice.members.len() as f64 / f64::from(self.rows.max(1));
         let mut recalls = vec![1.0; lengths];
         let mut perfect = 0;
         for (recall, length) in recalls.iter_mut().zip(LENGTHS) {
@@ -233,7 +228,7 @@ impl<'a> Lesson<'a> {
             *recall = right as f64 / truth.len() as f64;
             perfect += usize::from(right == truth.len());
         }
-        Ok(Answer { affinity: near_share.map_or(0.0, |near| affinity(share, near)), recalls })
+        Ok(Answer { affinity: near_share.map_or(0.0, |near| affinity(choice.share, near)), recalls })
     }
 
     fn search<'l>(&'l self, leaf: &'l Leaf<'l>, choice: &Choice, without: Option<u32>) -> Search<'l> {
@@ -267,14 +262,23 @@ impl<'a> Lesson<'a> {
     }
 }
 
-/// Lengths and the mean recalls they gave.
-fn points<'r>(answers: impl IntoIterator<Item = &'r Answer>, limit: usize, lengths: usize) -> Vec<(f64, f64)> {
-    let answers: Vec<&Answer> = answers.into_iter().collect();
+/// Lengths and the recalls they can be relied on to give.
+fn points(answers: &[&Answer], limit: usize, lengths: usize, of_rows: bool) -> Vec<(f64, f64)> {
     let mut points: Vec<(f64, f64)> = Vec::new();
     for (at, length) in LENGTHS.iter().take(lengths).enumerate() {
-        let sum: f64 = answers.iter().filter_map(|answer| answer.recalls.get(at)).sum();
-        let recall = (sum / answers.len().max(1) as f64).max(points.last().map_or(0.0, |&(_, recall)| recall));
-        points.push((length * limit as f64, recall));
+        let missed: Vec<f64> = answers.iter().filter_map(|answer| answer.recalls.get(at)).map(|recall| 1.0 - recall).collect();
+        let recall = 1.0 - prudent(&missed, limit, of_rows);
+        points.push((length * limit as f64, recall.max(points.last().map_or(0.0, |&(_, recall)| recall))));
     }
     points
+}
+
+/// The share of the neighbours of queries that is likely to be missed at most, by the shares that some examples missed.
+fn prudent(missed: &[f64], limit: usize, of_rows: bool) -> f64 {
+    let count = missed.len().max(1) as f64;
+    let mean = missed.iter().sum::<f64>() / count;
+    // As if one neighbour more had been missed, so that a sample without a miss is no proof that there are none.
+    let squares = missed.iter().map(|missed| missed * missed).sum::<f64>() + (limit.max(1) as f64).powi(-2);
+    let of_queries = if of_rows && mean < HARD.0 { HARD.0.powf(1.0 - HARD.1) * mean.powf(HARD.1) } else { mean };
+    (of_queries + DOUBT * squares.sqrt() / count).min(1.0)
 }

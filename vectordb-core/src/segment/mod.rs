@@ -6,14 +6,14 @@
 //!
 //! Files: `growing`, `sealed` (the two kinds), `append` (rows with stable addresses), `tombstones`, `ids` (the id table),
 //! `build` (inputs → files, used by seal and merge alike), `order` (rows of a cluster side by side),
-//! `quantize` (codes), `calibrate` and `lesson` (candidate lists for a
-//! recall: what was learned, and learning it), `files` (names and metadata), `matcher` (a filter over a
-//! segment), `selection` (the rows an index found), `search` (plan → walk or scan → hits),
+//! `quantize` (codes), `calibrate`, `lesson` and `division` (candidate lists for a recall: what was learned, learning it, and
+//! rows that stand for a filter), `files` (names and metadata), `matcher` (a filter over a segment), `selection` (the rows an index found), `search` (plan → walk or scan → hits),
 //! `scan`, `sparse` (fields of sparse vectors and searches over them), `text` (rankings of texts).
 
 mod append;
 mod build;
 mod calibrate;
+mod division;
 mod files;
 mod growing;
 mod ids;
