@@ -252,6 +252,10 @@ mod tests {
         let ef = |share, near| known.ef(1.0, share, near, 10).expect("was learned");
         assert_eq!([ef(1.0, None), ef(0.5, None), ef(0.1, None), ef(0.01, None), ef(0.001, None)], [20, 40, 200, 2000, 2000]);
         assert_eq!([ef(0.1, Some(0.1)), ef(0.1, Some(0.0)), ef(0.1, Some(1.0))], [200, 800, 400]);
+        // Never shorter than for a filter that has nothing to do with the vectors.
+        let mut known_short = known.clone();
+        known_short.curves.iter_mut().filter(|curve| curve.bin.is_some()).for_each(|curve| curve.points.truncate(1));
+        assert_eq!(known_short.ef(1.0, 0.1, Some(0.0), 10), Some(200));
         // Between curves, by logarithms.
         assert_eq!(ef(0.1, Some(0.05)), 400);
         assert!((40..200).contains(&ef(0.3, Some(0.3))));

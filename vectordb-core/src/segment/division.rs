@@ -106,3 +106,16 @@ pub(super) fn mixed(seed: u64) -> u64 {
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anchors_lie_everywhere_and_exist() {
+        for rows in [1, 3, 64, 1000] {
+            let anchors: Vec<u32> = (0..64).map(|part| drawn(part, 64, rows)).collect();
+            assert!(anchors.is_sorted() && anchors.iter().all(|&row| row < rows), "{rows}: {anchors:?}");
+        }
+    }
+}
