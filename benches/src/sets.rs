@@ -114,10 +114,10 @@ impl Set {
     }
 
     /// The rows nearest to each of some queries among those a query's filter accepts, by looking at all.
-    pub fn exact(&self, queries: usize, limit: usize, accepts: impl Fn(usize, usize) -> bool + Sync) -> Vec<Vec<i32>> {
-        (0..queries)
-            .into_par_iter()
-            .map(|query| {
+    pub fn exact(&self, queries: &[usize], limit: usize, accepts: impl Fn(usize, usize) -> bool + Sync) -> Vec<Vec<i32>> {
+        queries
+            .par_iter()
+            .map(|&query| {
                 let vector = self.queries.row(query);
                 let rows = (0..self.base.len).filter(|&row| accepts(query, row));
                 let mut scored: Vec<(f32, i32)> = rows.map(|row| (self.closeness(vector, self.base.row(row)), row as i32)).collect();

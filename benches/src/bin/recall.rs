@@ -337,7 +337,8 @@ fn filtered(args: &Args, set: &Set, collection: &Collection, queries: usize) -> 
     for (column, kind) in ATTRS.iter().enumerate() {
         for selectivity in SELECTIVITIES {
             let range = |query: usize| Set::window(query, selectivity);
-            let truth = set.exact(queries, LIMIT, |query, row| range(query).contains(&set.attrs.row(row)[column]));
+            let measured: Vec<usize> = (0..queries).collect();
+            let truth = set.exact(&measured, LIMIT, |query, row| range(query).contains(&set.attrs.row(row)[column]));
             let requests = |ef| {
                 let one = |query: usize| {
                     let range = range(query);

@@ -8,12 +8,15 @@ use clap::Parser;
 use serde::Serialize;
 use vectordb_benches::process::thread_cpu_seconds;
 use vectordb_benches::sets::{ATTRS, SELECTIVITIES, Set};
-use vectordb_core::{Collection, Database, Filter, PayloadSelector, Query, QueryRequest, Range, field};
+use vectordb_core::{Background, Collection, Database, Filter, Options, PayloadSelector, Query, QueryRequest, Range, field};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const LIMIT: usize = 10;
-const ROUNDS: usize = 9;
+/// Queries for the engine to learn from, none of them measured; a small set repeats its own.
+const ENOUGH: usize = 500;
+/// Most queries with a filter.
+const FILTERED: usize = 200;
 
 #[derive(Parser)]
 struct Args {
@@ -26,9 +29,18 @@ struct Args {
     /// Recalls to ask for.
     #[arg(long, value_delimiter = ',', default_value = "0.9,0.95,0.99")]
     recall: Vec<f64>,
-    /// Most queries.
+    /// Most queries that are measured, at most half of the set's; the engine learns from the others.
     #[arg(long, default_value_t = 500)]
     queries: usize,
+    /// The first query that is measured.
+    #[arg(long, default_value_t = 0)]
+    from: usize,
+    /// Measures what was learned from the set's points alone.
+    #[arg(long)]
+    points_alone: bool,
+    /// Rounds, of which the fastest counts.
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
     /// One line of JSON instead of tables.
     #[arg(long)]
     json: bool,
@@ -59,36 +71,45 @@ struct Report {
 fn main() -> Result<()> {
     let args = Args::parse();
     let set = Set::open(&args.data)?;
-    let database = Database::open(&args.dir)?;
+    // It learns when it is told to, not while it is measured.
+    let database = Database::open_with(&args.dir, Options::default().background(Background::Manual))?;
     let collection = database.get("set")?;
-    let queries = set.queries.len.min(args.queries);
+    let all = set.queries.len;
+    let queries = args.queries.min(all / 2);
+    // By number among those measured.
+    let nth = |query: usize| (args.from + query) % all;
     let cpu = vectordb_benches::process::cpu_seconds();
-    collection.query_points(&request(&set, 0, 0.9, None))?;
+    collection.query_points(&request(&set, nth(queries), 0.9, None))?;
+    // What it asks for is learned in the background.
+    collection.optimize()?;
     let learning_cpu_s = vectordb_benches::process::cpu_seconds() - cpu;
-    // Queries that are not measured, for the engine to learn from.
-    for query in queries..set.queries.len {
-        collection.query_points(&request(&set, query, 0.9, None))?;
+    if !args.points_alone {
+        for query in (queries..all).cycle().take(ENOUGH) {
+            collection.query_points(&request(&set, nth(query), 0.9, None))?;
+        }
+        collection.optimize()?;
     }
-    let truth: Vec<Vec<i32>> = (0..queries).map(|query| set.truth.row(query)[..LIMIT].to_vec()).collect();
+    let truth: Vec<Vec<i32>> = (0..queries).map(|query| set.truth.row(nth(query))[..LIMIT].to_vec()).collect();
     let mut cells = Vec::new();
     for &recall in &args.recall {
-        cells.push(cell(&collection, ("none", 1.0, recall), &truth, |query| request(&set, query, recall, None))?);
+        cells.push(cell((&collection, args.rounds), ("none", 1.0, recall), &truth, |query| request(&set, nth(query), recall, None))?);
     }
     for (column, kind) in ATTRS.iter().enumerate() {
         for selectivity in SELECTIVITIES {
-            let queries = queries.min(200);
-            let truth = set.exact(queries, LIMIT, |query, row| Set::window(query, selectivity).contains(&set.attrs.row(row)[column]));
+            let measured: Vec<usize> = (0..queries.min(FILTERED)).map(nth).collect();
+            let truth = set.exact(&measured, LIMIT, |query, row| Set::window(query, selectivity).contains(&set.attrs.row(row)[column]));
             for &recall in &args.recall {
                 let make = |query: usize| {
+                    let query = nth(query);
                     let window = Set::window(query, selectivity);
                     let range = Range { gte: Some(f64::from(window.start)), lt: Some(f64::from(window.end)), ..Range::default() };
                     request(&set, query, recall, Some(field(kind).range(range)))
                 };
-                cells.push(cell(&collection, (kind, selectivity, recall), &truth, make)?);
+                cells.push(cell((&collection, args.rounds), (kind, selectivity, recall), &truth, make)?);
             }
         }
     }
-    let report = Report { learning_cpu_s, cells, explained: overhead(&collection, &set, queries)? };
+    let report = Report { learning_cpu_s, cells, explained: overhead((&collection, args.rounds), &set, queries)? };
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
         return Ok(());
@@ -114,7 +135,7 @@ fn request(set: &Set, query: usize, recall: f64, filter: Option<Filter>) -> Quer
 }
 
 fn cell(
-    collection: &Collection,
+    (collection, rounds): (&Collection, usize),
     (filter, selectivity, wanted): (&str, f64, f64),
     truth: &[Vec<i32>],
     make: impl Fn(usize) -> QueryRequest,
@@ -132,7 +153,7 @@ fn cell(
         ways.push(format!("{:?}", largest.way));
     }
     let mut best = f64::INFINITY;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let cpu = thread_cpu_seconds();
         for request in &requests {
             collection.query_points(request)?;
@@ -154,7 +175,7 @@ fn cell(
 }
 
 /// The same queries with and without an explanation, round by round; the medians' ratio.
-fn overhead(collection: &Collection, set: &Set, queries: usize) -> Result<f64> {
+fn overhead((collection, rounds): (&Collection, usize), set: &Set, queries: usize) -> Result<f64> {
     let requests: Vec<QueryRequest> = (0..queries)
         .map(|query| {
             let mut request = request(set, query, 0.95, None);
@@ -163,7 +184,7 @@ fn overhead(collection: &Collection, set: &Set, queries: usize) -> Result<f64> {
         })
         .collect();
     let (mut plain, mut explained) = (Vec::new(), Vec::new());
-    for _ in 0..10 * ROUNDS {
+    for _ in 0..10 * rounds {
         let cpu = thread_cpu_seconds();
         for request in &requests {
             collection.query_points(request)?;

@@ -107,6 +107,8 @@ pub enum JobKind {
     Merge,
     /// Rewriting a segment without its dead rows.
     Vacuum,
+    /// Learning how long candidate lists must be for the recalls that searches ask for.
+    Learn,
 }
 
 /// How far a job is.

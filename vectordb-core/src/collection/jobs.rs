@@ -21,17 +21,17 @@ use super::view::View;
 use super::{Collection, JobKind, Running};
 
 /// What a job has prepared.
-struct Commit {
+pub(super) struct Commit {
     /// The files' new lsn and the configuration at it.
-    lsn: Lsn,
-    config: Arc<CollectionConfig>,
+    pub(super) lsn: Lsn,
+    pub(super) config: Arc<CollectionConfig>,
     /// Sealed segments that the new one replaces.
-    removed: Vec<SegmentId>,
+    pub(super) removed: Vec<SegmentId>,
     /// Whether the oldest frozen segment is now sealed.
-    unfreeze: bool,
-    built: Option<(Built, Vec<Input>)>,
+    pub(super) unfreeze: bool,
+    pub(super) built: Option<(Built, Vec<Input>)>,
     /// New metadata of segments that stay.
-    changed: Vec<SegmentMeta>,
+    pub(super) changed: Vec<SegmentMeta>,
 }
 
 impl Collection {
@@ -188,6 +188,7 @@ impl Collection {
             Job::SaveIndexes(id) => self.save_indexes(&view, *id),
             Job::Merge(ids) => self.rewrite(&view, ids, JobKind::Merge),
             Job::Vacuum(id) => self.rewrite(&view, &[*id], JobKind::Vacuum),
+            Job::Learn(id) => self.learn(&view, *id),
         }
     }
 
@@ -273,7 +274,7 @@ impl Collection {
     }
 
     /// Makes a job's result durable, then visible. The caller holds the maintenance lock.
-    fn commit(&self, commit: Commit) -> Result<()> {
+    pub(super) fn commit(&self, commit: Commit) -> Result<()> {
         if let Some(wal) = &self.wal {
             wal.commit(commit.lsn, Durability::Sync)?;
         }
@@ -398,6 +399,7 @@ fn sizes(sealed: &Sealed, config: &CollectionConfig) -> Sizes {
         indexed: sealed.is_indexed(config),
         has_graph: linked > 0,
         indexes_saved: sealed.indexes_saved(),
+        lessons_due: !sealed.due_lessons().is_empty(),
         build_bytes: segment::build_bytes(sealed, config, Lsn(u64::MAX)) + 2 * sealed.index_bytes(),
     }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Job {
     Merge(Vec<SegmentId>),
     /// Rewrite a segment without its dead rows.
     Vacuum(SegmentId),
+    /// Learn how long candidate lists must be for the recalls that searches ask for.
+    Learn(SegmentId),
 }
 
 /// A sealed segment as the planner sees it.
@@ -37,6 +39,8 @@ pub(super) struct Sizes {
     /// Whether it has any graph at all.
     pub(super) has_graph: bool,
     pub(super) indexes_saved: bool,
+    /// Whether searches wait for it to learn.
+    pub(super) lessons_due: bool,
     /// Bytes of memory that making a new segment of its live rows takes at least.
     pub(super) build_bytes: u64,
 }
@@ -99,7 +103,9 @@ pub(super) fn plan(frozen: usize, segments: &[Sizes], config: &CollectionConfig,
     let deferred = large.map(|large| (if large.indexed { JobKind::Vacuum } else { JobKind::Merge }, large.build_bytes));
     // Sealing and saving indexes take little, and give memory back.
     let small: Vec<Sizes> = segments.iter().filter(|segment| segment.build_bytes <= room || !segment.indexes_saved).cloned().collect();
-    Plan { job: next(frozen, &small, config, effort, room), deferred }
+    // Learning comes last: a merge would make another segment, which must learn anew.
+    let lesson = || segments.iter().find(|segment| segment.lessons_due).map(|segment| Job::Learn(segment.id));
+    Plan { job: next(frozen, &small, config, effort, room).or_else(lesson), deferred }
 }
 
 fn next(frozen: usize, segments: &[Sizes], config: &CollectionConfig, effort: Effort, room: u64) -> Option<Job> {
@@ -204,6 +210,7 @@ mod tests {
             indexed: true,
             has_graph: false,
             indexes_saved: true,
+            lessons_due: false,
             build_bytes: mb * MB,
         }
     }
@@ -293,6 +300,13 @@ mod tests {
         let dead = Sizes { dead: 15_000, ..linked(1, 20) };
         assert_eq!(within(&[dead], MB, Effort::Background), Plan { job: None, deferred: Some((JobKind::Vacuum, 20 * MB)) });
         assert_eq!(within(&[linked(1, 20), linked(2, 20)], 30 * MB, Effort::Full), Plan::default());
+    }
+
+    #[test]
+    fn segments_learn_when_nothing_else_is_to_be_done() {
+        let asked = Sizes { lessons_due: true, ..linked(1, 100) };
+        assert_eq!(next(std::slice::from_ref(&asked)), Some(Job::Learn(SegmentId(1))));
+        assert_eq!(next(&[asked, Sizes { indexed: false, ..flat(2, 16) }]), Some(Job::Merge(ids(&[2]))));
     }
 
     #[test]

@@ -6,10 +6,11 @@
 //!
 //! Files: `view` (what a reader holds), `writer` (validate, log, apply), `prepare` (updates → changes → effects),
 //! `manifest` (which files are the collection), `recover` (open = manifest + files + log), `maintain` (what to do next, pure),
-//! `jobs` (doing it), `snapshot`, `info`.
+//! `jobs` (doing it), `learn` (lengths of candidate lists), `snapshot`, `info`.
 
 mod info;
 mod jobs;
+mod learn;
 mod maintain;
 mod manifest;
 mod pools;
@@ -37,7 +38,7 @@ use crate::model::point::{Lsn, PayloadSelector, Record, ScoredPoint, VectorSelec
 use crate::model::query::{Budget, ScrollPage, ScrollRequest, SearchRequest};
 use crate::model::ranking::{DistanceMatrix, FacetHit, FacetRequest, GroupsRequest, MatrixRequest, PointGroup, QueryRequest};
 use crate::model::update::{Target, Update};
-use crate::query::{self, Reading};
+use crate::query::{self, Reading, Wake};
 use crate::storage::allowance::Allowance;
 use crate::storage::clock::Clock;
 use crate::storage::fs::FsRef;
@@ -173,8 +174,9 @@ impl Collection {
         Some(Condition::Field { key, test: FieldTest::DateTimeRange(Range { lte: Some(now), ..Range::default() }) })
     }
 
-    fn reading<'v>(&self, view: &'v View, at: Lsn) -> Reading<'v> {
-        Reading { expired: self.expired(&view.config), ..view.reading(at) }
+    fn reading<'v>(&'v self, view: &'v View, at: Lsn) -> Reading<'v> {
+        let wake = self.around.wake.as_deref().map(Wake);
+        Reading { expired: self.expired(&view.config), wake, ..view.reading(at) }
     }
 
     /// Deletes what is expired, as any other update.

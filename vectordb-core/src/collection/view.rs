@@ -42,7 +42,7 @@ impl View {
 
     /// The view at an lsn, for the query room.
     pub(crate) fn reading(&self, at: Lsn) -> Reading<'_> {
-        Reading { segments: self.segments().collect(), config: &self.config, at, account: None, expired: None }
+        Reading { segments: self.segments().collect(), config: &self.config, at, account: None, expired: None, wake: None }
     }
 }
 

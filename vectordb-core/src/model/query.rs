@@ -97,8 +97,9 @@ pub struct SearchParams {
     /// Size of the graph's candidate list; `None` takes the collection's `ef_construct`, and at least the limit.
     pub hnsw_ef: Option<usize>,
     /// The share of the true nearest points that is to be found, above 0 and at most 1: instead of `hnsw_ef`, which has precedence.
-    /// Each segment learns at the first such search how long its candidate list must be, by searching for some of its own points,
-    /// and once more when a few hundred queries came, from these: either takes a second or a few for a hundred thousand points.
+    /// Each segment learns how long its candidate list must be, in the background once such a search came, by searching for some
+    /// of its own points, and once more when a few hundred queries came, from these: either takes seconds of a processor, and is
+    /// kept in a file. Until then, and where maintenance never runs, a search goes by the list it would have without this.
     /// What was used stands in the [`Explanation`](crate::Explanation).
     pub recall: Option<f64>,
     /// Score every point instead of walking the graph.

@@ -70,15 +70,20 @@ fn count_by_index(
         // A UUID may be written in several ways, so its rows are joined before they are counted.
         let mut uuids: FxHashMap<FacetValue, RoaringBitmap> = FxHashMap::default();
         let mut count = |value: FacetValue, known: &RoaringBitmap| {
-            let known = known - index.foreign();
-            let count = rows.map_or_else(|| known.len(), |rows| rows.intersection_len(&known));
+            // Rows that the index does not know whole are counted by their payloads.
+            let foreign = index.foreign();
+            let count = match rows {
+                None => known.difference_len(foreign),
+                Some(rows) if foreign.is_empty() => rows.intersection_len(known),
+                Some(rows) => rows.intersection_len(&(known - foreign)),
+            };
             if count > 0 {
                 *counts.entry(value).or_default() += count;
             }
         };
         let whole = index.each_value(&mut |value, known| match FacetValue::of(&value) {
             Some(FacetValue::Text(text)) if Uuid::try_parse(&text).is_ok() => *uuids.entry(FacetValue::Text(text)).or_default() |= known,
-            Some(value) => count(value, &known),
+            Some(value) => count(value, known),
             None => {}
         });
         if whole {

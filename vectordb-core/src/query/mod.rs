@@ -52,6 +52,18 @@ pub(crate) struct Reading<'a> {
     pub(crate) expired: Option<Condition>,
     /// Where searches tell what they did, when someone wants to know.
     pub(crate) account: Option<&'a Account>,
+    /// Calls the background, when there is one.
+    pub(crate) wake: Option<Wake<'a>>,
+}
+
+/// Calls the background.
+#[derive(Clone, Copy)]
+pub(crate) struct Wake<'a>(pub(crate) &'a (dyn Fn() + Send + Sync));
+
+impl std::fmt::Debug for Wake<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wake")
+    }
 }
 
 impl<'a> Reading<'a> {
@@ -71,7 +83,7 @@ impl<'a> Reading<'a> {
         let living = self.expired.as_ref().map(|expired| Filter::must_not([expired.clone()]));
         let filter = filter.filter(|filter| !filter.is_empty());
         let merged = living.map_or_else(|| filter.cloned(), |living| Filter::merged(Some(&living), filter));
-        merged.map(|filter| CompiledFilter::new(&filter, &self.config.payload_schema)).transpose()
+        merged.map(|filter| CompiledFilter::of(filter, &self.config.payload_schema)).transpose()
     }
 }
 

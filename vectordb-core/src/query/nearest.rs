@@ -14,7 +14,7 @@ use crate::model::config::VectorKind;
 use crate::model::explain::SearchPlan;
 use crate::model::point::{ScoredPoint, by_score_then_id};
 use crate::model::query::{Budget, MAX_RESULTS, SearchParams, SearchRequest};
-use crate::segment::{self, CompiledFilter, Leaf};
+use crate::segment::{self, Calibrations, CompiledFilter, Leaf};
 use crate::vectors::{Probe, Space};
 
 /// Candidate list of a search that asks for none, at least. With the default graph it reaches a recall@10 of 0.99 on text
@@ -116,6 +116,13 @@ pub(super) fn best<'a>(reading: &Reading<'a>, ask: &Ask<'_>) -> Result<Vec<Found
         let (hits, trace) = segment::search(segment, &leaf)?;
         if let Some(recorder) = &mut recorder {
             recorder.add(segment, ask.filter, reading.at, &trace)?;
+        }
+        // Segments learn in the background what searches ask for.
+        if leaf.recall.is_some()
+            && let Some(wake) = reading.wake
+            && segment.calibrations(leaf.field).is_some_and(Calibrations::is_due)
+        {
+            (wake.0)();
         }
         found.extend(hits.into_iter().map(|hit| Found::new(segment, hit.row, hit.score)));
     }

@@ -253,6 +253,7 @@ impl SegmentBuilder<'_> {
                 quantization: None,
                 graph: None,
                 graph_params: None,
+                lengths: None,
                 count,
             },
             bytes,
@@ -511,6 +512,14 @@ pub(crate) fn write_indexes(fs: &FsRef, path: &Path, indexes: &FieldIndexes, gen
     let name = format!("indexes-{generation}");
     let mut file = SealedWriter::create(fs, &path.join(&name), kind::INDEXES)?;
     file.write(&indexes.encode()?)?;
+    Ok((name, file.finish()?))
+}
+
+/// Writes what a field has learned about lengths of candidate lists; the caller syncs the directory.
+pub(crate) fn write_lengths(fs: &FsRef, path: &Path, learned: &[u8], field: usize, generation: u64) -> Result<(String, u64)> {
+    let name = format!("lengths-{field}-{generation}");
+    let mut file = SealedWriter::create(fs, &path.join(&name), kind::LENGTHS)?;
+    file.write(learned)?;
     Ok((name, file.finish()?))
 }
 

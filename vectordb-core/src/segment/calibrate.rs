@@ -1,143 +1,170 @@
-//! How long a candidate list must be for a recall: learned on a segment's own rows.
+//! How long a candidate list must be for a recall: what a field of a segment has learned of it.
 //!
-//! A row is a fair stand-in for a query if the walk does not step on the row itself, so some rows are asked for their
-//! neighbours with lists of different lengths, each as if it were missing from the graph. Filters are stood in for by random
-//! choices of rows, of several shares, since fewer matches ask for other ways and other lengths.
+//! Searches that ask for a recall leave word, and the background learns (see `lesson`); until then they go by the list that
+//! searches without a wish have. What was learned lies in a file of the segment, so it is learned once.
+//!
+//! How long the list must be depends on how many rows match, and on whether they lie near the query or far from it. Both are
+//! known before a search begins, so there are curves of recall by length for several shares of matches and several
+//! [affinities](affinity) of filters and queries, and what lies between them is put between them.
 
-use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::{Mutex, RwLock};
-use rayon::prelude::*;
-use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 
-use super::search::Search;
-use super::{Field, Leaf, Matcher, Segment};
+use super::lesson::Lesson;
+use super::{Leaf, Segment};
 use crate::error::Result;
-use crate::model::point::Lsn;
-use crate::model::query::Strategy;
 use crate::model::vector::Vector;
-use crate::vectors::Probe;
+use crate::storage::codec;
 
 /// Shares of the rows that satisfy a filter; the first is no filter.
-const SHARES: [f64; 4] = [1.0, 0.5, 0.1, 0.01];
-/// Numbers of points asked for, how many examples are asked, and how many lengths are tried.
-const LIMITS: [(usize, usize, usize); 2] = [(10, 480, 13), (100, 48, 7)];
-/// Queries that are enough to learn from.
-const QUERIES: usize = 480;
-/// Lengths tried, for each point asked for.
-const LENGTHS: [f64; 13] = [1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.2, 16.0, 22.4, 32.0, 44.8, 64.0];
-/// The truth is taken from so many times more candidates than a search looks at.
-const TRUTH: f64 = 8.0;
+pub(super) const SHARES: [f64; 4] = [1.0, 0.5, 0.1, 0.01];
+/// Numbers of points asked for.
+pub(super) const LIMITS: [usize; 2] = [10, 100];
+/// Different queries that are enough to learn from, and to learn from once more.
+const QUERIES: [usize; 2] = [96, 480];
 
 /// What a field has learned, from its own rows first, and from queries once there were enough of them: these may be unlike the
 /// rows.
 #[derive(Debug, Default)]
 pub(crate) struct Calibrations {
     learned: RwLock<Option<Arc<Calibration>>>,
-    asked: Mutex<Vec<Vector>>,
-    /// Held by the one that learns.
-    learning: Mutex<()>,
+    asked: Mutex<Asked>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    /// Whether anyone has asked for a recall.
+    wanted: bool,
+    queries: Vec<Vector>,
 }
 
 impl Calibrations {
-    /// The length for a search; nothing while nothing is known. Whoever comes first learns.
-    ///
-    /// # Errors
-    /// Unreadable files.
-    pub(super) fn ef(&self, recall: f64, segment: &dyn Segment, leaf: &Leaf<'_>, matcher: &Matcher<'_>) -> Result<Option<usize>> {
-        let queries = self.note(leaf);
-        if (self.learned.read().is_none() || queries.is_some())
-            && let Some(_alone) = self.learning.try_lock()
-        {
-            let learned = Calibration::learn(segment, leaf, queries.as_deref())?;
-            *self.learned.write() = Some(Arc::new(learned));
-        }
-        let Some(learned) = self.learned.read().clone() else { return Ok(None) };
-        let rows = segment.rows(leaf.at).max(1);
-        let matches = if matcher.is_filtered() { matcher.estimate()? } else { u64::from(rows) };
-        Ok(learned.ef(recall, matches as f64 / f64::from(rows), leaf.k))
+    /// What a file says; nothing is known when it says nothing sensible.
+    pub(super) fn open(bytes: Option<&[u8]>) -> Self {
+        let learned: Option<Calibration> = bytes.and_then(|bytes| codec::decode(bytes, "lengths".as_ref(), 0).ok());
+        Self { learned: RwLock::new(learned.filter(Calibration::is_sound).map(Arc::new)), asked: Mutex::default() }
     }
 
-    /// Remembers a query; all of them when they have just become enough.
-    fn note(&self, leaf: &Leaf<'_>) -> Option<Vec<Vector>> {
-        let ([vector], None) = (&*leaf.query.vectors, &leaf.query.combine) else { return None };
-        let mut asked = self.asked.lock();
-        if asked.len() > QUERIES {
-            return None;
+    /// The length for a search; nothing while nothing is known. `near_share` is the share of matches around the query.
+    pub(super) fn ef(&self, recall: f64, leaf: &Leaf<'_>, share: f64, near_share: Option<f64>) -> Option<usize> {
+        let learned = self.learned.read().clone();
+        if learned.as_ref().is_none_or(|learned| next(learned.queries).is_some()) {
+            self.note(leaf);
         }
-        asked.push(vector.clone().into_owned());
-        if asked.len() < QUERIES {
-            return None;
-        }
-        let queries = std::mem::take(&mut *asked);
-        // One more than enough: they are never gathered again.
-        *asked = vec![Vector::Dense(Vec::new()); QUERIES + 1];
-        Some(queries)
+        learned?.ef(recall, share, near_share, leaf.k)
     }
+
+    /// Remembers a query, until there are enough.
+    fn note(&self, leaf: &Leaf<'_>) {
+        let mut asked = self.asked.lock();
+        asked.wanted = true;
+        if let ([vector], None) = (&*leaf.query.vectors, &leaf.query.combine)
+            && asked.queries.len() < QUERIES[1]
+            && !asked.queries.contains(vector)
+        {
+            asked.queries.push(vector.clone().into_owned());
+        }
+    }
+
+    /// Whether there is something to learn: searches came and nothing is known, or there are enough of them to learn from.
+    pub(crate) fn is_due(&self) -> bool {
+        let asked = self.asked.lock();
+        let learned = self.learned.read();
+        match &*learned {
+            None => asked.wanted,
+            Some(learned) => next(learned.queries).is_some_and(|enough| asked.queries.len() >= enough),
+        }
+    }
+
+    /// Learns on the threads of the current pool; what a file is to keep. Searches go by it from now on.
+    ///
+    /// # Errors
+    /// Unreadable files, and [`Error::Cancelled`](crate::Error::Cancelled).
+    pub(crate) fn learn(&self, segment: &dyn Segment, field: &str, full_scan_bytes: usize, cancel: &AtomicBool) -> Result<Vec<u8>> {
+        let before = self.learned.read().clone().unwrap_or_default();
+        let queries = {
+            let mut asked = self.asked.lock();
+            match asked.queries.len() {
+                few if next(before.queries).is_none_or(|enough| few < enough) => Vec::new(),
+                some if next(some).is_some() => asked.queries.clone(),
+                // No more will be learned, so none are gathered any more.
+                _ => std::mem::take(&mut asked.queries),
+            }
+        };
+        let curves = match Lesson::new(segment, field, full_scan_bytes, cancel) {
+            Some(lesson) => lesson.curves(&queries)?,
+            None => Vec::new(),
+        };
+        let learned = Calibration { queries: queries.len(), curves }.or(&before);
+        let bytes = codec::encode(&learned)?;
+        *self.learned.write() = Some(Arc::new(learned));
+        Ok(bytes)
+    }
+}
+
+/// How many queries there must be to learn again, after so many.
+fn next(learned: usize) -> Option<usize> {
+    QUERIES.into_iter().find(|&enough| learned < enough)
 }
 
 /// Recall by length of the candidate list.
-#[derive(Debug, Default)]
-pub(crate) struct Calibration {
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Calibration {
+    /// How many queries it was learned from; none if from rows.
+    queries: usize,
     curves: Vec<Curve>,
 }
 
-#[derive(Debug)]
-struct Curve {
-    share: f64,
-    limit: usize,
-    /// Lengths, ascending, with recalls that do not fall.
-    points: Vec<(f64, f64)>,
+/// Recall by length, for searches of one kind.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Curve {
+    /// Share of the rows that match.
+    pub(super) share: f64,
+    /// Which of the affinities of filters that match regions; none of a filter that has nothing to do with the vectors.
+    pub(super) bin: Option<u8>,
+    /// Mean [`affinity`].
+    pub(super) affinity: f64,
+    pub(super) limit: usize,
+    /// Lengths, ascending, with recalls that do not fall and are likely to be given.
+    pub(super) points: Vec<(f64, f64)>,
 }
 
-/// What is asked in order to learn: a row, as if it were missing, or a query.
-#[derive(Debug, Clone, Copy)]
-enum Example<'a> {
-    Row(u32),
-    Query(&'a Vector),
+/// What a filter has to do with a query: -1 when nothing around the query matches, 0 when as much does as elsewhere, 1 when
+/// everything does.
+pub(super) fn affinity(share: f64, near_share: f64) -> f64 {
+    let above = near_share - share;
+    let most = if above < 0.0 { share } else { 1.0 - share };
+    if most > 0.0 { (above / most).clamp(-1.0, 1.0) } else { 0.0 }
 }
 
 impl Calibration {
-    /// Learns from a segment's rows, or from queries; nothing without a graph.
-    ///
-    /// # Errors
-    /// Unreadable files.
-    fn learn(segment: &dyn Segment, leaf: &Leaf<'_>, queries: Option<&[Vector]>) -> Result<Self> {
-        let Some(field) = segment.field(leaf.field).filter(|field| field.graph.is_some()) else { return Ok(Self::default()) };
-        let rows = segment.rows(Lsn(u64::MAX));
-        let mut curves = Vec::new();
-        for share in SHARES {
-            // A multiplicative hash of the row, so that matches lie everywhere.
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 32 bits")]
-            let bound = (share * f64::from(u32::MAX)) as u32;
-            let hash = |row: u32| (row + 1).wrapping_mul(0x9E37_79B1).rotate_left(13).wrapping_mul(0x85EB_CA6B);
-            let matching: Option<RoaringBitmap> = (share < 1.0).then(|| (0..rows).filter(|&row| hash(row) <= bound).collect());
-            for (limit, examples, lengths) in LIMITS {
-                let examples: Vec<Example<'_>> = match queries {
-                    Some(queries) => queries.iter().step_by((queries.len() / examples).max(1)).map(Example::Query).collect(),
-                    None => {
-                        let there = |row: &u32| segment.has_vector(leaf.field, *row) && segment.tombstones().is_live(*row, leaf.at);
-                        // An odd step, so that what alternates in the rows is not mistaken for the whole.
-                        let step = (rows as usize / examples).max(1) | 1;
-                        (0..rows).step_by(step).filter(there).map(Example::Row).collect()
-                    }
-                };
-                let lesson = Lesson { segment, leaf, field, matching: matching.as_ref(), limit, lengths };
-                curves.push(Curve { share, limit, points: lesson.learn(&examples)? });
-            }
-        }
-        Ok(Self { curves })
+    /// With the curves of an older one where this one has none.
+    fn or(mut self, older: &Self) -> Self {
+        let is_missing = |old: &&Curve| {
+            let same = |curve: &Curve| (curve.share, curve.bin, curve.limit) == (old.share, old.bin, old.limit);
+            !self.curves.iter().any(same)
+        };
+        let missing: Vec<Curve> = older.curves.iter().filter(is_missing).cloned().collect();
+        self.curves.extend(missing);
+        self
+    }
+
+    fn is_sound(&self) -> bool {
+        self.curves.iter().all(|curve| {
+            let numbers = curve.points.iter().flat_map(|&(length, recall)| [length, recall]);
+            curve.affinity.is_finite() && numbers.into_iter().all(f64::is_finite) && curve.points.iter().all(|&(length, _)| length >= 1.0)
+        })
     }
 
     /// The length for a recall of `limit` points of a share of all; nothing when nothing was learned.
-    pub(crate) fn ef(&self, recall: f64, share: f64, limit: usize) -> Option<usize> {
+    fn ef(&self, recall: f64, share: f64, near_share: Option<f64>, limit: usize) -> Option<usize> {
+        let affinity = near_share.map_or(0.0, |near| affinity(share, near));
         let of = |share: f64| {
-            let [(few, ..), (many, ..)] = LIMITS;
-            let length = |limit: usize| {
-                let curve = self.curves.iter().find(|curve| curve.share == share && curve.limit == limit)?;
-                Some(curve.length(recall) / limit as f64)
-            };
+            let [few, many] = LIMITS;
+            let length = |limit: usize| Some(self.length(recall, share, affinity, limit)? / limit as f64);
             let at = (limit.clamp(few, many) as f64 / few as f64).ln() / (many as f64 / few as f64).ln();
             Some(between(length(few)?, length(many)?, at) * limit as f64)
         };
@@ -152,6 +179,27 @@ impl Calibration {
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive length")]
         Some((length.round() as usize).max(limit))
+    }
+
+    /// The length for a share and a limit there are curves of: the longer one of those for filters that have nothing to do with
+    /// the vectors and for those that have, since what filter it is shows only roughly around the query.
+    fn length(&self, recall: f64, share: f64, affinity: f64, limit: usize) -> Option<f64> {
+        let curves = || self.curves.iter().filter(|curve| curve.share == share && curve.limit == limit);
+        let scattered = curves().find(|curve| curve.bin.is_none()).map(|curve| curve.length(recall));
+        let regional = || curves().filter(|curve| curve.bin.is_some());
+        let below = regional().filter(|curve| curve.affinity <= affinity).max_by(|a, b| a.affinity.total_cmp(&b.affinity));
+        let above = regional().filter(|curve| curve.affinity > affinity).min_by(|a, b| a.affinity.total_cmp(&b.affinity));
+        let regional = match (below, above) {
+            (Some(below), Some(above)) => {
+                let at = (affinity - below.affinity) / (above.affinity - below.affinity);
+                Some(between(below.length(recall), above.length(recall), at))
+            }
+            (one, other) => one.or(other).map(|curve| curve.length(recall)),
+        };
+        match (scattered, regional) {
+            (Some(scattered), Some(regional)) => Some(scattered.max(regional)),
+            (one, other) => one.or(other),
+        }
     }
 }
 
@@ -171,63 +219,65 @@ impl Curve {
     }
 }
 
-/// One curve being learned.
-struct Lesson<'a> {
-    segment: &'a dyn Segment,
-    leaf: &'a Leaf<'a>,
-    field: Field<'a>,
-    matching: Option<&'a RoaringBitmap>,
-    limit: usize,
-    /// How many of the lengths are tried.
-    lengths: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Lesson<'_> {
-    fn learn(&self, examples: &[Example<'_>]) -> Result<Vec<(f64, f64)>> {
-        let all: Vec<Vec<f64>> = examples.par_iter().map(|example| self.recalls(*example)).collect::<Result<_>>()?;
-        let mut points: Vec<(f64, f64)> = Vec::new();
-        for (at, length) in LENGTHS.iter().take(self.lengths).enumerate() {
-            let sum: f64 = all.iter().filter_map(|recalls| recalls.get(at)).sum();
-            let recall = (sum / all.len().max(1) as f64).max(points.last().map_or(0.0, |&(_, recall)| recall));
-            points.push((length * self.limit as f64, recall));
-        }
-        Ok(points)
+    fn curve(share: f64, bin: Option<u8>, affinity: f64, limit: usize, longest: f64) -> Curve {
+        Curve { share, bin, affinity, limit, points: vec![(limit as f64, 0.5), (longest * limit as f64, 1.0)] }
     }
 
-    /// The recall of one example by each length.
-    fn recalls(&self, example: Example<'_>) -> Result<Vec<f64>> {
-        let (vector, without) = match example {
-            Example::Row(row) => (Cow::Owned(self.field.vector(row)), Some(row)),
-            Example::Query(vector) => (Cow::Borrowed(vector), None),
+    fn known() -> Calibration {
+        let of = |share: f64, length: f64| {
+            LIMITS.into_iter().flat_map(move |limit| {
+                [
+                    curve(share, None, 0.0, limit, length),
+                    curve(share, Some(0), -1.0, limit, 4.0 * length),
+                    curve(share, Some(3), 1.0, limit, 2.0 * length),
+                ]
+            })
         };
-        let probe = Probe::one(vector);
-        let asked = Leaf { query: &probe, k: self.limit, threshold: None, exclude: &[], filter: None, recall: None, ..*self.leaf };
-        let mut truth = Leaf { strategy: Some(Strategy::Scan), ..asked };
-        truth.quantization.oversampling = Some(self.leaf.quantization.oversampling.unwrap_or(1.0).max(TRUTH));
-        let truth = self.ask(&truth, without)?;
-        let mut recalls = vec![1.0; self.lengths];
-        let mut perfect = 0;
-        for (recall, length) in recalls.iter_mut().zip(LENGTHS) {
-            // What was found twice will be found by all longer lists.
-            if perfect == 2 || truth.is_empty() {
-                break;
-            }
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive length")]
-            let ef = (length * self.limit as f64) as usize;
-            let found = self.ask(&Leaf { ef, ..asked }, without)?;
-            let right = found.iter().filter(|row| truth.contains(row)).count();
-            *recall = right as f64 / truth.len() as f64;
-            perfect += usize::from(right == truth.len());
-        }
-        Ok(recalls)
+        Calibration { queries: 0, curves: SHARES.into_iter().flat_map(|share| of(share, 2.0 / share)).collect() }
     }
 
-    fn ask(&self, leaf: &Leaf<'_>, without: Option<u32>) -> Result<Vec<u32>> {
-        let matcher = match self.matching {
-            Some(matching) => Matcher::of_rows(self.segment, matching, leaf.at),
-            None => Matcher::new(self.segment, None, leaf.at),
-        };
-        let (hits, _) = Search::over(self.segment, leaf, self.field, matcher, without).found()?;
-        Ok(hits.into_iter().map(|hit| hit.row).collect())
+    #[test]
+    fn affinity_goes_from_nothing_to_everything() {
+        assert_eq!([0.0, 0.125, 0.25, 0.625, 1.0].map(|near| affinity(0.25, near)), [-1.0, -0.5, 0.0, 0.5, 1.0]);
+        assert_eq!((affinity(1.0, 1.0), affinity(0.0, 0.0)), (0.0, 0.0));
+    }
+
+    #[test]
+    fn lengths_follow_share_and_affinity() {
+        let known = known();
+        let ef = |share, near| known.ef(1.0, share, near, 10).expect("was learned");
+        assert_eq!([ef(1.0, None), ef(0.5, None), ef(0.1, None), ef(0.01, None), ef(0.001, None)], [20, 40, 200, 2000, 2000]);
+        assert_eq!([ef(0.1, Some(0.1)), ef(0.1, Some(0.0)), ef(0.1, Some(1.0))], [200, 800, 400]);
+        // Never shorter than for a filter that has nothing to do with the vectors.
+        let mut known_short = known.clone();
+        known_short.curves.iter_mut().filter(|curve| curve.bin.is_some()).for_each(|curve| curve.points.truncate(1));
+        assert_eq!(known_short.ef(1.0, 0.1, Some(0.0), 10), Some(200));
+        // Between curves, by logarithms.
+        assert_eq!(ef(0.1, Some(0.05)), 400);
+        assert!((40..200).contains(&ef(0.3, Some(0.3))));
+        assert_eq!(Calibration::default().ef(0.9, 1.0, None, 10), None);
+    }
+
+    #[test]
+    fn what_was_learned_comes_back_and_damage_is_no_knowledge() {
+        let bytes = codec::encode(&known()).expect("can be written");
+        let opened = |bytes: &[u8]| Calibrations::open(Some(bytes)).learned.into_inner();
+        assert_eq!(opened(&bytes).map(|known| known.curves.len()), Some(known().curves.len()));
+        assert!(opened(&bytes[1..]).is_none() && opened(&[]).is_none());
+        let mut senseless = known();
+        senseless.curves[3].points[0].0 = f64::NAN;
+        assert!(opened(&codec::encode(&senseless).expect("can be written")).is_none());
+    }
+
+    #[test]
+    fn older_curves_stand_in_where_new_ones_are_missing() {
+        let new = Calibration { queries: 480, curves: vec![curve(0.5, None, 0.0, 10, 64.0)] }.or(&known());
+        assert_eq!(new.curves.len(), known().curves.len());
+        assert_eq!(new.ef(1.0, 0.5, None, 10), Some(640));
+        assert_eq!(new.ef(1.0, 0.5, Some(0.0), 10), Some(160));
     }
 }

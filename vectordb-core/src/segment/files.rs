@@ -24,6 +24,7 @@ pub(super) mod kind {
     pub(in crate::segment) const SPARSE: u32 = 9;
     pub(in crate::segment) const POSTINGS: u32 = 10;
     pub(in crate::segment) const GROUPS: u32 = 11;
+    pub(in crate::segment) const LENGTHS: u32 = 12;
 }
 
 /// A sealed segment as the manifest knows it.
@@ -61,6 +62,9 @@ pub(crate) struct FieldMeta {
     pub(crate) quantization: Option<QuantizationConfig>,
     pub(crate) graph: Option<String>,
     pub(crate) graph_params: Option<GraphParams>,
+    /// File of what was learned about lengths of candidate lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lengths: Option<String>,
     /// Rows that have a vector.
     pub(crate) count: u32,
 }
@@ -104,6 +108,7 @@ impl SegmentMeta {
             names.extend(field.present.as_deref());
             names.extend(field.codes.as_deref());
             names.extend(field.graph.as_deref());
+            names.extend(field.lengths.as_deref());
         }
         for field in &self.sparse {
             names.push(&field.vectors);

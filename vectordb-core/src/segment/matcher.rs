@@ -18,7 +18,6 @@ use crate::model::config::FieldSchema;
 use crate::model::filter::Filter;
 use crate::model::payload::Payload;
 use crate::model::point::Lsn;
-use crate::payload::index::Candidates;
 
 /// Rows looked at to learn how selective a filter is that no index knows.
 const SAMPLE: usize = 64;
@@ -34,7 +33,13 @@ impl CompiledFilter {
     /// # Errors
     /// [`Error::InvalidFilter`] and [`Error::LimitExceeded`] for filters that make no sense or are too large.
     pub(crate) fn new(filter: &Filter, schema: &BTreeMap<String, FieldSchema>) -> Result<Self> {
-        Ok(Self { filter: filter.clone(), checker: Checker::new(filter, schema)? })
+        Self::of(filter.clone(), schema)
+    }
+
+    /// # Errors
+    /// As [`CompiledFilter::new`].
+    pub(crate) fn of(filter: Filter, schema: &BTreeMap<String, FieldSchema>) -> Result<Self> {
+        Ok(Self { checker: Checker::new(&filter, schema)?, filter })
     }
 
     /// Whether a row satisfies the filter, live or not.
@@ -82,10 +87,9 @@ impl<'a> Matcher<'a> {
     }
 
     /// Rows chosen by other means than a filter.
-    pub(super) fn of_rows(segment: &'a dyn Segment, rows: &RoaringBitmap, at: Lsn) -> Self {
+    pub(super) fn of_rows(segment: &'a dyn Segment, rows: Arc<Selection>, at: Lsn) -> Self {
         let visible = segment.rows(at);
-        let selection = Selection::new(&Candidates::exact(rows.clone()), visible);
-        Self { segment, at, visible, has_dead: segment.tombstones().dead() > 0, checker: None, selection: Some(Arc::new(selection)) }
+        Self { segment, at, visible, has_dead: segment.tombstones().dead() > 0, checker: None, selection: Some(rows) }
     }
 
     pub(crate) fn is_filtered(&self) -> bool {
@@ -165,6 +169,23 @@ impl<'a> Matcher<'a> {
             Some(selection) => selection.try_each(range, |row| if self.accepts(row)? { visit(row) } else { Ok(()) }),
             None => range.into_iter().try_for_each(|row| if self.accepts(row)? { visit(row) } else { Ok(()) }),
         }
+    }
+
+    /// Places that [`Matcher::drawn`] gives rows for: every accepted row has one.
+    pub(crate) fn drawable(&self) -> usize {
+        self.selection.as_ref().and_then(|selection| selection.few()).map_or(self.visible as usize, <[u32]>::len)
+    }
+
+    /// The row of a place, if it is accepted.
+    ///
+    /// # Errors
+    /// As [`Matcher::accepts`].
+    pub(crate) fn drawn(&self, place: usize) -> Result<Option<u32>> {
+        let row = match self.selection.as_ref().and_then(|selection| selection.few()) {
+            Some(rows) => rows.get(place).copied(),
+            None => u32::try_from(place).ok(),
+        };
+        row.map_or(Ok(None), |row| Ok(self.accepts(row)?.then_some(row)))
     }
 
     /// How many rows are accepted.

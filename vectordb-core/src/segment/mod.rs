@@ -6,16 +6,18 @@
 //!
 //! Files: `growing`, `sealed` (the two kinds), `append` (rows with stable addresses), `tombstones`, `ids` (the id table),
 //! `build` (inputs → files, used by seal and merge alike), `order` (rows of a cluster side by side),
-//! `quantize` (codes), `calibrate` (candidate lists for a recall), `files` (names and metadata), `matcher` (a filter over a
-//! segment), `selection` (the rows an index found), `search` (plan → walk or scan → hits),
+//! `quantize` (codes), `calibrate`, `lesson` and `division` (candidate lists for a recall: what was learned, learning it, and
+//! rows that stand for a filter), `files` (names and metadata), `matcher` (a filter over a segment), `selection` (the rows an index found), `search` (plan → walk or scan → hits),
 //! `scan`, `sparse` (fields of sparse vectors and searches over them), `text` (rankings of texts).
 
 mod append;
 mod build;
 mod calibrate;
+mod division;
 mod files;
 mod growing;
 mod ids;
+mod lesson;
 mod matcher;
 #[cfg(feature = "linalg")]
 mod order;
@@ -43,7 +45,7 @@ use crate::sparse::SparseRow;
 use crate::vectors::{Groups, Rows, Space};
 use selection::SelectionCache;
 
-pub(crate) use build::{Built, Input, SegmentBuilder, build_bytes, write_indexes, write_tombstones};
+pub(crate) use build::{Built, Input, SegmentBuilder, build_bytes, write_indexes, write_lengths, write_tombstones};
 pub(crate) use calibrate::Calibrations;
 pub(crate) use files::{FieldMeta, SegmentId, SegmentMeta, directory};
 pub(crate) use growing::{Growing, owned_bytes};

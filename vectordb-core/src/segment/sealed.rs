@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use roaring::RoaringBitmap;
 
@@ -75,7 +76,7 @@ struct SealedField {
     present: Option<Arc<RoaringBitmap>>,
     graph: Option<Arc<Graph>>,
     codes: Option<Arc<Codes>>,
-    /// What was learned about lengths of candidate lists since the segment was opened.
+    /// What was learned about lengths of candidate lists.
     calibrations: Arc<Calibrations>,
     placement: Placement,
 }
@@ -283,6 +284,20 @@ impl Sealed {
         })
     }
 
+    /// Fields whose searches wait for them to learn.
+    pub(crate) fn due_lessons(&self) -> Vec<String> {
+        let due = |(_, field): &(&String, &Arc<SealedField>)| field.graph.is_some() && field.calibrations.is_due();
+        self.fields.iter().filter(due).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Lets a field learn; what a file is to keep of it.
+    ///
+    /// # Errors
+    /// Unreadable files, and [`Error::Cancelled`].
+    pub(crate) fn learn(&self, name: &str, full_scan_bytes: usize, cancel: &AtomicBool) -> Result<Option<Vec<u8>>> {
+        self.fields.get(name).map(|field| field.calibrations.learn(self, name, full_scan_bytes, cancel)).transpose()
+    }
+
     pub(crate) fn total_rows(&self) -> u32 {
         self.meta.rows
     }
@@ -354,6 +369,9 @@ impl Sealed {
             if let Some(graph) = &field.graph {
                 SealedFile::open(fs, &self.files.path.join(graph), kind::GRAPH, Check::Everything)?;
             }
+            if let Some(lengths) = &field.lengths {
+                SealedFile::open(fs, &self.files.path.join(lengths), kind::LENGTHS, Check::Everything)?;
+            }
         }
         for postings in self.meta.sparse.iter().filter_map(|field| field.postings.as_ref()) {
             SealedFile::open(fs, &self.files.path.join(postings), kind::POSTINGS, Check::Everything)?;
@@ -400,6 +418,8 @@ impl SealedField {
         let derived = |name: &str, kind: u32| SealedFile::open(fs, &path.join(name), kind, Check::Everything).ok().map(Placed::Mapped);
         let codes = meta.codes.as_ref().and_then(|name| Codes::open(derived(name, kind::CODES)?, stored)).map(Arc::new);
         let graph = meta.graph.as_ref().and_then(|name| graph_of(derived(name, kind::GRAPH)?, rows));
+        let lengths = meta.lengths.as_ref().and_then(|name| derived(name, kind::LENGTHS));
+        let calibrations = Calibrations::open(lengths.as_deref());
         Ok(Self {
             space,
             vectors: Arc::new(Placed::Mapped(vectors)),
@@ -407,7 +427,7 @@ impl SealedField {
             present,
             graph,
             codes,
-            calibrations: Arc::default(),
+            calibrations: Arc::new(calibrations),
             placement,
         })
     }

@@ -81,7 +81,7 @@ const SUSPICION_LIMIT: usize = 1 << 18;
 /// [`Error::Timeout`] and [`Error::Cancelled`] by the budget, [`Error::Corrupt`] for unreadable payloads.
 pub(crate) fn search(segment: &dyn Segment, leaf: &Leaf<'_>) -> Result<(Vec<Hit>, Trace)> {
     leaf.budget.check()?;
-    if leaf.k == 0 {
+    if leaf.k == 0 || segment.rows(leaf.at) == 0 {
         return Ok(Default::default());
     }
     if let Some(field) = segment.sparse(leaf.field) {
@@ -90,16 +90,7 @@ pub(crate) fn search(segment: &dyn Segment, leaf: &Leaf<'_>) -> Result<(Vec<Hit>
     let field = segment.field(leaf.field).filter(|field| leaf.query.fits(field.space.dim, field.groups.is_some()));
     let Some(field) = field else { return Ok(Default::default()) };
     let matcher = Matcher::new(segment, leaf.filter, leaf.at);
-    let leaf = Leaf { ef: calibrated(segment, leaf, &matcher)?.unwrap_or(leaf.ef), ..*leaf };
-    Search::over(segment, &leaf, field, matcher, None).found()
-}
-
-/// The length of the candidate list that gives the recall asked for, learned at the first such search of a segment.
-fn calibrated(segment: &dyn Segment, leaf: &Leaf<'_>, matcher: &Matcher<'_>) -> Result<Option<usize>> {
-    match leaf.recall.zip(segment.calibrations(leaf.field)) {
-        Some((recall, learned)) => learned.ef(recall, segment, leaf, matcher),
-        None => Ok(None),
-    }
+    Search::over(segment, leaf, field, matcher, None).found()
 }
 
 /// The wanted number of hits that are good enough.
@@ -121,6 +112,8 @@ pub(super) struct Search<'a> {
     excluded: Vec<u32>,
     /// A row that walks do not step on.
     without: Option<u32>,
+    /// The length of the candidate list that was asked for, or was learned to give the recall asked for.
+    ef: Cell<usize>,
     trace: Cell<Trace>,
 }
 
@@ -135,6 +128,7 @@ impl<'a> Search<'a> {
             matcher,
             excluded: named.chain(without).collect(),
             without,
+            ef: Cell::new(leaf.ef),
             trace: Cell::default(),
         }
     }
@@ -177,17 +171,26 @@ impl Search<'_> {
             return Ok(Vec::new());
         }
         let Some(graph) = graph.filter(|_| !self.leaf.exact && self.leaf.strategy != Some(Strategy::Scan)) else { return self.scan() };
-        let ef = self.leaf.ef.max(self.wanted());
-        self.trace.update(|trace| Trace { ef, ..trace });
         if !self.matcher.is_filtered() {
+            let ef = self.settle_ef(1.0, None);
             // A walk costs more than a scan when it would visit a good part of the rows.
             let costly = ef.saturating_mul(4) >= rows || (small && self.leaf.strategy.is_none());
             return if costly { self.scan() } else { self.unfiltered(graph, ef, rows) };
         }
         match self.codes() {
-            Some(codes) => self.filtered(graph, &self.code_scorer(codes), Some(codes), ef, small),
-            None => self.filtered(graph, &self.scorer, None, ef, small),
+            Some(codes) => self.filtered(graph, &self.code_scorer(codes), Some(codes), small),
+            None => self.filtered(graph, &self.scorer, None, small),
         }
+    }
+
+    /// The length of the candidate list, once it is known how much matches: in all, and around the query.
+    fn settle_ef(&self, share: f64, near_share: Option<f64>) -> usize {
+        let learned = self.leaf.recall.zip(self.segment.calibrations(self.leaf.field));
+        let ef = learned.and_then(|(recall, learned)| learned.ef(recall, self.leaf, share, near_share)).unwrap_or(self.leaf.ef);
+        self.ef.set(ef);
+        let ef = ef.max(self.wanted());
+        self.trace.update(|trace| Trace { ef, ..trace });
+        ef
     }
 
     /// Rows wanted, those that will be left out included.
@@ -230,13 +233,13 @@ impl Search<'_> {
         Ok(hits)
     }
 
-    fn filtered(&self, graph: &Graph, scorer: &impl Scorer, codes: Option<&Codes>, ef: usize, small: bool) -> Result<Vec<Hit>> {
+    fn filtered(&self, graph: &Graph, scorer: &impl Scorer, codes: Option<&Codes>, small: bool) -> Result<Vec<Hit>> {
         let mut situation = Situation {
             rows: self.segment.rows(self.leaf.at) as usize,
             matches: usize::try_from(self.matcher.estimate()?).unwrap_or(usize::MAX),
             unsure: if self.matcher.is_exact() { 0 } else { self.matcher.upper_bound() },
             small,
-            ef,
+            ef: 0,
             row_bytes: codes.map_or(self.field.space.stride(), |codes| codes.codec().stride()),
             clusters: codes.map_or(0, Codes::clusters),
             near_share: None,
@@ -248,6 +251,7 @@ impl Search<'_> {
             situation.near_share = self.near_share(codes, &order)?;
         }
         let share = situation.matches as f64 / situation.rows.max(1) as f64;
+        situation.ef = self.settle_ef(share, situation.near_share);
         let preferred = self.leaf.acorn.filter(|most| share <= *most).map(|_| Strategy::FilteredGraph);
         match self.leaf.strategy.or(preferred).unwrap_or_else(|| situation.strategy()) {
             Strategy::Scan => self.scan(),
@@ -257,7 +261,7 @@ impl Search<'_> {
                 None => self.walk(graph, scorer, codes, &situation, false),
             },
             Strategy::Clusters => match codes {
-                Some(codes) if !order.is_empty() => self.scan_clusters(codes, scorer, &order, ef),
+                Some(codes) if !order.is_empty() => self.scan_clusters(codes, scorer, &order, situation.ef),
                 _ => self.scan(),
             },
         }
@@ -280,6 +284,12 @@ impl Search<'_> {
             accepted += u32::from(self.matcher.accepts(row)?);
         }
         Ok(Some(f64::from(accepted) / f64::from(seen.max(1))))
+    }
+
+    /// The share of matches around the query, however little is known of them.
+    pub(super) fn near_share_of_all(&self) -> Result<Option<f64>> {
+        let Some(codes) = self.codes().filter(|codes| codes.clusters() > 0) else { return Ok(None) };
+        self.near_share(codes, &self.ranked_clusters(codes, &self.code_scorer(codes)))
     }
 
     /// The codes, if this search may use them.
@@ -305,7 +315,7 @@ impl Search<'_> {
         let depth = if several { 2 * depth } else { depth };
         // Narrow codes misplace rows by many ranks; who lets the walk find more wants more of that looked at.
         let narrow = self.leaf.quantization.oversampling.is_none() && codes.codec().width().bits() < 4;
-        depth.max(if narrow { self.leaf.ef / 2 } else { k })
+        depth.max(if narrow { self.ef.get() / 2 } else { k })
     }
 
     /// Scores the best by code by their vectors, or turns estimates into scores when that is not wanted.

@@ -69,6 +69,12 @@ fn the_recall_asked_for_is_given() {
     let (_db, points, mut random) = world();
     let queries: Vec<Vec<f32>> = (0..150).map(|_| random.vector(DIM)).collect();
     let mut lengths = Vec::new();
+    let mut first = QueryRequest::new(Query::from(queries[0].clone()));
+    first.params.recall = Some(0.9);
+    let plain = QueryRequest::new(Query::from(queries[0].clone()));
+    // Until the background has learned, a search goes by the list that searches without a wish have.
+    assert_eq!(points.query_points(&first).expect("works"), points.query_points(&plain).expect("works"));
+    assert!(points.maintain().expect("works") && !points.maintain().expect("works"));
     for wanted in [0.8, 0.9, 0.99] {
         let (mut found, mut all) = (0, 0);
         for query in &queries {
@@ -93,5 +99,73 @@ fn the_recall_asked_for_is_given() {
     for bad in [0.0, 1.5, f64::NAN, -1.0] {
         request.params.recall = Some(bad);
         assert!(matches!(points.query_points(&request), Err(Error::InvalidQuery { .. })));
+    }
+}
+
+#[test]
+fn what_was_learned_outlives_its_process() {
+    let fs = std::sync::Arc::new(MemFs::default());
+    let mut random = Random::new(78);
+    let db = manual(fs.clone());
+    let points = db.collection("points").config(small_segments(DIM, Distance::Euclid)).create().expect("works");
+    points.upsert((0..POINTS).map(|id| Point::new(id, random.vector(DIM))).collect::<Vec<_>>()).expect("works");
+    points.optimize().expect("works");
+    let mut request = QueryRequest::new(Query::from(random.vector(DIM)));
+    request.params.recall = Some(0.8);
+    let length = |points: &Collection| {
+        let explanation = points.explain(&request, false).expect("works");
+        explanation.searches[0].segments.iter().map(|segment| segment.ef).max()
+    };
+    let unlearned = length(&points);
+    assert!(points.maintain().expect("works"));
+    let learned = length(&points);
+    assert!(learned < unlearned, "{learned:?} {unlearned:?}");
+    points.verify().expect("works");
+    drop((points, db));
+    let db = manual(fs);
+    let points = db.get("points").expect("works");
+    assert_eq!(length(&points), learned);
+    assert!(!points.maintain().expect("works"));
+}
+
+#[test]
+fn the_recall_asked_for_is_given_for_filters_by_subject() {
+    let (subjects, dim) = (24, 16);
+    let db = manual(std::sync::Arc::new(MemFs::default()));
+    let points = db.collection("points").config(small_segments(dim, Distance::Euclid)).create().expect("works");
+    points.create_index("subject", FieldSchema::integer()).expect("works");
+    let mut random = Random::new(79);
+    let centers: Vec<Vec<f32>> = (0..subjects).map(|_| random.vector(dim)).collect();
+    let about = |random: &mut Random, subject: u64| -> Vec<f32> {
+        centers[subject as usize].iter().zip(random.vector(dim)).map(|(center, noise)| center + 0.8 * noise).collect()
+    };
+    let point = |id: u64| Point::new(id, about(&mut random, id % subjects)).with("subject", id % subjects);
+    points.upsert((0..2 * POINTS).map(point).collect::<Vec<_>>()).expect("works");
+    points.optimize().expect("works");
+    let queries: Vec<Vec<f32>> = (0..200).map(|query| about(&mut random, query % subjects)).collect();
+    let ask = |query: &[f32], recall: Option<f64>, below: u64| {
+        let mut request = QueryRequest::new(Query::from(query.to_vec()));
+        request.filter = Some(field("subject").lt(below as f64));
+        request.params.exact = recall.is_none();
+        request.params.recall = recall;
+        points.explain(&request, false).expect("works")
+    };
+    ask(&queries[0], Some(0.9), subjects);
+    assert!(points.maintain().expect("works") && !points.maintain().expect("works"));
+    for learned in ["points", "queries"] {
+        for (below, wanted) in [(subjects / 2, 0.9), (subjects / 2, 0.98), (subjects / 8, 0.9), (subjects / 8, 0.98)] {
+            let (mut found, mut all) = (0, 0);
+            for query in &queries[..100] {
+                let truth = ask(query, None, below).hits;
+                let hits = ask(query, Some(wanted), below).hits;
+                found += hits.iter().filter(|hit| truth.iter().any(|other| other.id == hit.id)).count();
+                all += truth.len();
+            }
+            let given = f64::from(found as u32) / all as f64;
+            assert!(given >= wanted - 0.02, "{given} for {wanted} of subjects below {below}, learned from {learned}");
+        }
+        // One query is one however often it is asked.
+        assert_eq!(points.maintain().expect("works"), learned == "points");
+        assert!(!points.maintain().expect("works"));
     }
 }

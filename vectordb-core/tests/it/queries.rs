@@ -407,6 +407,35 @@ fn samples_are_fair_and_repeatable() {
 }
 
 #[test]
+fn drawn_samples_are_fair_distinct_and_live() {
+    let world = world(Distance::Dot);
+    let points = world.db.collection("points").open().expect("works");
+    points.delete((0..POINTS).step_by(3).map(PointId::from).collect::<Vec<_>>()).expect("works");
+    let mut request = QueryRequest::new(Query::Sample { seed: None });
+    request.filter = Some(field("n").lt(8));
+    request.limit = 40;
+    let matching: Vec<u64> = (0..POINTS).filter(|id| id % 3 != 0 && id % 10 < 8).collect();
+    let mut taken = vec![0u32; POINTS as usize];
+    for _ in 0..400 {
+        let mut ids: Vec<u64> = world.ask(&request).expect("works").iter().map(|hit| hit.id.to_string().parse().expect("works")).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 40);
+        ids.iter().for_each(|&id| taken[id as usize] += 1);
+    }
+    let mean = 400.0 * 40.0 / matching.len() as f64;
+    assert_eq!(matching.iter().map(|&id| taken[id as usize]).sum::<u32>(), 400 * 40, "only what matches");
+    // 480 points that are taken or not in 400 rounds; chance leaves the bounds once in millions of runs.
+    let chi_squared = matching.iter().map(|&id| (f64::from(taken[id as usize]) - mean).powi(2)).sum::<f64>() / mean;
+    assert!((270.0..640.0).contains(&chi_squared), "{chi_squared}");
+    // Where few match, all of them are looked at.
+    request.limit = 400;
+    assert_eq!(world.ask(&request).expect("works").len(), 400);
+    request.limit = 1000;
+    assert_eq!(world.ask(&request).expect("works").len(), matching.len());
+}
+
+#[test]
 fn matrices_hold_distances_between_samples() {
     let world = world(Distance::Euclid);
     let points = world.db.collection("points").open().expect("works");

@@ -222,11 +222,11 @@ impl FieldIndex {
     }
 
     /// Gives each value with its rows; false when this index does not hold whole values.
-    pub(crate) fn each_value(&self, found: &mut dyn FnMut(Value, RoaringBitmap)) -> bool {
+    pub(crate) fn each_value(&self, found: &mut dyn FnMut(Value, &RoaringBitmap)) -> bool {
         match &self.values {
-            Values::Keyword(index) => index.each().for_each(|(text, rows)| found(text.clone().into(), rows)),
-            Values::Bool(index) => index.each().for_each(|(flag, rows)| found((*flag).into(), rows)),
-            Values::Uuid(index) => index.each().for_each(|(uuid, rows)| found(Uuid::from_u128(*uuid).to_string().into(), rows)),
+            Values::Keyword(index) => index.each().for_each(|(text, rows)| found(text.clone().into(), &rows)),
+            Values::Bool(index) => index.each().for_each(|(flag, rows)| found((*flag).into(), &rows)),
+            Values::Uuid(index) => index.each().for_each(|(uuid, rows)| found(Uuid::from_u128(*uuid).to_string().into(), &rows)),
             Values::Integer(index) => {
                 let mut pairs = index.ordered(false, None, OrderKey::Integer).peekable();
                 while let Some((number, row)) = pairs.next() {
@@ -234,7 +234,7 @@ impl FieldIndex {
                     while let Some((_, row)) = pairs.next_if(|(next, _)| *next == number) {
                         rows.insert(row);
                     }
-                    found(number.to_json(), rows);
+                    found(number.to_json(), &rows);
                 }
             }
             Values::Float(_) | Values::DateTime(_) | Values::Geo(_) | Values::Text(_) | Values::RankedText(_) => return false,

@@ -1,6 +1,6 @@
 //! Value → rows, for values that are looked up.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -108,8 +108,11 @@ impl<K: Ord> Postings<K> {
     }
 
     /// Every value with its rows, in the order of values.
-    pub(super) fn each(&self) -> impl Iterator<Item = (&K, RoaringBitmap)> {
-        self.rows.iter().map(|(value, posting)| (value, posting.bitmap()))
+    pub(super) fn each(&self) -> impl Iterator<Item = (&K, Cow<'_, RoaringBitmap>)> {
+        self.rows.iter().map(|(value, posting)| match posting {
+            Posting::One(row) => (value, Cow::Owned(RoaringBitmap::from_iter([*row]))),
+            Posting::Many(rows) => (value, Cow::Borrowed(rows)),
+        })
     }
 
     /// Rows with a value.
