@@ -2,13 +2,15 @@
 //! unchanged.
 //!
 //! Thin over [`vectordb_service`], which knows collections, shards and the REST dialect and needs no runtime: what is here are
-//! doors (`http`), settings (`config`) and the life of the process ([`Server`]).
+//! doors (`http`; `grpc`, whose messages are in `wire`), settings (`config`) and the life of the process ([`Server`]).
 
 #![forbid(unsafe_code)]
 
 pub mod config;
+mod grpc;
 mod http;
 mod server;
+mod wire;
 
 pub use server::{Server, StartError, start};
 pub use vectordb_service as service;

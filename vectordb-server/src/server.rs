@@ -10,7 +10,7 @@ use vectordb_core::{MemoryLimit, Options};
 use vectordb_service::{Service, ServiceError, Settings};
 
 use crate::config::Config;
-use crate::http;
+use crate::{grpc, http};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Server {
     http_address: SocketAddr,
+    grpc_address: Option<SocketAddr>,
     service: Arc<Service>,
     stop: watch::Sender<bool>,
     doors: Vec<JoinHandle<()>>,
@@ -53,9 +54,15 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let service = Arc::new(service);
     let (stop, stopped) = watch::channel(false);
     let (listener, http_address) = listen(SocketAddr::new(config.service.host, config.service.http_port)).await?;
-    let http = tokio::spawn(http::serve(listener, Arc::clone(&service), config.service.clone(), stopped));
-    tracing::info!(%http_address, "listening");
-    Ok(Server { http_address, service, stop, doors: vec![http] })
+    let grpc = match config.service.grpc_port {
+        Some(port) => Some(listen(SocketAddr::new(config.service.host, port)).await?),
+        None => None,
+    };
+    let grpc_address = grpc.as_ref().map(|(_, address)| *address);
+    let mut doors = vec![tokio::spawn(http::serve(listener, Arc::clone(&service), config.service.clone(), stopped.clone()))];
+    doors.extend(grpc.map(|(listener, _)| tokio::spawn(grpc::serve(listener, Arc::clone(&service), stopped))));
+    tracing::info!(%http_address, grpc_address = grpc_address.map(tracing::field::display), "listening");
+    Ok(Server { http_address, grpc_address, service, stop, doors })
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -88,6 +95,11 @@ impl Server {
     /// Where REST is spoken.
     pub fn http_address(&self) -> SocketAddr {
         self.http_address
+    }
+
+    /// Where gRPC is spoken, if it is.
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        self.grpc_address
     }
 
     /// What the doors call.

@@ -132,6 +132,11 @@ impl ServiceError {
         Self::new(Fault::NotFound, format!("Collection `{name}` doesn't exist!"))
     }
 
+    /// What a node that is alone does not do.
+    pub fn alone() -> Self {
+        Self::new(Fault::NotDistributed, "Distributed mode is disabled: this node is alone")
+    }
+
     /// A fault of ours.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Fault::Internal, message)
@@ -157,6 +162,7 @@ impl From<vectordb_core::Error> for ServiceError {
             | E::InvalidFilter { .. }
             | E::InvalidPayload { .. }
             | E::InvalidQuery { .. }
+            | E::UnknownModel { .. }
             | E::LimitExceeded { .. }
             | E::UnknownModel { .. }
             | E::Unsupported { .. } => Self::input(text),

@@ -23,5 +23,6 @@ pub use access::{Access, CollectionAccess};
 pub use error::{Fault, Result, ServiceError, grpc_code};
 pub use service::{
     AliasChange, CollectionState, NewCollection, NewShardKey, ReadOptions, Service, Settings, ShardState, Updated, WriteOptions,
+    in_parallel,
 };
 pub use shards::{ShardId, ShardKey};

@@ -80,11 +80,7 @@ pub(super) fn change(call: &Call<'_>) -> Result<Reply> {
         return Reply::of(&call.service.delete_shard_key(call.collection(), &old.shard_key, call.access)?);
     }
     call.service.state(call.collection(), call.access)?;
-    Err(alone())
-}
-
-fn alone() -> ServiceError {
-    ServiceError::new(Fault::NotDistributed, "Distributed mode is disabled: this node is alone")
+    Err(ServiceError::alone())
 }
 
 pub(super) fn status(call: &Call<'_>) -> Result<Reply> {
@@ -94,10 +90,10 @@ pub(super) fn status(call: &Call<'_>) -> Result<Reply> {
 
 pub(super) fn recover(call: &Call<'_>) -> Result<Reply> {
     call.access.check_manage()?;
-    Err(alone())
+    Err(ServiceError::alone())
 }
 
 pub(super) fn remove_peer(call: &Call<'_>) -> Result<Reply> {
     call.access.check_manage()?;
-    Err(alone())
+    Err(ServiceError::alone())
 }

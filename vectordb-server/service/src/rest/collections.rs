@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use vectordb_core::{PayloadPath, SparseVectorParams, Update, Value, VectorParams};
+use vectordb_core::{PayloadPath, Update, Value};
 
 use super::call::Call;
-use super::json::{bad_form, collection_config, config_diff, field_schema, info, without_nulls};
+use super::json::{collection_config, config_diff, field_schema, info, new_vector};
 use super::points::updated;
 use super::reply::Reply;
 use crate::access::CollectionAccess;
@@ -60,21 +60,7 @@ pub(super) fn delete_index(call: &Call<'_>) -> Result<Reply> {
 }
 
 pub(super) fn create_vector(call: &Call<'_>) -> Result<Reply> {
-    let body = without_nulls(call.json()?);
-    let name = call.param("vector_name").to_owned();
-    let form = |error: serde_json::Error| bad_form(error.to_string());
-    let update = match (body.get("dense"), body.get("sparse")) {
-        (Some(dense), None) => {
-            let params: VectorParams = serde_json::from_value(dense.clone()).map_err(form)?;
-            Update::CreateVector { name, params }
-        }
-        (None, Some(sparse)) => {
-            let params: SparseVectorParams = serde_json::from_value(sparse.clone()).map_err(form)?;
-            Update::CreateSparseVector { name, params }
-        }
-        _ => return Err(bad_form("expected either `dense` or `sparse`")),
-    };
-    updated(call, vec![update], None)
+    updated(call, vec![new_vector(call.param("vector_name").to_owned(), call.json()?)?], None)
 }
 
 pub(super) fn delete_vector(call: &Call<'_>) -> Result<Reply> {

@@ -5,9 +5,10 @@ use vectordb_core::{ScoredPoint, Value};
 
 use super::call::Call;
 use super::json::{ScoredOut, bad_form};
-use super::queries::{grouped, hits, in_parallel, searches};
+use super::queries::{grouped, hits, searches};
 use super::reply::Reply;
 use crate::error::Result;
+use crate::service::in_parallel;
 
 /// Turns an older request into a query.
 type Translate = fn(Map<String, Value>) -> Result<Value>;
@@ -76,7 +77,7 @@ fn scored(hits: &[ScoredPoint]) -> Vec<ScoredOut<'_>> {
 
 fn batch(call: &Call<'_>, translate: Translate) -> Result<Reply> {
     let body = call.json()?;
-    let answers = in_parallel(searches(&body)?, |search| hits(call, &translated(search, translate)?))?;
+    let answers = in_parallel(searches(&body)?.iter().collect(), |search| hits(call, &translated(search, translate)?))?;
     Reply::of(&answers.iter().map(|hits| scored(hits)).collect::<Vec<_>>())
 }
 

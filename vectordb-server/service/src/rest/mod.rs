@@ -23,6 +23,7 @@ use crate::error::{Fault, ServiceError};
 use crate::service::Service;
 
 use call::Call;
+pub use json::{collection_config, config_diff, field_schema, new_vector};
 use reply::Reply;
 pub use routes::{Operation, operations};
 

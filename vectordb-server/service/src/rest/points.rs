@@ -80,24 +80,13 @@ pub(super) fn batch(call: &Call<'_>) -> Result<Reply> {
         operations: Vec<BatchOperation>,
     }
     let body: Body = call.read()?;
-    let count = body.operations.len();
-    // Operations for the shards of other keys begin a batch of their own.
-    let mut runs: Vec<(Option<Value>, Vec<Update>)> = Vec::new();
-    for operation in body.operations {
-        let key = operation.shard_key().cloned();
-        let update = operation.into_update()?;
-        match runs.last_mut().filter(|(last, _)| *last == key) {
-            Some((_, updates)) => updates.push(update),
-            None => runs.push((key, vec![update])),
-        }
-    }
-    let mut results = Vec::with_capacity(count);
-    for (key, updates) in runs {
-        let many = updates.len();
-        let done = call.service.update(call.collection(), updates, &call.writing(key.as_ref())?, call.access)?;
-        results.extend(std::iter::repeat_n(result(call, done)?, many));
-    }
-    Reply::of(&results)
+    let read = |operation: BatchOperation| {
+        let options = call.writing(operation.shard_key())?;
+        Ok((options, operation.into_update()?))
+    };
+    let updates = body.operations.into_iter().map(read).collect::<Result<_>>()?;
+    let done = call.service.update_each(call.collection(), updates, call.access)?;
+    Reply::of(&done.into_iter().map(|done| result(call, done)).collect::<Result<Vec<_>>>()?)
 }
 
 pub(super) fn get(call: &Call<'_>) -> Result<Reply> {

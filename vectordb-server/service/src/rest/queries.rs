@@ -8,6 +8,7 @@ use super::call::Call;
 use super::json::{GroupOut, ScoredOut, bad_form};
 use super::reply::Reply;
 use crate::error::{Result, ServiceError};
+use crate::service::in_parallel;
 
 /// An answer of a query.
 #[derive(Serialize)]
@@ -53,32 +54,13 @@ pub(super) fn searches(body: &Value) -> Result<&[Value]> {
     }
 }
 
-/// Runs the requests of a batch beside each other; answers come in the order of the requests.
-pub(super) fn in_parallel<R: Send>(requests: &[Value], run: impl Fn(&Value) -> Result<R> + Sync) -> Result<Vec<R>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(requests.len());
-    if threads < 2 {
-        return requests.iter().map(run).collect();
-    }
-    let share = requests.len().div_ceil(threads);
-    let run = &run;
-    std::thread::scope(|scope| {
-        let parts: Vec<_> =
-            requests.chunks(share).map(|part| scope.spawn(move || part.iter().map(run).collect::<Result<Vec<R>>>())).collect();
-        let mut all = Vec::with_capacity(requests.len());
-        for part in parts {
-            all.extend(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok(all)
-    })
-}
-
 pub(super) fn query(call: &Call<'_>) -> Result<Reply> {
     Reply::of(&Points::of(&hits(call, &call.json()?)?))
 }
 
 pub(super) fn query_batch(call: &Call<'_>) -> Result<Reply> {
     let body = call.json()?;
-    let answers = in_parallel(searches(&body)?, |search| hits(call, search))?;
+    let answers = in_parallel(searches(&body)?.iter().collect(), |search| hits(call, search))?;
     Reply::of(&answers.iter().map(|hits| Points::of(hits)).collect::<Vec<_>>())
 }
 

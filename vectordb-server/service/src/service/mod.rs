@@ -3,11 +3,13 @@
 //! It speaks the engine's model. What a caller may do is checked here, with the name under which a collection is stored.
 //!
 //! Files: `collections` (making, changing and dropping), `aliases`, `points` (updates), `questions` (reads), `keys` (shard keys),
+//! `parallel` (batches),
 //! `state` (what collections say about themselves).
 
 mod aliases;
 mod collections;
 mod keys;
+mod parallel;
 mod points;
 mod questions;
 mod state;
@@ -27,6 +29,7 @@ use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection, core_
 pub use aliases::AliasChange;
 pub use collections::NewCollection;
 pub use keys::NewShardKey;
+pub use parallel::in_parallel;
 pub use points::{Updated, WriteOptions};
 pub use state::{CollectionState, ShardState};
 

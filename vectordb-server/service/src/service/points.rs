@@ -8,7 +8,7 @@ use crate::error::{Fault, Result, ServiceError};
 use crate::shards::ShardKey;
 
 /// How a write is to be done.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WriteOptions {
     /// Where users assign points to shards: the key of the shard.
     pub shard_keys: Vec<ShardKey>,
@@ -47,6 +47,26 @@ impl Service {
             collection.apply(&collection.chosen(None)?, updates)?
         };
         Ok(Updated { operation_id: result.lsn, points: result.points })
+    }
+
+    /// Applies updates in order, each with its own options. Neighbours that are to be done alike are one [`update`](Self::update).
+    ///
+    /// # Errors
+    /// As [`update`](Self::update); what came before the one that failed is done.
+    pub fn update_each(&self, name: &str, updates: Vec<(WriteOptions, Update)>, access: &Access) -> Result<Vec<Updated>> {
+        let mut runs: Vec<(WriteOptions, Vec<Update>)> = Vec::new();
+        for (options, update) in updates {
+            match runs.last_mut().filter(|(last, _)| *last == options) {
+                Some((_, alike)) => alike.push(update),
+                None => runs.push((options, vec![update])),
+            }
+        }
+        let mut done = Vec::new();
+        for (options, updates) in runs {
+            let many = updates.len();
+            done.extend(std::iter::repeat_n(self.update(name, updates, &options, access)?, many));
+        }
+        Ok(done)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, json};
 use vectordb_core::{
-    CollectionConfig, ConfigDiff, FieldSchema, HnswConfigDiff, OptimizersConfig, Payload, Status, UNNAMED, Value, VectorDiff,
+    CollectionConfig, ConfigDiff, FieldSchema, HnswConfigDiff, OptimizersConfig, Payload, Status, UNNAMED, Update, Value, VectorDiff,
 };
 
 use super::bad_form;
@@ -12,7 +12,7 @@ use crate::error::{Result, ServiceError};
 use crate::service::CollectionState;
 
 /// What a client leaves out by saying null.
-pub(crate) fn without_nulls(json: Value) -> Value {
+fn without_nulls(json: Value) -> Value {
     match json {
         Value::Object(map) => {
             map.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name, without_nulls(value))).collect()
@@ -25,7 +25,7 @@ pub(crate) fn without_nulls(json: Value) -> Value {
 ///
 /// # Errors
 /// [`Fault::Format`](crate::Fault::Format).
-pub(crate) fn collection_config(body: Value) -> Result<(CollectionConfig, Option<u32>)> {
+pub fn collection_config(body: Value) -> Result<(CollectionConfig, Option<u32>)> {
     // Metadata is the client's own: nulls in it are kept.
     let metadata = body.get("metadata").cloned().filter(|metadata| !metadata.is_null());
     let Value::Object(mut body) = without_nulls(body) else { return Err(bad_form("expected an object")) };
@@ -78,7 +78,7 @@ fn read<T: serde::de::DeserializeOwned>(what: &str, json: Value) -> Result<T> {
 ///
 /// # Errors
 /// [`Fault::Format`](crate::Fault::Format).
-pub(crate) fn config_diff(body: Value, now: &CollectionConfig) -> Result<ConfigDiff> {
+pub fn config_diff(body: Value, now: &CollectionConfig) -> Result<ConfigDiff> {
     let metadata = body.get("metadata").cloned().filter(|metadata| !metadata.is_null());
     let Value::Object(mut body) = without_nulls(body) else { return Err(bad_form("expected an object")) };
     let mut diff = ConfigDiff::default();
@@ -153,11 +153,24 @@ fn overlaid(old: Value, changes: Value) -> Value {
 ///
 /// # Errors
 /// [`Fault::Format`](crate::Fault::Format).
-pub(crate) fn field_schema(json: Option<Value>) -> Result<FieldSchema> {
+pub fn field_schema(json: Option<Value>) -> Result<FieldSchema> {
     match json.map(without_nulls) {
         Some(Value::String(kind)) => read("field_schema", json!({"type": kind})),
         Some(schema @ Value::Object(_)) => read("field_schema", schema),
         _ => Err(bad_form("field_schema: expected the kind of the index, or an object with `type`")),
+    }
+}
+
+/// A vector to be added to a collection: its parameters in `dense` or in `sparse`.
+///
+/// # Errors
+/// [`Fault::Format`](crate::Fault::Format).
+pub fn new_vector(name: String, body: Value) -> Result<Update> {
+    let body = without_nulls(body);
+    match (body.get("dense"), body.get("sparse")) {
+        (Some(dense), None) => Ok(Update::CreateVector { name, params: read("dense", dense.clone())? }),
+        (None, Some(sparse)) => Ok(Update::CreateSparseVector { name, params: read("sparse", sparse.clone())? }),
+        _ => Err(bad_form("expected either `dense` or `sparse`")),
     }
 }
 

@@ -13,7 +13,8 @@ use vectordb_core::{PointId, Value};
 use crate::error::{Fault, Result, ServiceError};
 use crate::shards::ShardKey;
 
-pub(super) use config::{collection_config, config_diff, field_schema, info, without_nulls};
+pub(super) use config::info;
+pub use config::{collection_config, config_diff, field_schema, new_vector};
 pub(super) use output::{GroupOut, RecordOut, ScoredOut};
 pub(super) use update::{
     BatchOperation, DeletePayloadBody, DeleteVectorsBody, PayloadBody, SelectorBody, UpdateVectorsBody, Updates, UpsertBody,

@@ -1,0 +1,45 @@
+//! The service `qdrant.Points`.
+//!
+//! Files: `updates`, `reads` (points as they are), `queries` (points by rank, also in the words from before queries).
+
+mod queries;
+mod reads;
+mod updates;
+
+use super::call::methods;
+use crate::wire::points_server::Points;
+
+methods! { Points:
+    upsert(UpsertPoints) -> PointsOperationResponse = updates::upsert;
+    delete(DeletePoints) -> PointsOperationResponse = updates::delete;
+    update_vectors(UpdatePointVectors) -> PointsOperationResponse = updates::update_vectors;
+    delete_vectors(DeletePointVectors) -> PointsOperationResponse = updates::delete_vectors;
+    set_payload(SetPayloadPoints) -> PointsOperationResponse = updates::set_payload;
+    overwrite_payload(SetPayloadPoints) -> PointsOperationResponse = updates::overwrite_payload;
+    delete_payload(DeletePayloadPoints) -> PointsOperationResponse = updates::delete_payload;
+    clear_payload(ClearPayloadPoints) -> PointsOperationResponse = updates::clear_payload;
+    create_field_index(CreateFieldIndexCollection) -> PointsOperationResponse = updates::create_field_index;
+    delete_field_index(DeleteFieldIndexCollection) -> PointsOperationResponse = updates::delete_field_index;
+    create_vector_name(CreateVectorNameRequest) -> PointsOperationResponse = updates::create_vector_name;
+    delete_vector_name(DeleteVectorNameRequest) -> PointsOperationResponse = updates::delete_vector_name;
+    update_batch(UpdateBatchPoints) -> UpdateBatchResponse = updates::batch;
+
+    get(GetPoints) -> GetResponse = reads::get;
+    scroll(ScrollPoints) -> ScrollResponse = reads::scroll;
+    count(CountPoints) -> CountResponse = reads::count;
+    facet(FacetCounts) -> FacetResponse = reads::facet;
+    search_matrix_pairs(SearchMatrixPoints) -> SearchMatrixPairsResponse = reads::matrix_pairs;
+    search_matrix_offsets(SearchMatrixPoints) -> SearchMatrixOffsetsResponse = reads::matrix_offsets;
+
+    query(QueryPoints) -> QueryResponse = queries::query;
+    query_batch(QueryBatchPoints) -> QueryBatchResponse = queries::query_batch;
+    query_groups(QueryPointGroups) -> QueryGroupsResponse = queries::query_groups;
+    search(SearchPoints) -> SearchResponse = queries::search;
+    search_batch(SearchBatchPoints) -> SearchBatchResponse = queries::search_batch;
+    search_groups(SearchPointGroups) -> SearchGroupsResponse = queries::search_groups;
+    recommend(RecommendPoints) -> RecommendResponse = queries::recommend;
+    recommend_batch(RecommendBatchPoints) -> RecommendBatchResponse = queries::recommend_batch;
+    recommend_groups(RecommendPointGroups) -> RecommendGroupsResponse = queries::recommend_groups;
+    discover(DiscoverPoints) -> DiscoverResponse = queries::discover;
+    discover_batch(DiscoverBatchPoints) -> DiscoverBatchResponse = queries::discover_batch;
+}

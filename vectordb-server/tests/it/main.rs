@@ -1,0 +1,3 @@
+//! A whole server, driven through its doors.
+
+mod grpc;
