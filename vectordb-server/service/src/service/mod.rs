@@ -3,8 +3,7 @@
 //! It speaks the engine's model. What a caller may do is checked here, with the name under which a collection is stored.
 //!
 //! Files: `collections` (making, changing and dropping), `aliases`, `points` (updates), `questions` (reads), `keys` (shard keys),
-//! `parallel` (batches),
-//! `state` (what collections say about themselves).
+//! `parallel` (batches), `state` (what collections say about themselves).
 
 mod aliases;
 mod collections;
