@@ -8,6 +8,7 @@ exactly, as gRPC has no wider ones there.
 """
 
 import random
+import struct
 import sys
 import uuid
 import warnings
@@ -52,8 +53,22 @@ def plain(answer):
     if isinstance(answer, bool) or answer is None:
         return answer
     if isinstance(answer, float):
-        return float(f"{answer:.6g}")
+        # Vectors and scores have 32 bits, which JSON writes in as few digits as tell them apart.
+        return struct.unpack("f", struct.pack("f", answer))[0]
     return answer if isinstance(answer, (int, str)) else str(answer)
+
+
+def difference(a, b, path=""):
+    """Where two answers differ first."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in sorted(a.keys() | b.keys()):
+            if a.get(key) != b.get(key):
+                return difference(a.get(key), b.get(key), f"{path}.{key}")
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for n, (one, other) in enumerate(zip(a, b)):
+            if one != other:
+                return difference(one, other, f"{path}[{n}]")
+    return f"{path or 'the whole'}: {str(a)[:300]} over REST, {str(b)[:300]} over gRPC"
 
 
 def vector(rng):
@@ -223,7 +238,7 @@ def furnish(doors):
     doors.rest.upsert(name, points[::2], wait=True)
     doors.grpc.upsert(name, points[1::2], wait=True)
     doors.grpc.upsert("doors_lookup", [m.PointStruct(id=n, vector=vector(rng), payload={"n": n, "real": float(n)}) for n in range(POINTS)])
-    text = m.TextIndexParams(type="text", tokenizer="word", lowercase=True, scoring=True)
+    text = m.TextIndexParams(type="text", tokenizer="word", lowercase=True, scoring=m.TextScoringParams(type="bm25"))
     for field, schema in (("n", "integer"), ("x", "float"), ("city", "keyword"), ("at", "datetime"), ("tags", "keyword"), ("flag", "bool"), ("place", "geo"), ("text", text)):
         rng.choice([doors.rest, doors.grpc]).create_payload_index(name, field, schema, wait=True)
     return name, [one.id for one in points]
@@ -244,7 +259,7 @@ def main():
     for one in (name, "doors_lookup"):
         doors.grpc.delete_collection(one)
     for kind, args, kwargs, answers in doors.different[:8]:
-        print(f"{kind}: {args} {kwargs}\n  REST {str(answers[0])[:600]}\n  gRPC {str(answers[1])[:600]}")
+        print(f"{kind}: {args} {kwargs}\n  {difference(*answers)}")
     print(f"{doors.asked} questions of {len(doors.kinds)} kinds, {len(doors.different)} answered differently:", doors.kinds)
     sys.exit(bool(doors.different))
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use vectordb_core::{Document, Error, MultiVector, SearchTarget, SparseVector, UNNAMED, Vector, Vectors};
 use vectordb_service::{Result, ServiceError};
 
-use super::{count, needed, point};
+use super::{count, needed, point, refused};
 use crate::wire;
 use crate::wire::vector::Vector as Kind;
 
@@ -47,8 +47,14 @@ pub(crate) fn example(vector: wire::Vector) -> Result<SearchTarget> {
 fn flat(vector: wire::Vector) -> Result<Vector> {
     match (vector.indices, vector.vectors_count) {
         (Some(indices), _) => Ok(SparseVector::new(indices.data, vector.data)?.into()),
-        (None, Some(rows)) if rows > 0 => Ok(MultiVector::flat(vector.data.len() / count(rows.into()), vector.data)?.into()),
-        (None, _) => Ok(Vector::Dense(vector.data)),
+        (None, Some(rows)) => {
+            let rows = count(rows.into());
+            if rows == 0 || !vector.data.len().is_multiple_of(rows) {
+                return Err(refused(format!("{} numbers", vector.data.len()), format!("are not {rows} vectors of one length")));
+            }
+            Ok(MultiVector::flat(vector.data.len() / rows, vector.data)?.into())
+        }
+        (None, None) => Ok(Vector::Dense(vector.data)),
     }
 }
 
