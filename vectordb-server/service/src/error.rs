@@ -164,7 +164,6 @@ impl From<vectordb_core::Error> for ServiceError {
             | E::InvalidQuery { .. }
             | E::UnknownModel { .. }
             | E::LimitExceeded { .. }
-            | E::UnknownModel { .. }
             | E::Unsupported { .. } => Self::input(text),
             E::DiskFull { .. } | E::OutOfMemory { .. } => Self::new(Fault::OutOfSpace, text),
             E::Locked { .. } | E::Poisoned { .. } => Self::new(Fault::Unavailable, text),
