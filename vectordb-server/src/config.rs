@@ -26,6 +26,20 @@ pub struct Config {
     pub cluster: ClusterConfig,
     /// Certificates.
     pub tls: Option<TlsConfig>,
+    /// What to recover before listening; from the command line alone.
+    #[serde(skip)]
+    pub restore: RestoreConfig,
+}
+
+/// Snapshots to recover at the start.
+#[derive(Debug, Clone, Default)]
+pub struct RestoreConfig {
+    /// A snapshot of everything.
+    pub storage_snapshot: Option<PathBuf>,
+    /// Snapshots of collections, with the names that these are to have.
+    pub snapshots: Vec<(PathBuf, String)>,
+    /// Whether collections that exist are replaced.
+    pub force: bool,
 }
 
 /// How logs are written.

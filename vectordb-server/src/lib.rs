@@ -2,14 +2,17 @@
 //! unchanged.
 //!
 //! Thin over [`vectordb_service`], which knows collections, shards and the REST dialect and needs no runtime: what is here are
-//! doors (`http`), settings (`config`) and the life of the process ([`Server`]).
+//! doors (`http`), callers ([`Auth`]), settings (`config`) and the life of the process ([`Server`]).
 
 #![forbid(unsafe_code)]
 
+mod auth;
 pub mod config;
+mod fetch;
 mod http;
 mod server;
 
+pub use auth::{Auth, Identity};
 pub use server::{Server, StartError, start};
 pub use vectordb_service as service;
 

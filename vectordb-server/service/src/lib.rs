@@ -18,10 +18,13 @@ mod error;
 pub mod rest;
 mod service;
 mod shards;
+mod snapshots;
 
 pub use access::{Access, CollectionAccess};
 pub use error::{Fault, Result, ServiceError, grpc_code};
 pub use service::{
-    AliasChange, CollectionState, NewCollection, NewShardKey, ReadOptions, Service, Settings, ShardState, Updated, WriteOptions,
+    AliasChange, CollectionState, Fetch, NewCollection, NewShardKey, ReadOptions, Recovery, Service, Settings, ShardState,
+    SnapshotActivity, SnapshotLocation, Updated, WriteOptions,
 };
 pub use shards::{ShardId, ShardKey};
+pub use snapshots::{Scratch, SnapshotDescription, SnapshotFile, SnapshotScope};
