@@ -76,7 +76,7 @@ pub struct ServiceConfig {
     pub jwt_rbac: bool,
     /// Requests that take longer than this many seconds are logged.
     pub slow_query_secs: f64,
-    /// What stands before the names of metrics.
+    /// What stands before the names of metrics; `vectordb_` if nothing is said.
     pub metrics_prefix: Option<String>,
     /// Whether snapshots may be recovered from URLs.
     pub enable_snapshot_url_recovery: bool,

@@ -98,6 +98,9 @@ fn settings(config: &Config) -> Settings {
     settings.allow_string_ids = config.storage.allow_string_ids;
     settings.snapshots_path = Some(config.storage.snapshots_path.clone());
     settings.fetch = config.service.enable_snapshot_url_recovery.then(fetch::fetch);
+    if let Some(prefix) = &config.service.metrics_prefix {
+        settings.metrics_prefix.clone_from(prefix);
+    }
     if let Some(title) = &config.service.title {
         settings.title.clone_from(title);
     }

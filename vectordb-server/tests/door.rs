@@ -185,6 +185,32 @@ fn snapshots_of_the_command_line_are_there_from_the_start() {
 }
 
 #[test]
+fn answers_are_counted_and_carry_the_id_of_their_request() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Running::new(dir.path(), |config| {
+        config.service.api_key = Some("key".to_owned());
+        config.service.metrics_prefix = Some("mine_".to_owned());
+    });
+    let key = ("api-key", "key");
+    let given = server.send("GET", "/collections", &[key, ("x-request-id", "abc-1")], b"");
+    assert_eq!((given.status, given.header("x-request-id")), (200, "abc-1"));
+    let (one, other) = (server.send("GET", "/collections", &[key], b""), server.send("GET", "/nowhere", &[], b""));
+    assert_eq!((one.header("x-request-id").len(), other.status, other.header("x-request-id").len()), (36, 401, 36));
+    assert_ne!(one.header("x-request-id"), other.header("x-request-id"));
+    let odd = server.send("GET", "/collections", &[key, ("x-request-id", "a b")], b"");
+    assert_eq!(odd.header("x-request-id").len(), 36, "an id that is not plain is not taken");
+    server.send("GET", "/collections", &[], b"");
+    assert_eq!(server.send("GET", "/metrics", &[], b"").status, 401);
+    let metrics = server.send("GET", "/metrics", &[key], b"").text();
+    let series = |status: u16| format!("mine_rest_responses_total{{method=\"GET\",endpoint=\"/collections\",status=\"{status}\"}}");
+    for line in [format!("{} 3", series(200)), format!("{} 1", series(401)), "mine_collections_total 0".to_owned()] {
+        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
+    assert!(!metrics.contains("/nowhere"));
+    server.stop();
+}
+
+#[test]
 fn keys_open_what_they_are_for() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = Running::new(dir.path(), |config| {

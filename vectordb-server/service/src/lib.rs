@@ -15,6 +15,7 @@
 
 mod access;
 mod error;
+mod metrics;
 pub mod rest;
 mod service;
 mod shards;
@@ -22,9 +23,10 @@ mod snapshots;
 
 pub use access::{Access, CollectionAccess};
 pub use error::{Fault, Result, ServiceError, grpc_code};
+pub use metrics::{Family, FamilyKind, Metrics, families};
 pub use service::{
     AliasChange, CollectionState, Fetch, NewCollection, NewShardKey, ReadOptions, Recovery, Service, Settings, ShardState,
-    SnapshotActivity, SnapshotLocation, Updated, WriteOptions,
+    SnapshotLocation, Updated, WriteOptions,
 };
 pub use shards::{ShardId, ShardKey};
-pub use snapshots::{Scratch, SnapshotDescription, SnapshotFile, SnapshotScope};
+pub use snapshots::{Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope};

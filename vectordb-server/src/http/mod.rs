@@ -1,10 +1,12 @@
 //! The REST door: sockets, limits and compression around [`vectordb_service::rest`].
 //!
-//! Files: `upload` (files that come in forms).
+//! Files: `upload` (files that come in forms), `trace` (ids of requests, and the log of slow ones).
 
+mod trace;
 mod upload;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -35,6 +37,8 @@ struct Door {
     service: Arc<Service>,
     auth: Auth,
     most_bytes: usize,
+    /// Requests that take longer are logged.
+    slow: Duration,
 }
 
 /// Answers requests until told to stop, and then those that have begun.
@@ -45,7 +49,8 @@ pub(crate) async fn serve(
     config: ServiceConfig,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let door = Door { service, auth, most_bytes: config.max_request_size_mb.saturating_mul(MEGABYTE) };
+    let slow = Duration::try_from_secs_f64(config.slow_query_secs).unwrap_or(Duration::MAX);
+    let door = Door { service, auth, most_bytes: config.max_request_size_mb.saturating_mul(MEGABYTE), slow };
     // Bodies in memory are limited by the door, files are not.
     let mut router = Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(door);
     // Files are sent as they are, so that their length and checksum are what was promised.
@@ -63,25 +68,44 @@ pub(crate) async fn serve(
     }
 }
 
-/// Reads a request, has it answered, and sends the answer.
+/// Answers a request, counts it, and gives it back its id.
 async fn answer(State(door): State<Door>, request: Request) -> Response {
+    let id = trace::id(request.headers());
+    let started = Instant::now();
+    let operation = rest::operation(request.method(), request.uri().path());
+    let service = Arc::clone(&door.service);
+    let slow = door.slow;
+    let mut response = answered(door, request, operation).await;
+    // What was turned away is counted too.
+    response.operation = response.operation.or(operation);
+    let took = started.elapsed();
+    response.count(&service, took);
+    if took > slow {
+        trace::slow(&id, &response, took);
+    }
+    let mut answer = respond(response);
+    trace::name(answer.headers_mut(), &id);
+    answer
+}
+
+/// Reads a request and has it answered.
+async fn answered(door: Door, request: Request, operation: Option<&'static rest::Operation>) -> rest::Response {
     let identity = match identify(&door, &request) {
         Ok(identity) => identity,
-        Err(error) => return respond(rest::refusal(&error)),
+        Err(error) => return rest::refusal(&error),
     };
-    let operation = rest::operation(request.method(), request.uri().path());
     let (head, body) = request.into_parts();
     if operation.is_some_and(rest::Operation::takes_file) {
         let form = Request::from_parts(head.clone(), body);
         return match upload::store(&door, identity.clone(), form).await {
             Ok(upload) => run(door, head, Vec::new(), Some(upload), identity).await,
-            Err(error) => respond(rest::refusal(&error)),
+            Err(error) => rest::refusal(&error),
         };
     }
     let Ok(body) = to_bytes(body, door.most_bytes).await else {
         let limit = door.most_bytes;
         let error = ServiceError::request(format!("the body is larger than allowed (limit: {limit} bytes)"));
-        return respond(rest::Response { status: StatusCode::PAYLOAD_TOO_LARGE.as_u16(), ..rest::refusal(&error) });
+        return rest::Response { status: StatusCode::PAYLOAD_TOO_LARGE.as_u16(), ..rest::refusal(&error) };
     };
     run(door, head, body, None, identity).await
 }
@@ -110,7 +134,7 @@ async fn run(
     body: impl AsRef<[u8]> + Send + 'static,
     upload: Option<Upload>,
     identity: Option<Identity>,
-) -> Response {
+) -> rest::Response {
     let answered = tokio::task::spawn_blocking(move || {
         let access = match door.access(identity) {
             Ok(access) => access,
@@ -132,10 +156,10 @@ async fn run(
         response
     });
     match answered.await {
-        Ok(response) => respond(response),
+        Ok(response) => response,
         Err(error) => {
             tracing::error!(%error, "a request failed");
-            respond(rest::refusal(&ServiceError::internal("the request was cut short")))
+            rest::refusal(&ServiceError::internal("the request was cut short"))
         }
     }
 }

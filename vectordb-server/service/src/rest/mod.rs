@@ -76,8 +76,19 @@ pub struct Response {
     pub file: Option<SnapshotFile>,
     /// Work that was accepted, for the door to do after it sent the answer.
     pub later: Option<Later>,
+    /// The collection of the path; none where the path has none.
+    pub collection: Option<String>,
     /// The operation, as in `PUT /collections/{collection_name}`; none for an unknown path.
     pub operation: Option<&'static Operation>,
+}
+
+impl Response {
+    /// Counts this answer among the metrics of a service; one to a path that no operation has is not counted.
+    pub fn count(&self, service: &Service, took: std::time::Duration) {
+        if let Some(operation) = self.operation {
+            service.count_rest((operation.method, operation.path), self.status, self.collection.as_deref(), took);
+        }
+    }
 }
 
 /// Work that goes on after an answer.
@@ -113,8 +124,10 @@ pub fn operation(method: &Method, path: &str) -> Option<&'static Operation> {
 /// Does what a request asks for.
 pub fn handle(service: &Service, request: &Request<'_>) -> Response {
     let started = std::time::Instant::now();
+    let collection: Option<String>;
     let (operation, result) = match routes::find(&request.method, request.path) {
         Ok((operation, params)) => {
+            collection = params.iter().find(|(name, _)| *name == "collection_name").map(|(_, name)| name.clone());
             let call = Call::new(service, request, params);
             (Some(operation), call.and_then(|call| (operation.run)(&call)))
         }
@@ -123,6 +136,7 @@ pub fn handle(service: &Service, request: &Request<'_>) -> Response {
     let reply = result.unwrap_or_else(|error| Reply::error(&error));
     let mut response = reply.into_response(started);
     response.operation = operation;
+    response.collection = collection;
     response
 }
 
@@ -135,6 +149,7 @@ fn plain(status: u16, text: &str) -> Response {
         body: text.as_bytes().to_vec(),
         file: None,
         later: None,
+        collection: None,
         operation: None,
     }
 }

@@ -75,7 +75,7 @@ impl Reply {
             Self::Accepted(later) => (None, Some(later)),
             _ => (None, None),
         };
-        Response { status, content_type, retry_after_secs, body, file, later, operation: None }
+        Response { status, content_type, retry_after_secs, body, file, later, collection: None, operation: None }
     }
 }
 

@@ -41,11 +41,13 @@ macro_rules! operations {
 }
 
 /// Every operation; a path that is in the table with another method is answered with 405.
-static OPERATIONS: [Operation; 72] = operations! {
+static OPERATIONS: [Operation; 74] = operations! {
     GET "/" service about::version;
     GET "/healthz" service about::health;
     GET "/livez" service about::health;
     GET "/readyz" service about::ready;
+    GET "/metrics" service about::metrics;
+    GET "/telemetry" service about::telemetry;
 
     GET "/collections" service collections::list;
     GET "/collections/{collection_name}" service collections::get;

@@ -108,6 +108,8 @@ impl Service {
             self.db.drop_collection(&shard.core_name(name))?;
         }
         catalog.replace(entries)?;
+        self.metrics.forget(name);
+        self.activity.lock().remove(name);
         Ok(true)
     }
 }

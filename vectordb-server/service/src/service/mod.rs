@@ -3,10 +3,12 @@
 //! It speaks the engine's model. What a caller may do is checked here, with the name under which a collection is stored.
 //!
 //! Files: `collections` (making, changing and dropping), `aliases`, `points` (updates), `questions` (reads), `keys` (shard keys),
-//! `state` (what collections say about themselves), `snapshots` (making and finding them), `recovery` (data from them).
+//! `state` (what collections say about themselves), `snapshots` (making and finding them), `recovery` (data from them),
+//! `figures` (metrics and telemetry).
 
 mod aliases;
 mod collections;
+mod figures;
 mod keys;
 mod points;
 mod questions;
@@ -24,15 +26,15 @@ use vectordb_core::{Budget, Database, Options};
 
 use crate::access::{Access, CollectionAccess};
 use crate::error::{Result, ServiceError};
+use crate::metrics::Metrics;
 use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection};
-use crate::snapshots::{Scratch, Shelf, failed};
+use crate::snapshots::{Scratch, Shelf, SnapshotActivity, failed};
 
 pub use aliases::AliasChange;
 pub use collections::NewCollection;
 pub use keys::NewShardKey;
 pub use points::{Updated, WriteOptions};
 pub use recovery::{Fetch, Recovery, SnapshotLocation};
-pub use snapshots::SnapshotActivity;
 pub use state::{CollectionState, ShardState};
 
 /// What the service is like, beside its data.
@@ -47,6 +49,8 @@ pub struct Settings {
     pub snapshots_path: Option<PathBuf>,
     /// How to get a snapshot that lies elsewhere; none: URLs are refused.
     pub fetch: Option<Fetch>,
+    /// What stands before the names of metrics.
+    pub metrics_prefix: String,
     /// What the service calls itself.
     pub title: String,
     /// The version of the wire that it speaks.
@@ -62,6 +66,7 @@ impl Default for Settings {
             shard_number: 1,
             snapshots_path: None,
             fetch: None,
+            metrics_prefix: "vectordb_".to_owned(),
             title: "vectordb - vector search engine".to_owned(),
             version: "1.20.0".to_owned(),
             commit: option_env!("VECTORDB_COMMIT").unwrap_or("0000000000000000000000000000000000000000").to_owned(),
@@ -100,6 +105,7 @@ pub struct Service {
     shelf: Option<Shelf>,
     /// One recovery at a time.
     recovering: Mutex<()>,
+    metrics: Metrics,
     activity: Mutex<BTreeMap<String, SnapshotActivity>>,
 }
 
@@ -157,6 +163,7 @@ impl Service {
             started: Instant::now(),
             shelf,
             recovering: Mutex::new(()),
+            metrics: Metrics::default(),
             activity: Mutex::new(BTreeMap::new()),
         })
     }

@@ -7,18 +7,9 @@ use super::Service;
 use crate::access::{Access, CollectionAccess};
 use crate::error::{Fault, Result, ServiceError};
 use crate::shards::{CollectionEntry, Shard, ShardId, ShardedCollection};
-use crate::snapshots::{ArchivedCollection, Kind, Manifest, Shelf, SnapshotDescription, SnapshotFile, SnapshotScope, write};
-
-/// What goes on with the snapshots of a collection, and what was done since the service was opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SnapshotActivity {
-    /// Snapshots that are being made.
-    pub creating: u64,
-    /// Recoveries that are under way.
-    pub recovering: u64,
-    /// Snapshots that were made.
-    pub created: u64,
-}
+use crate::snapshots::{
+    ArchivedCollection, Kind, Manifest, Shelf, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope, write,
+};
 
 impl Service {
     /// Makes a snapshot of the data as it is now; it lies in the directory of snapshots when this returns. Writes go on
