@@ -26,6 +26,20 @@ pub struct Config {
     pub cluster: ClusterConfig,
     /// Certificates.
     pub tls: Option<TlsConfig>,
+    /// What to recover before listening; from the command line alone.
+    #[serde(skip)]
+    pub restore: RestoreConfig,
+}
+
+/// Snapshots to recover at the start.
+#[derive(Debug, Clone, Default)]
+pub struct RestoreConfig {
+    /// A snapshot of everything.
+    pub storage_snapshot: Option<PathBuf>,
+    /// Snapshots of collections, with the names that these are to have.
+    pub snapshots: Vec<(PathBuf, String)>,
+    /// Whether collections that exist are replaced.
+    pub force: bool,
 }
 
 /// How logs are written.
@@ -62,7 +76,7 @@ pub struct ServiceConfig {
     pub jwt_rbac: bool,
     /// Requests that take longer than this many seconds are logged.
     pub slow_query_secs: f64,
-    /// What stands before the names of metrics.
+    /// What stands before the names of metrics; `vectordb_` if nothing is said.
     pub metrics_prefix: Option<String>,
     /// Whether snapshots may be recovered from URLs.
     pub enable_snapshot_url_recovery: bool,

@@ -2,16 +2,20 @@
 //! unchanged.
 //!
 //! Thin over [`vectordb_service`], which knows collections, shards and the REST dialect and needs no runtime: what is here are
-//! doors (`http`; `grpc`, whose messages are in `wire`), settings (`config`) and the life of the process ([`Server`]).
+//! doors (`http`; `grpc`, whose messages are in `wire`), callers ([`Auth`]), settings (`config`) and the life of the process
+//! ([`Server`]).
 
 #![forbid(unsafe_code)]
 
+mod auth;
 pub mod config;
+mod fetch;
 mod grpc;
 mod http;
 mod server;
 mod wire;
 
+pub use auth::{Auth, Identity};
 pub use server::{Server, StartError, start};
 pub use vectordb_service as service;
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
-use vectordb_server::config::Config;
+use vectordb_server::config::{Config, RestoreConfig};
 
 /// A vector database that speaks the API of Qdrant.
 #[derive(Debug, Parser)]
@@ -30,6 +30,23 @@ struct Serve {
     /// A file of settings, read after `config/config.yaml` and its like.
     #[arg(long, value_name = "FILE")]
     config_path: Option<PathBuf>,
+    /// A snapshot of a collection to recover before serving, and the collection's name; may be given several times.
+    #[arg(long, value_name = "PATH:NAME", value_parser = snapshot_and_name)]
+    snapshot: Vec<(PathBuf, String)>,
+    /// A snapshot of everything to recover before serving.
+    #[arg(long, value_name = "PATH")]
+    storage_snapshot: Option<PathBuf>,
+    /// Let recovered collections replace those that exist.
+    #[arg(long)]
+    force_snapshot: bool,
+}
+
+/// Takes `PATH:NAME` apart at its last colon, which no collection's name has.
+fn snapshot_and_name(text: &str) -> Result<(PathBuf, String), String> {
+    match text.rsplit_once(':') {
+        Some((path, name)) if !path.is_empty() && !name.is_empty() => Ok((path.into(), name.to_owned())),
+        _ => Err("expected PATH:NAME".to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -48,7 +65,9 @@ fn main() -> ExitCode {
 }
 
 fn run(serve: &Serve) -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config::load(serve.config_path.as_deref())?;
+    let mut config = Config::load(serve.config_path.as_deref())?;
+    config.restore =
+        RestoreConfig { storage_snapshot: serve.storage_snapshot.clone(), snapshots: serve.snapshot.clone(), force: serve.force_snapshot };
     let filter = EnvFilter::try_new(config.log_level.as_deref().unwrap_or("info").to_lowercase())?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     if config.logger.format.as_deref() == Some("json") {

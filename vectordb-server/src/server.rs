@@ -7,10 +7,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use vectordb_core::{MemoryLimit, Options};
-use vectordb_service::{Service, ServiceError, Settings};
+use vectordb_service::{Access, Fault, Recovery, Service, ServiceError, Settings};
 
-use crate::config::Config;
-use crate::{grpc, http};
+use crate::auth::Auth;
+use crate::config::{Config, RestoreConfig};
+use crate::{fetch, grpc, http};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +51,15 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let settings = settings(&config);
     let options = options(&config);
     let path = config.storage.storage_path.clone();
-    let service = tokio::task::spawn_blocking(move || Service::open(&path, options, settings)).await??;
+    let restore = config.restore.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let service = Service::open(&path, options, settings)?;
+        restored(&service, &restore)?;
+        Ok::<_, ServiceError>(service)
+    });
+    let service = opened.await??;
     let service = Arc::new(service);
+    let auth = Auth::new(&config.service, Arc::clone(&service));
     let (stop, stopped) = watch::channel(false);
     let (listener, http_address) = listen(SocketAddr::new(config.service.host, config.service.http_port)).await?;
     let grpc = match config.service.grpc_port {
@@ -59,8 +67,8 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
         None => None,
     };
     let grpc_address = grpc.as_ref().map(|(_, address)| *address);
-    let mut doors = vec![tokio::spawn(http::serve(listener, Arc::clone(&service), config.service.clone(), stopped.clone()))];
-    doors.extend(grpc.map(|(listener, _)| tokio::spawn(grpc::serve(listener, Arc::clone(&service), stopped))));
+    let mut doors = vec![tokio::spawn(http::serve(listener, Arc::clone(&service), auth.clone(), config.service.clone(), stopped.clone()))];
+    doors.extend(grpc.map(|(listener, _)| tokio::spawn(grpc::serve(listener, Arc::clone(&service), auth, stopped))));
     tracing::info!(%http_address, grpc_address = grpc_address.map(tracing::field::display), "listening");
     Ok(Server { http_address, grpc_address, service, stop, doors })
 }
@@ -74,9 +82,32 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
     listening.await.map_err(|source| StartError::Listen { address, source })
 }
 
+/// Recovers what the command line names; what is there already is replaced only if that was said.
+fn restored(service: &Service, restore: &RestoreConfig) -> Result<(), ServiceError> {
+    let access = &Access::Manage;
+    if let Some(path) = &restore.storage_snapshot {
+        service.recover_all(&Recovery::from_file(path), restore.force, access)?;
+        tracing::info!(snapshot = %path.display(), "recovered");
+    }
+    for (path, name) in &restore.snapshots {
+        if !restore.force && service.exists(name, access)? {
+            let message = format!("Collection `{name}` already exists! --force-snapshot replaces it");
+            return Err(ServiceError::new(Fault::AlreadyExists, message));
+        }
+        service.recover_collection(name, &Recovery::from_file(path), access)?;
+        tracing::info!(snapshot = %path.display(), collection = name, "recovered");
+    }
+    Ok(())
+}
+
 fn settings(config: &Config) -> Settings {
     let mut settings = Settings::default();
     settings.allow_string_ids = config.storage.allow_string_ids;
+    settings.snapshots_path = Some(config.storage.snapshots_path.clone());
+    settings.fetch = config.service.enable_snapshot_url_recovery.then(fetch::fetch);
+    if let Some(prefix) = &config.service.metrics_prefix {
+        settings.metrics_prefix.clone_from(prefix);
+    }
     if let Some(title) = &config.service.title {
         settings.title.clone_from(title);
     }

@@ -29,8 +29,14 @@ pub(crate) const HOUSES: [House; 3] = [
             &["database", "internals", "lib"],
         ],
     },
-    House { name: "vectordb-server/service", storeys: &[&["error"], &["access"], &["shards"], &["service"], &["rest", "lib"]] },
-    House { name: "vectordb-server", storeys: &[&["config", "wire"], &["auth", "metrics"], &["http", "grpc"], &["server", "lib", "main"]] },
+    House {
+        name: "vectordb-server/service",
+        storeys: &[&["error"], &["access"], &["shards", "snapshots", "metrics"], &["service"], &["rest", "lib"]],
+    },
+    House {
+        name: "vectordb-server",
+        storeys: &[&["config", "wire"], &["auth", "fetch", "metrics"], &["http", "grpc"], &["server", "lib", "main"]],
+    },
 ];
 
 /// One room seen by another, and where.

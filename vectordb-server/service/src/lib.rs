@@ -15,14 +15,18 @@
 
 mod access;
 mod error;
+mod metrics;
 pub mod rest;
 mod service;
 mod shards;
+mod snapshots;
 
 pub use access::{Access, CollectionAccess};
 pub use error::{Fault, Result, ServiceError, grpc_code};
+pub use metrics::{Family, FamilyKind, Metrics, families};
 pub use service::{
-    AliasChange, CollectionState, NewCollection, NewShardKey, ReadOptions, Service, Settings, ShardState, Updated, WriteOptions,
-    in_parallel,
+    AliasChange, CollectionState, Fetch, NewCollection, NewShardKey, ReadOptions, Recovery, Service, Settings, ShardState,
+    SnapshotLocation, Updated, WriteOptions, in_parallel,
 };
 pub use shards::{ShardId, ShardKey};
+pub use snapshots::{Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope};

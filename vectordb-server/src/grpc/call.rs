@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 use vectordb_service::{Access, ReadOptions, Result, Service, ServiceError, ShardKey, WriteOptions};
 
@@ -18,39 +17,61 @@ pub(super) struct Call<'c> {
     pub(super) access: &'c Access,
 }
 
-/// What a caller may do, by the metadata of his request.
-///
-/// # Errors
-/// [`Fault::Unauthenticated`](vectordb_service::Fault::Unauthenticated) for who does not say who he is.
-#[expect(clippy::unnecessary_wraps, reason = "keys are refused here")]
-fn access(_metadata: &MetadataMap) -> Result<Access> {
-    Ok(Access::Manage)
-}
-
 impl Door {
     /// Has a request answered on a thread that may block, and says how long it took.
-    pub(super) async fn answer<M, A>(&self, request: Request<M>, run: fn(&Call<'_>, M) -> Result<A>) -> Result<Response<A>, Status>
+    pub(super) async fn answer<M, A>(
+        &self,
+        (service, method): (&'static str, &'static str),
+        request: Request<M>,
+        run: fn(&Call<'_>, M) -> Result<A>,
+    ) -> Result<Response<A>, Status>
     where
         M: Send + 'static,
         A: Timed + Send + 'static,
     {
         let started = Instant::now();
-        let access = access(request.metadata()).map_err(|error| status(&error))?;
-        let service = Arc::clone(&self.service);
+        let answered = self.answered(request, run).await;
+        let code = answered.as_ref().map_or_else(|status| status.code() as i32, |_| 0);
+        self.service.metrics().grpc(&format!("/qdrant.{service}/{}", pascal(method)), code, started.elapsed());
+        answered.map(|mut answer| {
+            answer.set_time(started.elapsed().as_secs_f64());
+            Response::new(answer)
+        })
+    }
+
+    async fn answered<M, A>(&self, request: Request<M>, run: fn(&Call<'_>, M) -> Result<A>) -> Result<A, Status>
+    where
+        M: Send + 'static,
+        A: Send + 'static,
+    {
+        let metadata = request.metadata();
+        let header = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
+        let identity = self.auth.identify(header).map_err(|error| status(&error))?;
+        let (service, auth) = (Arc::clone(&self.service), self.auth.clone());
         let message = request.into_inner();
-        let answered = tokio::task::spawn_blocking(move || run(&Call { service: &service, access: &access }, message));
+        let answered = tokio::task::spawn_blocking(move || {
+            let access = auth.granted(identity)?;
+            run(&Call { service: &service, access: &access }, message)
+        });
         match answered.await {
-            Ok(Ok(mut answer)) => {
-                answer.set_time(started.elapsed().as_secs_f64());
-                Ok(Response::new(answer))
-            }
-            Ok(Err(error)) => Err(status(&error)),
+            Ok(answer) => answer.map_err(|error| status(&error)),
             Err(error) => {
                 tracing::error!(%error, "a request failed");
                 Err(status(&ServiceError::internal("the request was cut short")))
             }
         }
     }
+}
+
+/// The name that the wire has for a method.
+fn pascal(method: &str) -> String {
+    let mut name = String::with_capacity(method.len());
+    for word in method.split('_') {
+        let (first, rest) = word.split_at(word.len().min(1));
+        name.push_str(&first.to_uppercase());
+        name.push_str(rest);
+    }
+    name
 }
 
 impl Call<'_> {
@@ -148,10 +169,21 @@ macro_rules! methods {
                 &self,
                 request: tonic::Request<$crate::wire::$message>,
             ) -> Result<tonic::Response<$crate::wire::$answer>, tonic::Status> {
-                self.answer(request, $run).await
+                self.answer((stringify!($service), stringify!($name)), request, $run).await
             })*
         }
     };
 }
 
 pub(super) use methods;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_have_the_names_of_the_wire() {
+        let names = ["upsert", "search_matrix_pairs", "get"].map(pascal);
+        assert_eq!(names, ["Upsert", "SearchMatrixPairs", "Get"]);
+    }
+}

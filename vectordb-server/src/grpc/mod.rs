@@ -23,6 +23,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use vectordb_service::Service;
 
+use crate::auth::Auth;
 use crate::wire::collections_server::CollectionsServer;
 use crate::wire::points_server::PointsServer;
 use crate::wire::qdrant_server::QdrantServer;
@@ -32,6 +33,7 @@ use crate::wire::snapshots_server::SnapshotsServer;
 #[derive(Debug, Clone)]
 pub(crate) struct Door {
     service: Arc<Service>,
+    auth: Auth,
 }
 
 /// The services of one message trait each: messages of any size, compressed if the caller likes it.
@@ -46,8 +48,8 @@ macro_rules! opened {
 }
 
 /// Answers requests until told to stop, and then those that have begun.
-pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, mut stopped: watch::Receiver<bool>) {
-    let door = Door { service };
+pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, auth: Auth, mut stopped: watch::Receiver<bool>) {
+    let door = Door { service, auth };
     let (health, health_server) = tonic_health::server::health_reporter();
     health.set_serving::<QdrantServer<Door>>().await;
     health.set_serving::<PointsServer<Door>>().await;

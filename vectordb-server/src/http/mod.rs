@@ -1,36 +1,61 @@
 //! The REST door: sockets, limits and compression around [`vectordb_service::rest`].
+//!
+//! Files: `upload` (files that come in forms), `trace` (ids of requests, and the log of slow ones).
+
+mod trace;
+mod upload;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, StatusCode, header, request};
 use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_util::io::ReaderStream;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::cors::CorsLayer;
 use tower_http::decompression::RequestDecompressionLayer;
-use vectordb_service::{Access, Service, ServiceError, rest};
+use vectordb_service::{Access, Service, ServiceError, SnapshotFile, rest};
 
+use crate::auth::{Auth, Identity};
 use crate::config::ServiceConfig;
+use upload::Upload;
 
 /// Bytes of a megabyte, as limits count them.
 const MEGABYTE: usize = 1024 * 1024;
+/// Bytes of a file that are read at once.
+const CHUNK: usize = 256 * 1024;
 
 /// What every request needs.
 #[derive(Debug, Clone)]
 struct Door {
     service: Arc<Service>,
+    auth: Auth,
     most_bytes: usize,
+    /// Requests that take longer are logged.
+    slow: Duration,
 }
 
 /// Answers requests until told to stop, and then those that have begun.
-pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, config: ServiceConfig, mut stopped: watch::Receiver<bool>) {
-    let door = Door { service, most_bytes: config.max_request_size_mb.saturating_mul(MEGABYTE) };
-    let mut router = Router::new().fallback(answer).with_state(door);
-    router = router.layer(RequestDecompressionLayer::new()).layer(CompressionLayer::new());
+pub(crate) async fn serve(
+    listener: TcpListener,
+    service: Arc<Service>,
+    auth: Auth,
+    config: ServiceConfig,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let slow = Duration::try_from_secs_f64(config.slow_query_secs).unwrap_or(Duration::MAX);
+    let door = Door { service, auth, most_bytes: config.max_request_size_mb.saturating_mul(MEGABYTE), slow };
+    // Bodies in memory are limited by the door, files are not.
+    let mut router = Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(door);
+    // Files are sent as they are, so that their length and checksum are what was promised.
+    let compressed = DefaultPredicate::new().and(NotForContentType::const_new("application/octet-stream"));
+    router = router.layer(RequestDecompressionLayer::new()).layer(CompressionLayer::new().compress_when(compressed));
     if config.enable_cors {
         router = router.layer(CorsLayer::permissive());
     }
@@ -43,39 +68,127 @@ pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, config: 
     }
 }
 
-/// Reads a request, has it answered on a thread that may block, and sends the answer.
+/// Answers a request, counts it, and gives it back its id.
 async fn answer(State(door): State<Door>, request: Request) -> Response {
+    let id = trace::id(request.headers());
+    let started = Instant::now();
+    let operation = rest::operation(request.method(), request.uri().path());
+    let service = Arc::clone(&door.service);
+    let slow = door.slow;
+    let mut response = answered(door, request, operation).await;
+    // What was turned away is counted too.
+    response.operation = response.operation.or(operation);
+    let took = started.elapsed();
+    response.count(&service, took);
+    if took > slow {
+        trace::slow(&id, &response, took);
+    }
+    let mut answer = respond(response);
+    trace::name(answer.headers_mut(), &id);
+    answer
+}
+
+/// Reads a request and has it answered.
+async fn answered(door: Door, request: Request, operation: Option<&'static rest::Operation>) -> rest::Response {
+    let identity = match identify(&door, &request) {
+        Ok(identity) => identity,
+        Err(error) => return rest::refusal(&error),
+    };
     let (head, body) = request.into_parts();
+    if operation.is_some_and(rest::Operation::takes_file) {
+        let form = Request::from_parts(head.clone(), body);
+        return match upload::store(&door, identity.clone(), form).await {
+            Ok(upload) => run(door, head, Vec::new(), Some(upload), identity).await,
+            Err(error) => rest::refusal(&error),
+        };
+    }
     let Ok(body) = to_bytes(body, door.most_bytes).await else {
         let limit = door.most_bytes;
         let error = ServiceError::request(format!("the body is larger than allowed (limit: {limit} bytes)"));
-        return respond(rest::Response { status: StatusCode::PAYLOAD_TOO_LARGE.as_u16(), ..rest::refusal(&error) });
+        return rest::Response { status: StatusCode::PAYLOAD_TOO_LARGE.as_u16(), ..rest::refusal(&error) };
     };
+    run(door, head, body, None, identity).await
+}
+
+/// Who calls; none where anybody may.
+fn identify(door: &Door, request: &Request) -> Result<Option<Identity>, ServiceError> {
+    if Auth::is_exempt(request.uri().path()) {
+        return Ok(None);
+    }
+    let headers = request.headers();
+    door.auth.identify(|name| headers.get(name)?.to_str().ok()).map(Some)
+}
+
+impl Door {
+    /// What a caller may do. May block.
+    fn access(&self, identity: Option<Identity>) -> Result<Access, ServiceError> {
+        // What anybody may see shows nothing of any collection.
+        identity.map_or(Ok(Access::Collections(std::collections::BTreeMap::new())), |identity| self.auth.granted(identity))
+    }
+}
+
+/// Has a request answered on a thread that may block.
+async fn run(
+    door: Door,
+    head: request::Parts,
+    body: impl AsRef<[u8]> + Send + 'static,
+    upload: Option<Upload>,
+    identity: Option<Identity>,
+) -> rest::Response {
     let answered = tokio::task::spawn_blocking(move || {
+        let access = match door.access(identity) {
+            Ok(access) => access,
+            Err(error) => return rest::refusal(&error),
+        };
         let request = rest::Request {
             method: head.method,
             path: head.uri.path(),
             query: head.uri.query().unwrap_or(""),
             headers: head.headers,
-            body: &body,
-            access: Access::Manage,
+            body: body.as_ref(),
+            upload: upload.as_ref().map(|upload| &*upload.path),
+            access,
         };
-        rest::handle(&door.service, &request)
+        let mut response = rest::handle(&door.service, &request);
+        if let Some(later) = response.later.take() {
+            go_on(&door, later, upload);
+        }
+        response
     });
     match answered.await {
-        Ok(response) => respond(response),
+        Ok(response) => response,
         Err(error) => {
             tracing::error!(%error, "a request failed");
-            respond(rest::refusal(&ServiceError::internal("the request was cut short")))
+            rest::refusal(&ServiceError::internal("the request was cut short"))
         }
     }
 }
 
+/// Does accepted work after the answer; the server waits for it before it stops.
+fn go_on(door: &Door, later: rest::Later, upload: Option<Upload>) {
+    let service = Arc::clone(&door.service);
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = later.run(&service) {
+            tracing::error!(%error, "accepted work failed");
+        }
+        drop(upload.map(|upload| upload.scratch));
+    });
+}
+
 fn respond(response: rest::Response) -> Response {
-    let mut answer = Response::new(Body::from(response.body));
+    let (body, length) = match response.file {
+        Some(SnapshotFile { file, size, .. }) => {
+            (Body::from_stream(ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK)), Some(size))
+        }
+        None => (Body::from(response.body), None),
+    };
+    let mut answer = Response::new(body);
     *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(response.content_type));
+    if let Some(length) = length {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     if let Some(seconds) = response.retry_after_secs {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -25,12 +25,24 @@ struct House {
 
 impl House {
     async fn open() -> Self {
-        let directory = TempDir::new().expect("a directory");
+        Self::with(Config::default()).await
+    }
+
+    /// A house that asks for keys.
+    async fn locked() -> Self {
         let mut config = Config::default();
+        config.service.api_key = Some("owner".to_owned());
+        config.service.read_only_api_key = Some("reader".to_owned());
+        Self::with(config).await
+    }
+
+    async fn with(mut config: Config) -> Self {
+        let directory = TempDir::new().expect("a directory");
         config.service.host = [127, 0, 0, 1].into();
         config.service.http_port = 0;
         config.service.grpc_port = Some(0);
         config.storage.storage_path = directory.path().join("storage");
+        config.storage.snapshots_path = directory.path().join("snapshots");
         let server = vectordb_server::start(config).await.expect("a server");
         let address = server.grpc_address().expect("gRPC is on");
         let channel = Channel::from_shared(format!("http://{address}")).expect("an address").connect().await.expect("a connection");
@@ -613,6 +625,41 @@ async fn large_and_compressed_messages_pass() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn snapshots_are_made_listed_and_deleted() {
+    let mut house = House::furnished().await;
+    let create = wire::CreateSnapshotRequest { collection_name: "a".to_owned() };
+    let made = house.snapshots.create(create).await.expect("a snapshot").into_inner().snapshot_description.expect("a description");
+    assert!(made.name.starts_with("a-") && made.size > 0 && made.creation_time.is_some(), "{made:?}");
+    let list = || wire::ListSnapshotsRequest { collection_name: "a".to_owned() };
+    assert_eq!(house.snapshots.list(list()).await.expect("a list").into_inner().snapshot_descriptions, [made.clone()]);
+    let delete = wire::DeleteSnapshotRequest { collection_name: "a".to_owned(), snapshot_name: made.name };
+    house.snapshots.delete(delete.clone()).await.expect("it goes");
+    assert_eq!(house.snapshots.delete(delete).await.expect_err("it is gone").code(), Code::NotFound);
+    let made = house.snapshots.create_full(wire::CreateFullSnapshotRequest {}).await.expect("a snapshot").into_inner();
+    let name = made.snapshot_description.expect("a description").name;
+    let listed = house.snapshots.list_full(wire::ListFullSnapshotsRequest {}).await.expect("a list").into_inner();
+    assert_eq!(listed.snapshot_descriptions.len(), 1);
+    house.snapshots.delete_full(wire::DeleteFullSnapshotRequest { snapshot_name: name }).await.expect("it goes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_key_is_turned_away_and_who_may_read_only_cannot_write() {
+    let mut house = House::locked().await;
+    let list = || tonic::Request::new(wire::ListCollectionsRequest {});
+    assert_eq!(house.collections.list(list()).await.expect_err("no key").code(), Code::Unauthenticated);
+    let with = |key: &'static str| {
+        let mut request = list();
+        request.metadata_mut().insert("api-key", key.parse().expect("a key"));
+        request
+    };
+    assert_eq!(house.collections.list(with("wrong")).await.expect_err("a wrong key").code(), Code::Unauthenticated);
+    house.collections.list(with("reader")).await.expect("it may read");
+    let mut delete = tonic::Request::new(wire::DeleteCollection { collection_name: "a".to_owned(), timeout: None });
+    delete.metadata_mut().insert("api-key", "reader".parse().expect("a key"));
+    assert_eq!(house.collections.delete(delete).await.expect_err("it may not write").code(), Code::PermissionDenied);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_server_says_what_it_is_and_stops() {
     let mut house = House::furnished().await;
     let reply = house.qdrant.health_check(wire::HealthCheckRequest {}).await.expect("a reply").into_inner();
@@ -622,8 +669,6 @@ async fn the_server_says_what_it_is_and_stops() {
         let check = tonic_health::pb::HealthCheckRequest { service: service.to_owned() };
         assert_eq!(health.check(check).await.expect("a reply").into_inner().status, 1, "{service}");
     }
-    let snapshot = |name: &str| wire::CreateSnapshotRequest { collection_name: name.to_owned() };
-    assert_eq!(house.snapshots.create(snapshot("a")).await.expect_err("not yet").code(), Code::Unimplemented);
     // Clients that stay connected do not keep it from stopping.
     house.server.stop().await;
     assert!(house.qdrant.health_check(wire::HealthCheckRequest {}).await.is_err());

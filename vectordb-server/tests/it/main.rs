@@ -1,3 +1,4 @@
 //! A whole server, driven through its doors.
 
+mod door;
 mod grpc;

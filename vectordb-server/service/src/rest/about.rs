@@ -20,6 +20,16 @@ pub(super) fn ready(_: &Call<'_>) -> Result<Reply> {
     Ok(Reply::Text("all shards are ready".to_owned()))
 }
 
+pub(super) fn metrics(call: &Call<'_>) -> Result<Reply> {
+    let per_collection = call.flag("per_collection")?.unwrap_or(false);
+    call.service.metrics_text(per_collection, call.access).map(Reply::Text)
+}
+
+pub(super) fn telemetry(call: &Call<'_>) -> Result<Reply> {
+    let details = call.number("details_level")?.unwrap_or(0);
+    Reply::of(&call.service.telemetry(details, call.flag("anonymize")?.unwrap_or(false), call.access)?)
+}
+
 pub(super) fn memory(call: &Call<'_>) -> Result<Reply> {
     let state = call.service.state(call.collection(), call.access)?;
     let shards = state.shards.iter().map(|shard| {

@@ -1,6 +1,7 @@
 //! One request with what its path, its query and its body say.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
@@ -22,6 +23,7 @@ pub(super) struct Call<'c> {
     params: Params,
     query: Vec<(Cow<'c, str>, Cow<'c, str>)>,
     pub(super) body: &'c [u8],
+    pub(super) upload: Option<&'c Path>,
     /// When the query's `timeout` ends.
     deadline: Option<Instant>,
 }
@@ -35,7 +37,7 @@ impl<'c> Call<'c> {
                 (decoded(name), decoded(value))
             })
             .collect();
-        let mut call = Self { service, access: &request.access, params, query, body: request.body, deadline: None };
+        let mut call = Self { service, access: &request.access, params, query, body: request.body, upload: request.upload, deadline: None };
         call.deadline = call.timeout()?.map(|timeout| Instant::now() + timeout);
         call.check_consistency()?;
         Ok(call)

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::Response;
+use super::{Later, Response};
 use crate::error::{Fault, Result, ServiceError};
+use crate::snapshots::SnapshotFile;
 
 const JSON: &str = "application/json";
 
@@ -18,6 +19,10 @@ pub(super) enum Reply {
     Bare(Vec<u8>),
     /// Text without an envelope.
     Text(String),
+    /// A file without an envelope.
+    File(SnapshotFile),
+    /// Word that the work is taken on, and the work.
+    Accepted(Later),
     /// An error for the envelope.
     Error(Fault, String),
 }
@@ -54,6 +59,8 @@ impl Reply {
             Self::Result(result) => (200, JSON, envelope(result, "\"ok\"")),
             Self::Bare(json) => (200, JSON, json.clone()),
             Self::Text(text) => (200, "text/plain; charset=utf-8", text.clone().into_bytes()),
+            Self::File(_) => (200, "application/octet-stream", Vec::new()),
+            Self::Accepted(_) => (202, JSON, envelope(&[], "\"accepted\"")),
             Self::Error(fault, message) => {
                 let status = serde_json::json!({"error": message}).to_string();
                 (fault.status().as_u16(), JSON, envelope(&[], &status))
@@ -63,7 +70,12 @@ impl Reply {
             Self::Error(Fault::RateLimited { retry_after_secs }, _) => Some(*retry_after_secs),
             _ => None,
         };
-        Response { status, content_type, retry_after_secs, body, operation: None }
+        let (file, later) = match self {
+            Self::File(file) => (Some(file), None),
+            Self::Accepted(later) => (None, Some(later)),
+            _ => (None, None),
+        };
+        Response { status, content_type, retry_after_secs, body, file, later, collection: None, operation: None }
     }
 }
 

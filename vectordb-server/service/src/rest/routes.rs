@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::call::Call;
 use super::reply::Reply;
-use super::{about, aliases, cluster, collections, legacy, points, queries};
+use super::{about, aliases, cluster, collections, legacy, points, queries, snapshots};
 use crate::error::Result;
 
 /// An operation of the REST API.
@@ -19,6 +19,13 @@ pub struct Operation {
     /// Searches, reads, writes or others, for metrics.
     pub kind: &'static str,
     pub(super) run: fn(&Call<'_>) -> Result<Reply>,
+}
+
+impl Operation {
+    /// Whether its body is a form with a file, which doors store aside as [`Request::upload`](super::Request::upload).
+    pub fn takes_file(&self) -> bool {
+        self.path.ends_with("/upload")
+    }
 }
 
 impl std::fmt::Debug for Operation {
@@ -34,11 +41,13 @@ macro_rules! operations {
 }
 
 /// Every operation; a path that is in the table with another method is answered with 405.
-static OPERATIONS: [Operation; 55] = operations! {
+static OPERATIONS: [Operation; 74] = operations! {
     GET "/" service about::version;
     GET "/healthz" service about::health;
     GET "/livez" service about::health;
     GET "/readyz" service about::ready;
+    GET "/metrics" service about::metrics;
+    GET "/telemetry" service about::telemetry;
 
     GET "/collections" service collections::list;
     GET "/collections/{collection_name}" service collections::get;
@@ -85,6 +94,24 @@ static OPERATIONS: [Operation; 55] = operations! {
     POST "/collections/{collection_name}/points/recommend/groups" search legacy::recommend_groups;
     POST "/collections/{collection_name}/points/discover" search legacy::discover;
     POST "/collections/{collection_name}/points/discover/batch" search legacy::discover_batch;
+
+    GET "/collections/{collection_name}/snapshots" service snapshots::list;
+    POST "/collections/{collection_name}/snapshots" service snapshots::create;
+    GET "/collections/{collection_name}/snapshots/{snapshot_name}" service snapshots::download;
+    DELETE "/collections/{collection_name}/snapshots/{snapshot_name}" service snapshots::delete;
+    POST "/collections/{collection_name}/snapshots/upload" service snapshots::upload;
+    PUT "/collections/{collection_name}/snapshots/recover" service snapshots::recover;
+    GET "/collections/{collection_name}/shards/{shard_id}/snapshot" service snapshots::stream;
+    GET "/collections/{collection_name}/shards/{shard_id}/snapshots" service snapshots::list;
+    POST "/collections/{collection_name}/shards/{shard_id}/snapshots" service snapshots::create;
+    GET "/collections/{collection_name}/shards/{shard_id}/snapshots/{snapshot_name}" service snapshots::download;
+    DELETE "/collections/{collection_name}/shards/{shard_id}/snapshots/{snapshot_name}" service snapshots::delete;
+    POST "/collections/{collection_name}/shards/{shard_id}/snapshots/upload" service snapshots::upload;
+    PUT "/collections/{collection_name}/shards/{shard_id}/snapshots/recover" service snapshots::recover;
+    GET "/snapshots" service snapshots::list;
+    POST "/snapshots" service snapshots::create;
+    GET "/snapshots/{snapshot_name}" service snapshots::download;
+    DELETE "/snapshots/{snapshot_name}" service snapshots::delete;
 
     GET "/collections/{collection_name}/shards" service cluster::shard_keys;
     PUT "/collections/{collection_name}/shards" service cluster::create_shard_key;

@@ -7,7 +7,7 @@ use vectordb_core::{CollectionConfig, ConfigDiff, ShardingMethod};
 use super::{Service, sharded};
 use crate::access::{Access, CollectionAccess};
 use crate::error::{Fault, Result, ServiceError};
-use crate::shards::{CollectionEntry, core_name};
+use crate::shards::CollectionEntry;
 
 /// Longest name of a collection or an alias, in bytes.
 const MAX_NAME_BYTES: usize = 255;
@@ -66,7 +66,7 @@ impl Service {
         let mut entry = CollectionEntry::new();
         // Where users assign points, shards come with their keys; the first holds the configuration meanwhile.
         let shards = entry.add(if custom { 1 } else { count }, None);
-        let made = shards.iter().try_for_each(|shard| self.db.create_collection(&core_name(&name, shard.id), config.clone()).map(drop));
+        let made = shards.iter().try_for_each(|shard| self.db.create_collection(&shard.core_name(&name), config.clone()).map(drop));
         let listed = made.map_err(ServiceError::from).and_then(|()| {
             let mut entries = catalog.entries.clone();
             entries.collections.insert(name.clone(), entry.clone());
@@ -74,7 +74,7 @@ impl Service {
         });
         if let Err(error) = listed {
             // What stays behind is not listed, and removed when the directory is opened next.
-            shards.iter().for_each(|shard| drop(self.db.drop_collection(&core_name(&name, shard.id))));
+            shards.iter().for_each(|shard| drop(self.db.drop_collection(&shard.core_name(&name))));
             return Err(error);
         }
         let collection = sharded(&self.db, &name, &entry)?;
@@ -105,9 +105,11 @@ impl Service {
         self.collections.write().remove(name);
         self.aliases.write().retain(|_, collection| collection != name);
         for shard in &entry.shards {
-            self.db.drop_collection(&core_name(name, shard.id))?;
+            self.db.drop_collection(&shard.core_name(name))?;
         }
         catalog.replace(entries)?;
+        self.metrics.forget(name);
+        self.activity.lock().remove(name);
         Ok(true)
     }
 }

@@ -7,7 +7,7 @@ use vectordb_core::ShardingMethod;
 use super::{Service, sharded};
 use crate::access::{Access, CollectionAccess};
 use crate::error::{Fault, Result, ServiceError};
-use crate::shards::{CollectionEntry, ShardId, ShardKey, core_name};
+use crate::shards::{CollectionEntry, ShardEntry, ShardKey};
 
 /// A shard key to be made.
 #[derive(Debug, Clone)]
@@ -42,12 +42,12 @@ impl Service {
         let added = entry.add(new.shards.unwrap_or(config.shard_number), Some(&new.key));
         let made: Result<Vec<()>> = added
             .iter()
-            .map(|shard| Ok(self.db.create_collection(&core_name(&collection.name, shard.id), config.clone()).map(drop)?))
+            .map(|shard| Ok(self.db.create_collection(&shard.core_name(&collection.name), config.clone()).map(drop)?))
             .collect();
         let entry = entry.clone();
         let listed = made.and_then(|_| catalog.replace(entries));
         if let Err(error) = listed {
-            self.drop_shards(&collection.name, added.iter().map(|shard| shard.id));
+            self.drop_shards(&collection.name, &added);
             return Err(error);
         }
         self.put(&collection.name, &entry)
@@ -66,12 +66,13 @@ impl Service {
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();
         let entry = entries.collections.get_mut(&collection.name).ok_or_else(|| ServiceError::no_collection(name))?;
-        let gone: Vec<ShardId> = entry.shards.iter().filter(|shard| shard.key.as_ref() == Some(key)).map(|shard| shard.id).collect();
-        entry.shards.retain(|shard| shard.key.as_ref() != Some(key));
+        let (gone, kept) = std::mem::take(&mut entry.shards).into_iter().partition(|shard| shard.key.as_ref() == Some(key));
+        entry.shards = kept;
+        let gone: Vec<ShardEntry> = gone;
         let entry = entry.clone();
         catalog.replace(entries)?;
         self.put(&collection.name, &entry)?;
-        self.drop_shards(&collection.name, gone.into_iter());
+        self.drop_shards(&collection.name, &gone);
         Ok(true)
     }
 
@@ -86,14 +87,14 @@ impl Service {
         Ok(keys)
     }
 
-    fn put(&self, name: &str, entry: &CollectionEntry) -> Result<()> {
+    pub(super) fn put(&self, name: &str, entry: &CollectionEntry) -> Result<()> {
         let collection = sharded(&self.db, name, entry)?;
         self.collections.write().insert(name.to_owned(), Arc::new(collection));
         Ok(())
     }
 
     /// What cannot be dropped now is not listed, and goes when the directory is opened next.
-    fn drop_shards(&self, name: &str, shards: impl Iterator<Item = ShardId>) {
-        shards.for_each(|shard| drop(self.db.drop_collection(&core_name(name, shard))));
+    pub(super) fn drop_shards(&self, name: &str, shards: &[ShardEntry]) {
+        shards.iter().for_each(|shard| drop(self.db.drop_collection(&shard.core_name(name))));
     }
 }

@@ -3,14 +3,18 @@
 //! It speaks the engine's model. What a caller may do is checked here, with the name under which a collection is stored.
 //!
 //! Files: `collections` (making, changing and dropping), `aliases`, `points` (updates), `questions` (reads), `keys` (shard keys),
-//! `parallel` (batches), `state` (what collections say about themselves).
+//! `parallel` (batches), `state` (what collections say about themselves), `snapshots` (making and finding them), `recovery` (data
+//! from them), `figures` (metrics and telemetry).
 
 mod aliases;
 mod collections;
+mod figures;
 mod keys;
 mod parallel;
 mod points;
 mod questions;
+mod recovery;
+mod snapshots;
 mod state;
 
 use std::collections::BTreeMap;
@@ -23,13 +27,16 @@ use vectordb_core::{Budget, Database, Options};
 
 use crate::access::{Access, CollectionAccess};
 use crate::error::{Result, ServiceError};
-use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection, core_name};
+use crate::metrics::Metrics;
+use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection};
+use crate::snapshots::{Scratch, Shelf, SnapshotActivity, failed};
 
 pub use aliases::AliasChange;
 pub use collections::NewCollection;
 pub use keys::NewShardKey;
 pub use parallel::in_parallel;
 pub use points::{Updated, WriteOptions};
+pub use recovery::{Fetch, Recovery, SnapshotLocation};
 pub use state::{CollectionState, ShardState};
 
 /// What the service is like, beside its data.
@@ -40,6 +47,12 @@ pub struct Settings {
     pub allow_string_ids: bool,
     /// Shards of a collection that asks for no number.
     pub shard_number: u32,
+    /// Where snapshots lie; `snapshots` beside the collections, if nothing is said.
+    pub snapshots_path: Option<PathBuf>,
+    /// How to get a snapshot that lies elsewhere; none: URLs are refused.
+    pub fetch: Option<Fetch>,
+    /// What stands before the names of metrics.
+    pub metrics_prefix: String,
     /// What the service calls itself.
     pub title: String,
     /// The version of the wire that it speaks.
@@ -53,6 +66,9 @@ impl Default for Settings {
         Self {
             allow_string_ids: false,
             shard_number: 1,
+            snapshots_path: None,
+            fetch: None,
+            metrics_prefix: "vectordb_".to_owned(),
             title: "vectordb - vector search engine".to_owned(),
             version: "1.20.0".to_owned(),
             commit: option_env!("VECTORDB_COMMIT").unwrap_or("0000000000000000000000000000000000000000").to_owned(),
@@ -87,7 +103,17 @@ pub struct Service {
     aliases: RwLock<BTreeMap<String, String>>,
     peer_id: u64,
     started: Instant,
+    /// None in memory.
+    shelf: Option<Shelf>,
+    /// One recovery at a time.
+    recovering: Mutex<()>,
+    metrics: Metrics,
+    activity: Mutex<BTreeMap<String, SnapshotActivity>>,
 }
+
+/// Below the data: what is not finished, and goes when the service is opened.
+const SCRATCH: &str = "scratch";
+const SNAPSHOTS: &str = "snapshots";
 
 impl Service {
     /// A service whose data goes with it.
@@ -123,6 +149,11 @@ impl Service {
             .map(|(name, entry)| Ok((name.clone(), Arc::new(sharded(&db, name, entry)?))))
             .collect::<Result<BTreeMap<_, _>>>()?;
         let (aliases, peer_id) = (entries.aliases.clone(), entries.peer_id);
+        let shelf = directory.map(|directory| Shelf::new(settings.snapshots_path.clone().unwrap_or_else(|| directory.join(SNAPSHOTS))));
+        if let (Some(directory), Some(shelf)) = (directory, &shelf) {
+            remove_scratch(&directory.join(SCRATCH))?;
+            shelf.sweep()?;
+        }
         Ok(Self {
             db,
             directory: directory.map(Path::to_path_buf),
@@ -132,6 +163,10 @@ impl Service {
             aliases: RwLock::new(aliases),
             peer_id,
             started: Instant::now(),
+            shelf,
+            recovering: Mutex::new(()),
+            metrics: Metrics::default(),
+            activity: Mutex::new(BTreeMap::new()),
         })
     }
 
@@ -160,6 +195,15 @@ impl Service {
         self.started
     }
 
+    /// A directory for work that is not finished, on the file system of the data.
+    ///
+    /// # Errors
+    /// [`Fault::BadRequest`](crate::Fault::BadRequest) for a service in memory, and those of the disk.
+    pub fn scratch(&self) -> Result<Scratch> {
+        let directory = self.directory.as_deref().ok_or_else(snapshots::no_directory)?;
+        Scratch::new(&directory.join(SCRATCH))
+    }
+
     /// Finishes what is under way and gives the directory free. Calls that come later are refused.
     ///
     /// # Errors
@@ -186,12 +230,16 @@ impl Service {
     }
 }
 
+fn remove_scratch(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(path, &error)),
+        _ => Ok(()),
+    }
+}
+
 /// The shards of a listed collection.
 fn sharded(db: &Database, name: &str, entry: &CollectionEntry) -> Result<ShardedCollection> {
-    let shards = entry
-        .shards
-        .iter()
-        .map(|shard| Ok(crate::shards::Shard::new(shard, db.get(&core_name(name, shard.id))?)))
-        .collect::<Result<_>>()?;
+    let shards =
+        entry.shards.iter().map(|shard| Ok(crate::shards::Shard::new(shard, db.get(&shard.core_name(name))?))).collect::<Result<_>>()?;
     Ok(ShardedCollection { name: name.to_owned(), created_at: entry.created_at.clone(), shards })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use vectordb_core::{
     DistanceMatrix, FacetHit, FacetRequest, Filter, GroupsRequest, MatrixRequest, PayloadSelector, PointGroup, PointId, Prefetch, Query,
@@ -77,7 +78,10 @@ impl Service {
         let asked = self.asked(name, options, access)?;
         self.look_up(&mut request, access)?;
         request.budget = options.budget();
-        reads::query(&asked.shards()?, &request)
+        let started = Instant::now();
+        let hits = reads::query(&asked.shards()?, &request)?;
+        self.metrics.search(&asked.collection.name, kind_of(request.query.as_ref()), started.elapsed());
+        Ok(hits)
     }
 
     /// Hits in groups that share a value of a field.
@@ -89,7 +93,9 @@ impl Service {
         self.look_up(&mut request.query, access)?;
         request.query.budget = options.budget();
         let lookup = request.with_lookup.take();
+        let started = Instant::now();
         let mut groups = reads::groups(&asked.shards()?, &request)?;
+        self.metrics.search(&asked.collection.name, "groups", started.elapsed());
         let Some(lookup) = lookup else { return Ok(groups) };
         let ids: Vec<Option<PointId>> = groups.iter().map(|group| serde_json::from_value(group.id.clone()).ok()).collect();
         let wanted: Vec<PointId> = ids.iter().flatten().cloned().collect();
@@ -151,5 +157,22 @@ impl Service {
             *target = SearchTarget::Vector(vector.ok_or_else(missing)?);
         }
         Ok(())
+    }
+}
+
+/// The kind of a query, as metrics call it.
+fn kind_of(query: Option<&Query>) -> &'static str {
+    match query {
+        None => "scroll",
+        Some(Query::Nearest { .. }) => "nearest",
+        Some(Query::Recommend { .. }) => "recommend",
+        Some(Query::Discover { .. }) => "discover",
+        Some(Query::Context { .. }) => "context",
+        Some(Query::Rrf(_) | Query::Dbsf) => "fusion",
+        Some(Query::Formula(_)) => "formula",
+        Some(Query::OrderBy(_)) => "order_by",
+        Some(Query::Sample { .. }) => "sample",
+        Some(Query::Text { .. }) => "text",
+        Some(_) => "other",
     }
 }

@@ -23,6 +23,20 @@ pub(crate) struct ShardEntry {
     pub(crate) id: ShardId,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) key: Option<ShardKey>,
+    /// How often its data was replaced as a whole; each time it gets another name in the engine.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub(crate) generation: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl ShardEntry {
+    /// The name of the shard in the engine.
+    pub(crate) fn core_name(&self, collection: &str) -> String {
+        core_name(collection, self.id, self.generation)
+    }
 }
 
 /// A collection as it is listed.
@@ -43,7 +57,8 @@ impl CollectionEntry {
 
     /// Adds shards of a key.
     pub(crate) fn add(&mut self, count: u32, key: Option<&ShardKey>) -> Vec<ShardEntry> {
-        let added: Vec<ShardEntry> = (0..count).map(|n| ShardEntry { id: ShardId(self.next_shard + n), key: key.cloned() }).collect();
+        let added: Vec<ShardEntry> =
+            (0..count).map(|n| ShardEntry { id: ShardId(self.next_shard + n), key: key.cloned(), generation: 0 }).collect();
         self.next_shard += count;
         self.shards.extend(added.iter().cloned());
         added
@@ -71,12 +86,13 @@ impl Entries {
     /// Brings the list in line with the collections the engine has: what the embedded engine made becomes a collection of one
     /// shard. Gives back the engine's collections that are left over from an interruption.
     pub(crate) fn sorted(&mut self, existing: &[String], stands_alone: impl Fn(&str) -> bool) -> Vec<String> {
-        self.collections.retain(|name, entry| entry.shards.iter().all(|shard| existing.contains(&core_name(name, shard.id))));
+        self.collections.retain(|name, entry| entry.shards.iter().all(|shard| existing.contains(&shard.core_name(name))));
         let listed: Vec<String> =
-            self.collections.iter().flat_map(|(name, entry)| entry.shards.iter().map(|shard| core_name(name, shard.id))).collect();
+            self.collections.iter().flat_map(|(name, entry)| entry.shards.iter().map(|shard| shard.core_name(name))).collect();
         let mut left_over = Vec::new();
         for name in existing.iter().filter(|name| !listed.contains(name)) {
-            if stands_alone(name) {
+            // A listed name that is not where its collection is now holds what was replaced.
+            if !self.collections.contains_key(name) && stands_alone(name) {
                 let mut entry = CollectionEntry::new();
                 entry.add(1, None);
                 self.collections.insert(name.clone(), entry);
@@ -160,11 +176,24 @@ mod tests {
         entries.collections.insert("whole".into(), whole.clone());
         entries.collections.insert("halved".into(), whole);
         entries.aliases.insert("gone".into(), "halved".into());
-        let existing: Vec<String> = vec!["alone".into(), "whole".into(), core_name("whole", ShardId(1)), core_name("halved", ShardId(1))];
+        let existing: Vec<String> =
+            vec!["alone".into(), "whole".into(), core_name("whole", ShardId(1), 0), core_name("halved", ShardId(1), 0)];
         let left_over = entries.sorted(&existing, |name| name == "alone");
-        assert_eq!(left_over, [core_name("halved", ShardId(1))]);
+        assert_eq!(left_over, [core_name("halved", ShardId(1), 0)]);
         assert_eq!(entries.collections.keys().collect::<Vec<_>>(), ["alone", "whole"]);
         assert!(entries.aliases.is_empty());
+    }
+
+    #[test]
+    fn what_was_replaced_does_not_come_back_under_its_old_name() {
+        let mut entries = Entries::new();
+        let mut entry = CollectionEntry::new();
+        entry.add(1, None);
+        entry.shards[0].generation = 1;
+        entries.collections.insert("books".into(), entry.clone());
+        let existing: Vec<String> = vec!["books".into(), core_name("books", ShardId(0), 1), core_name("books", ShardId(0), 2)];
+        assert_eq!(entries.sorted(&existing, |name| name == "books"), ["books".to_owned(), core_name("books", ShardId(0), 2)]);
+        assert_eq!(entries.collections["books"], entry);
     }
 
     #[test]

@@ -13,9 +13,13 @@ use crate::error::{Result, ServiceError};
 const SEPARATOR: char = '\u{1F}';
 
 /// The name of a shard in the engine: that of the collection for the first, so that a collection of one shard is the very
-/// collection that the embedded engine opens.
-pub(crate) fn core_name(collection: &str, shard: ShardId) -> String {
-    if shard.0 == 0 { collection.to_owned() } else { format!("{collection}{SEPARATOR}{shard}") }
+/// collection that the embedded engine opens. What replaced a shard's data stands under a name with a number of its own.
+pub(crate) fn core_name(collection: &str, shard: ShardId, generation: u32) -> String {
+    match (shard.0, generation) {
+        (0, 0) => collection.to_owned(),
+        (_, 0) => format!("{collection}{SEPARATOR}{shard}"),
+        _ => format!("{collection}{SEPARATOR}{shard}{SEPARATOR}{generation}"),
+    }
 }
 
 /// A shard on this node.
@@ -23,12 +27,17 @@ pub(crate) fn core_name(collection: &str, shard: ShardId) -> String {
 pub(crate) struct Shard {
     pub(crate) id: ShardId,
     pub(crate) key: Option<ShardKey>,
+    pub(crate) generation: u32,
     pub(crate) data: Collection,
 }
 
 impl Shard {
     pub(crate) fn new(entry: &ShardEntry, data: Collection) -> Self {
-        Self { id: entry.id, key: entry.key.clone(), data }
+        Self { id: entry.id, key: entry.key.clone(), generation: entry.generation, data }
+    }
+
+    pub(crate) fn entry(&self) -> ShardEntry {
+        ShardEntry { id: self.id, key: self.key.clone(), generation: self.generation }
     }
 }
 

@@ -15,6 +15,6 @@ mod ring;
 mod split;
 mod tree;
 
-pub(crate) use catalog::{Catalog, CollectionEntry};
-pub(crate) use collection::{Shard, ShardedCollection, core_name};
+pub(crate) use catalog::{Catalog, CollectionEntry, ShardEntry};
+pub(crate) use collection::{Shard, ShardedCollection};
 pub use ring::{ShardId, ShardKey};

@@ -1,6 +1,9 @@
 //! The REST dialect, asked as a door asks it.
 
+mod access;
 mod collections;
+mod metrics;
 mod points;
 mod shards;
+mod snapshots;
 mod support;

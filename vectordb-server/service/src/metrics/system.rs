@@ -1,0 +1,46 @@
+//! What the operating system says of the disk and of this process; nothing where it does not say.
+
+use std::path::Path;
+
+/// Figures of the process.
+#[derive(Debug, Default)]
+pub(super) struct Process {
+    pub(super) resident_bytes: Option<u64>,
+    pub(super) threads: Option<u64>,
+    pub(super) open_mmaps: Option<u64>,
+    pub(super) max_mmaps: Option<u64>,
+    pub(super) open_fds: Option<u64>,
+    pub(super) max_fds: Option<u64>,
+    pub(super) minor_faults: Option<u64>,
+    pub(super) major_faults: Option<u64>,
+}
+
+impl Process {
+    pub(super) fn now() -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let (status, stat, limits) = (read("/proc/self/status"), read("/proc/self/stat"), read("/proc/self/limits"));
+        let of_status = |name: &str| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        // The name of the program, in parentheses, may hold anything; fields are counted behind it (proc_pid_stat(5)).
+        let fields: Vec<&str> = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+        let of_stat = |number: usize| fields.get(number - 3)?.parse().ok();
+        let open_files = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+        Self {
+            resident_bytes: of_status("VmRSS").map(|kilobytes| kilobytes * 1024),
+            threads: of_status("Threads"),
+            open_mmaps: Some(read("/proc/self/maps").lines().count() as u64).filter(|&count| count > 0),
+            max_mmaps: read("/proc/sys/vm/max_map_count").trim().parse().ok(),
+            open_fds: std::fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64),
+            max_fds: open_files.and_then(|limits| limits.split_whitespace().next()?.parse().ok()),
+            minor_faults: of_stat(10),
+            major_faults: of_stat(12),
+        }
+    }
+}
+
+/// Bytes of a file system that can be written, and all of its bytes.
+pub(super) fn disk(path: &Path) -> Option<(u64, u64)> {
+    Some((fs4::available_space(path).ok()?, fs4::total_space(path).ok()?))
+}

@@ -1,0 +1,20 @@
+//! Snapshots as files: what is in one, where they lie, and how they are written and read without ever leaving half of one.
+//!
+//! A snapshot is one tar archive: a JSON manifest, then the files of every shard as the engine linked them. It is written
+//! beside its place and renamed, so that a name under which a snapshot can be found always stands for a whole one. Reading
+//! trusts nothing: only plain files with plain names are taken out, into a directory of their own, and the engine checks every
+//! checksum before any of it becomes data.
+//!
+//! Files: `archive` (the tar and its manifest), `activity` (what goes on), `shelf` (the directory where snapshots lie, by collection and shard), `scratch`
+//! (directories that go when they are no longer needed).
+
+mod activity;
+mod archive;
+mod scratch;
+mod shelf;
+
+pub use activity::SnapshotActivity;
+pub(crate) use archive::{ArchivedCollection, Kind, Manifest, read, write};
+pub use scratch::Scratch;
+pub(crate) use shelf::{Shelf, checksum, failed};
+pub use shelf::{SnapshotDescription, SnapshotFile, SnapshotScope};
