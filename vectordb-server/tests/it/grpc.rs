@@ -631,7 +631,7 @@ async fn snapshots_are_made_listed_and_deleted() {
     let made = house.snapshots.create(create).await.expect("a snapshot").into_inner().snapshot_description.expect("a description");
     assert!(made.name.starts_with("a-") && made.size > 0 && made.creation_time.is_some(), "{made:?}");
     let list = || wire::ListSnapshotsRequest { collection_name: "a".to_owned() };
-    assert_eq!(house.snapshots.list(list()).await.expect("a list").into_inner().snapshot_descriptions, [made.clone()]);
+    assert_eq!(house.snapshots.list(list()).await.expect("a list").into_inner().snapshot_descriptions, std::slice::from_ref(&made));
     let delete = wire::DeleteSnapshotRequest { collection_name: "a".to_owned(), snapshot_name: made.name };
     house.snapshots.delete(delete.clone()).await.expect("it goes");
     assert_eq!(house.snapshots.delete(delete).await.expect_err("it is gone").code(), Code::NotFound);
