@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qdrant_client import QdrantClient, models
+from qdrant_client.hybrid.fusion import distribution_based_score_fusion, reciprocal_rank_fusion
 
 from differential import MAX_SIM, close
 
@@ -44,6 +45,9 @@ VECTORS = (*DENSE, *MULTI, *SPARSE)
 COLORS = ("red", "green", "blue", "black", "white")
 BRANDS = ("acme", "bolt", "crux", "dune", "echo", "flux")
 ORDERS = {"rank": "integer", "weight": "float", "since": "datetime"}
+# Texts are ranked by an index of their own, which is there in every state.
+STORY = {"type": "text", "lowercase": True, "scoring": True}
+WORDS = [*COLORS, *BRANDS, *(f"word{number}" for number in range(40))]
 FILTERED = {"n": "integer", "price": "float", "b": "bool", "k": "keyword", "tags": "keyword", "brand": "keyword", "sizes": "integer",
             "day": "datetime", "geo": "geo", "shop": "keyword"}  # fmt: skip
 
@@ -57,6 +61,11 @@ class Data:
         self.shops = [*range(1, 6), *(str(uuid.UUID(int=self.random.getrandbits(128), version=4)) for _ in range(3))]
         self.unique = {key: self.random.sample(range(1, 1000), POINTS) for key in ORDERS}
         self.points = [{"id": id, "vector": self.vectors(), "payload": self.payload(at)} for at, id in enumerate(self.ids)]
+        # Drawn apart, so that no other case depends on texts.
+        texts = random.Random(seed + 1)
+        for point in self.points:
+            if texts.random() < 0.9:
+                point["payload"]["story"] = story(texts)
         self.having = {name: [point["id"] for point in self.points if name in point["vector"]] for name in VECTORS}
         self.lookup = [
             {"id": id, "vector": {"taste": self.vector("cos"), "words": self.vector("words")}, "payload": {"name": f"shop {at}"}}
@@ -149,6 +158,17 @@ class Data:
         return [self.target(using) for _ in range(count)]
 
 
+def phrase(rnd: random.Random, most: int) -> str:
+    """Words of which the first are the most common ones."""
+    words = [WORDS[min(rnd.randrange(len(WORDS)) for _ in range(rnd.randrange(1, 4)))] for _ in range(rnd.randrange(1, most))]
+    return " ".join(word.upper() if rnd.random() < 0.1 else word for word in words)
+
+
+def story(rnd: random.Random) -> Any:
+    """A text, or several that count as one."""
+    return [phrase(rnd, 12) for _ in range(rnd.randrange(2, 4))] if rnd.random() < 0.2 else phrase(rnd, 40)
+
+
 def collections(data: Data) -> dict[str, Request]:
     """What the points are kept in, in the wire's form."""
     dense = {name: {"size": size, "distance": distance, "datatype": datatype} for name, (size, distance, datatype) in DENSE.items()}
@@ -159,7 +179,7 @@ def collections(data: Data) -> dict[str, Request]:
     sparse = {name: {"modifier": modifier} if modifier else {} for name, modifier in SPARSE.items()}
     taste = {"taste": {"size": 6, "distance": "Cosine"}}
     return {
-        "points": {"vectors": {**dense, **multi}, "sparse_vectors": sparse, "order": ORDERS, "indexes": FILTERED, "points": data.points},
+        "points": {"vectors": {**dense, **multi}, "sparse_vectors": sparse, "order": {**ORDERS, "story": STORY}, "indexes": FILTERED, "points": data.points},
         "shops": {"vectors": taste, "sparse_vectors": {"words": {}}, "points": data.lookup},
     }
 
@@ -178,8 +198,49 @@ class Oracle:
             self.client.upsert(name, [models.PointStruct.model_validate(point) for point in wanted["points"]])
 
     def query(self, request: Request) -> list[tuple[Any, float]]:
+        if ranks_texts(request):
+            return self.ranked(request)
+        parts = request.get("prefetch")
+        if isinstance(parts, list) and any(ranks_texts(part) for part in parts):
+            return self.fused(request, parts)
         parsed = models.QueryRequest.model_validate(request)
         return [(hit.id, hit.score) for hit in self.client.query_points("points", **arguments(parsed)).points]
+
+    def ranked(self, request: Request) -> list[tuple[Any, float]]:
+        """BM25 by its formula, since the reference ranks no texts."""
+        wanted = request["query"]["text"]
+        wanted = wanted if isinstance(wanted, dict) else {"query": wanted}
+        numbers = wanted.get("scoring", {}).get("bm25", {})
+        k, b = numbers.get("k", 1.2), numbers.get("b", 0.75)
+        texts: dict[Any, list[str]] = {}
+        for point in self.data.points:
+            held = point["payload"].get("story", [])
+            if words := " ".join([held] if isinstance(held, str) else held).lower().split():
+                texts[point["id"]] = words
+        mean = sum(map(len, texts.values())) / len(texts)
+        scores: dict[Any, float] = {}
+        for word in set(wanted["query"].lower().split()):
+            holding = [id for id, words in texts.items() if word in words]
+            idf = math.log(1 + (len(texts) - len(holding) + 0.5) / (len(holding) + 0.5))
+            for id in holding:
+                count, length = texts[id].count(word), len(texts[id])
+                scores[id] = scores.get(id, 0) + idf * count * (k + 1) / (count + k * (1 - b + b * length / mean))
+        allowed = set(self.matching(request.get("filter")))
+        least = request.get("score_threshold", 0)
+        found = sorted(((id, score) for id, score in scores.items() if id in allowed and score >= least), key=lambda hit: -hit[1])
+        offset = request.get("offset", 0)
+        return found[offset : offset + request["limit"]]
+
+    def fused(self, request: Request, parts: list[Request]) -> list[tuple[Any, float]]:
+        """Ranks of several queries, of which some rank texts."""
+        answers = [self.query({**part, "limit": ALL}) for part in parts]
+        for answer, part in zip(answers, parts):
+            if any(close(a, b) for (_, a), (_, b) in zip(answer, answer[1 : part["limit"] + 1])):
+                raise Tie
+        cut = [answer[: part["limit"]] for answer, part in zip(answers, parts)]
+        hits = [[models.ScoredPoint(id=id, version=0, score=score) for id, score in answer] for answer in cut]
+        fuse = {"rrf": reciprocal_rank_fusion, "dbsf": distribution_based_score_fusion}[request["query"]["fusion"]]
+        return [(hit.id, hit.score) for hit in fuse(hits, limit=request["limit"])]
 
     def groups(self, request: Request) -> list[models.PointGroup]:
         parsed = models.QueryGroupsRequest.model_validate(request)
@@ -195,6 +256,11 @@ def arguments(parsed: Any) -> Request:
     # Vectors and ids at the place of a query are what the client calls a nearest query.
     found = {key: getattr(parsed, key) for key in type(parsed).model_fields}
     return {renamed.get(key, key): value for key, value in found.items() if value is not None and key != "shard_key"}
+
+
+def ranks_texts(request: Request) -> bool:
+    query = request.get("query")
+    return isinstance(query, dict) and "text" in query
 
 
 class Tie(Exception):
@@ -1085,6 +1151,40 @@ def scroll(to: Writer, data: Data) -> None:
         "scroll",
         {"limit": 12, "order_by": {"key": "since", "direction": "desc", "start_from": "2015-01-01T00:00:00Z"}},
     )
+
+
+@file("Texts ranked by BM25, computed by its formula, alone and beside vectors.")
+def text(to: Writer, data: Data) -> None:
+    rnd = data.random
+
+    def ranked(**more: Any) -> Request:
+        return {"query": {"text": phrase(rnd, 5)}, "using": "story", "limit": 10, **more}
+
+    for limit in (1, 3, 10, 10, 10, ALL, ALL):
+        to.add(f"the best {limit}", "query", lambda: ranked(limit=limit))
+    for _ in range(12):
+        to.add("filtered", "query", lambda: ranked(filter=data.filter()))
+    for k in (0, 0.5, 2):
+        for b in (0, 0.3, 1):
+            to.add(
+                f"k {k}, b {b}",
+                "query",
+                lambda: ranked(query={"text": {"query": phrase(rnd, 5), "scoring": {"bm25": {"k": k, "b": b}}}}),
+            )
+    for offset in (1, 5, 20):
+        to.add(f"from {offset}", "query", lambda: ranked(offset=offset))
+    for least in (0.5, 1.5, 3):
+        to.add(f"good ones, {least}", "query", lambda: ranked(score_threshold=least, limit=ALL))
+    to.add("words that come twice count once", "query", {"query": {"text": "red RED red word3 word3"}, "using": "story", "limit": 10})
+    to.add("a word that nobody knows", "query", {"query": {"text": "unheard"}, "using": "story", "limit": 10})
+    to.add("no word", "query", {"query": {"text": " . "}, "using": "story", "limit": 10})
+    for fusion in ("rrf", "dbsf"):
+        for _ in range(4):
+            parts = lambda: [ranked(limit=20), near(data, "cos", limit=20)]  # noqa: E731
+            to.add(f"beside vectors, {fusion}", "query", lambda: {"prefetch": parts(), "query": {"fusion": fusion}, "limit": 10})
+        to.add(
+            f"two texts, {fusion}", "query", lambda: {"prefetch": [ranked(), ranked(limit=5)], "query": {"fusion": fusion}, "limit": 8}
+        )
 
 
 def write_points(data: Data, directory: pathlib.Path) -> None:

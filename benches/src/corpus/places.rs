@@ -21,7 +21,7 @@ pub(super) struct CollectionFile {
     name: String,
     vectors: String,
     sparse_vectors: String,
-    /// Indexes without which fields have no order.
+    /// Indexes without which fields have no order, or texts no rank: kinds, or settings.
     order: String,
     /// Indexes that only make filters faster.
     indexes: String,
@@ -84,7 +84,8 @@ impl Maker<'_> {
             for schema in schemas.into_iter().flatten() {
                 let kinds: BTreeMap<String, Value> = serde_json::from_str(schema)?;
                 for (field, kind) in kinds {
-                    collection.create_index(&field, serde_json::from_value::<FieldSchema>(json!({ "type": kind }))?)?;
+                    let schema = if kind.is_object() { kind } else { json!({ "type": kind }) };
+                    collection.create_index(&field, serde_json::from_value::<FieldSchema>(schema)?)?;
                 }
             }
             let points: Vec<Point> = file.points.iter().map(|json| point(json)).collect::<Result<_>>()?;

@@ -79,7 +79,7 @@ pub(super) fn is_full(growing: &Growing, most_bytes: u64) -> bool {
 
 /// Whether writers should wait for the background; `most_bytes` of vectors may be without a graph.
 pub(super) fn backlog_is_full(view: &View, most_bytes: u64) -> bool {
-    if view.config.optimizers_config.indexing_threshold == Some(0) || view.config.hnsw_config.m == 0 {
+    if view.config.optimizers_config.indexing_threshold == Some(0) || !has_links(&view.config) {
         return view.frozen.len() >= BACKLOG_FROZEN;
     }
     let flat: usize = view.sealed.iter().map(|sealed| sealed.vector_bytes()).map(|(all, linked)| all - linked).sum();
@@ -127,6 +127,11 @@ fn next(frozen: usize, segments: &[Sizes], config: &CollectionConfig, effort: Ef
     vacuum(segments, config, effort).or_else(|| merge(segments, config, effort, room))
 }
 
+/// Whether graphs are wanted: one over all rows of a segment, or one for each tenant.
+fn has_links(config: &CollectionConfig) -> bool {
+    config.hnsw_config.m > 0 || config.hnsw_config.payload_m.is_some_and(|m| m > 0)
+}
+
 fn vacuum(segments: &[Sizes], config: &CollectionConfig, effort: Effort) -> Option<Job> {
     segments.iter().find(|segment| is_due(segment, config, effort)).map(|segment| Job::Vacuum(segment.id))
 }
@@ -172,7 +177,7 @@ fn merge(segments: &[Sizes], config: &CollectionConfig, effort: Effort, room: u6
         }
     }
     let misses_graph = by_size.iter().any(|segment| !segment.indexed);
-    let worth_a_graph = threshold > 0 && config.hnsw_config.m > 0 && bytes >= threshold && gathered.len() > 1;
+    let worth_a_graph = threshold > 0 && has_links(config) && bytes >= threshold && gathered.len() > 1;
     if !misses_graph && !worth_a_graph {
         return few_of_many_small(&by_size);
     }

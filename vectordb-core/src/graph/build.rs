@@ -8,15 +8,17 @@
 //! the slack lets sixteen back-links share one pruning; the surplus is pruned away when the graph is finished.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use roaring::RoaringBitmap;
 
 use crate::error::{Error, Result};
 use crate::vectors::{RowSet, Scorer};
 
 use super::GraphParams;
-use super::links::{self, NONE};
+use super::links::{self, Entries, NONE};
 use super::pool::Pool;
 use super::reuse::Reused;
 use super::search::{Adjacency, Scored, beam, climb};
@@ -40,15 +42,44 @@ pub(crate) struct BuildControl {
     pub(crate) cancel: AtomicBool,
 }
 
+/// Which rows lead to which.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Extent<'a> {
+    /// One graph over so many rows; those that are not to be linked stay alone.
+    Whole(u32),
+    /// A graph over each of some ranges, ascending, none of them empty.
+    Parts(&'a [Range<u32>]),
+}
+
+impl Extent<'_> {
+    /// Rows with lists.
+    fn rows(self) -> u32 {
+        match self {
+            Self::Whole(rows) => rows,
+            Self::Parts(parts) => parts.last().map_or(0, |last| last.end),
+        }
+    }
+
+    /// Whether one row may lead to another.
+    pub(super) fn joins(self, row: u32, other: u32) -> bool {
+        match self {
+            Self::Whole(_) => true,
+            Self::Parts(parts) => {
+                let part = parts.get(parts.partition_point(|part| part.end <= row));
+                part.is_some_and(|part| part.contains(&row) && part.contains(&other))
+            }
+        }
+    }
+}
+
 /// What a graph is built of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BuildPlan<'a, R> {
     pub(crate) params: GraphParams,
     pub(crate) set: &'a R,
-    /// The rows to be linked, ascending.
+    /// The rows to be linked, ascending; those outside of the extent are passed over.
     pub(crate) present: &'a [u32],
-    /// All rows, also those that stay alone.
-    pub(crate) total: u32,
+    pub(crate) extent: Extent<'a>,
     /// Decides the rows' levels.
     pub(crate) seed: u64,
     /// A graph over some of the rows, whose links are taken over.
@@ -68,28 +99,38 @@ pub(crate) fn build(
     pool: &rayon::ThreadPool,
     sink: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let BuildPlan { present, total, reused, seed, .. } = plan;
+    let BuildPlan { present, extent, reused, seed, .. } = plan;
     let mut builder = Builder::new(plan);
-    let mut rest = present.to_vec();
+    let mut taken = RoaringBitmap::new();
     if let Some(reused) = reused {
-        let taken = builder.take_over(reused, pool);
+        taken = builder.take_over(reused, pool);
         control.done.fetch_add(taken.len(), Ordering::Relaxed);
-        rest.retain(|&row| !taken.contains(row));
     }
-    if builder.entry.read().is_none() && !rest.is_empty() {
-        let first = rest.remove(0);
-        *builder.entry.write() = Some((first, builder.level(first)));
-        control.done.fetch_add(1, Ordering::Relaxed);
+    let whole = [0..extent.rows()];
+    let parts = if let Extent::Parts(parts) = extent { parts } else { &whole };
+    let mut entries = Vec::with_capacity(parts.len());
+    for part in parts {
+        let inside = present.partition_point(|&row| row < part.start)..present.partition_point(|&row| row < part.end);
+        let inside = &present[inside];
+        let mut rest: Vec<u32> = inside.iter().copied().filter(|&row| !taken.contains(row)).collect();
+        let old = reused.and_then(|reused| builder.highest(&reused, part, &taken));
+        builder.begin_at(old, &mut rest, control);
+        spread(&mut rest, seed);
+        builder.insert_all(&rest, control, pool)?;
+        builder.finish_all(inside, control, pool)?;
+        entries.extend(builder.entry.read().map(|(entry, _)| links::Part { rows: part.clone(), entry }));
     }
-    spread(&mut rest, seed);
-    builder.insert_all(&rest, control, pool)?;
-    builder.finish_all(present, control, pool)?;
-    builder.write(total, sink)
+    let entries = match extent {
+        Extent::Whole(_) => Entries::Whole(entries.first().map(|part| part.entry)),
+        Extent::Parts(_) => Entries::Parts(&entries),
+    };
+    builder.write(entries, extent.rows(), sink)
 }
 
 pub(super) struct Builder<'a, R> {
     pub(super) params: GraphParams,
     pub(super) set: &'a R,
+    pub(super) extent: Extent<'a>,
     seed: u64,
     /// Width of a list of the lowest level, slack included.
     width: usize,
@@ -97,17 +138,20 @@ pub(super) struct Builder<'a, R> {
     /// Lists of the rows that have upper levels; made before the first insertion.
     pub(super) upper: BTreeMap<u32, Vec<RwLock<Vec<u32>>>>,
     stripes: Box<[Mutex<()>]>,
-    pub(super) entry: RwLock<Option<(u32, usize)>>,
+    /// Where insertions begin, and its highest level.
+    entry: RwLock<Option<(u32, usize)>>,
     visited: VisitedPool,
 }
 
 impl<'a, R: RowSet> Builder<'a, R> {
     fn new(plan: BuildPlan<'a, R>) -> Self {
-        let BuildPlan { params, set, present, total, seed, .. } = plan;
+        let BuildPlan { params, set, present, extent, seed, .. } = plan;
+        let total = extent.rows();
         let width = params.links_at(0) + params.links_at(0) / 2;
         let mut builder = Self {
             params,
             set,
+            extent,
             seed,
             width,
             lowest: (0..total as usize * width).map(|_| AtomicU32::new(NONE)).collect(),
@@ -118,6 +162,7 @@ impl<'a, R: RowSet> Builder<'a, R> {
         };
         builder.upper = present
             .iter()
+            .filter(|&&row| extent.joins(row, row))
             .map(|&row| (row, builder.level(row)))
             .filter(|&(_, level)| level > 0)
             .map(|(row, level)| (row, (0..level).map(|_| RwLock::new(Vec::new())).collect()))
@@ -132,6 +177,16 @@ impl<'a, R: RowSet> Builder<'a, R> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
         let level = (-uniform.ln() * scale) as usize;
         level.min(HIGHEST_LEVEL)
+    }
+
+    /// Lets a graph begin at a row that has its links already, or at the first of the rows to be inserted.
+    fn begin_at(&self, old: Option<(u32, usize)>, rest: &mut Vec<u32>, control: &BuildControl) {
+        let first = || {
+            let first = (!rest.is_empty()).then(|| rest.remove(0))?;
+            control.done.fetch_add(1, Ordering::Relaxed);
+            Some((first, self.level(first)))
+        };
+        *self.entry.write() = old.or_else(first);
     }
 
     /// Inserts rows on all threads of the pool.
@@ -264,7 +319,7 @@ impl<'a, R: RowSet> Builder<'a, R> {
         }
     }
 
-    fn write(&self, total: u32, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    fn write(&self, entries: Entries<'_>, rows: u32, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let upper: Vec<(u32, Vec<Vec<u32>>)> =
             self.upper.iter().map(|(&row, lists)| (row, lists.iter().map(|list| list.read().clone()).collect())).collect();
         let lowest = |row| {
@@ -272,7 +327,7 @@ impl<'a, R: RowSet> Builder<'a, R> {
             self.gather(row, 0, &mut links);
             links
         };
-        links::encode(self.params, self.entry.read().map(|(row, _)| row), total, lowest, &upper, sink)
+        links::encode(self.params, entries, rows, lowest, &upper, sink)
     }
 }
 

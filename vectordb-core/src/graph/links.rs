@@ -1,13 +1,20 @@
 //! Adjacency as it lies in a file and in memory: one fixed-size list of the lowest level for each row, and lists of the
 //! upper levels for the few rows that have them.
 //!
+//! A file may hold several graphs, each over a part of the rows that lie side by side; none has a link into another. There may
+//! be rows behind the last part, which have no lists.
+//!
 //! ```text
-//! 0   u32 rows | u32 m | u32 ef_construct | u32 entry (none = 2^32 - 1) | u32 upper rows | u32 words of upper lists | u32 × 10 zero
+//! 0   u32 rows | u32 m | u32 ef_construct | u32 entry (none = 2^32 - 1) | u32 upper rows | u32 words of upper lists |
+//!     u32 parts (0 = one graph over all rows) | u32 × 9 zero
 //! 64  u32 lowest[rows][2 m]          unused slots hold 2^32 - 1 and stand at the end
 //!     u32 upper_row[upper rows]      ascending
 //!     u32 upper_at[upper rows + 1]   where a row's lists begin, in words; (next - this) / m levels
 //!     u32 upper[words]
+//!     u32 part[parts][3]             first row, row after the last, entry; ascending
 //! ```
+
+use std::ops::Range;
 
 use crate::error::Result;
 use crate::storage::mmap::as_numbers;
@@ -18,6 +25,14 @@ use super::GraphParams;
 /// Fills unused slots, and stands for "no row".
 pub(super) const NONE: u32 = u32::MAX;
 const HEADER_WORDS: usize = 16;
+const PART_WORDS: usize = 3;
+
+/// Rows that have a graph of their own, and the row that its walks begin at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) rows: Range<u32>,
+    pub(super) entry: u32,
+}
 
 /// Adjacency over any bytes that hold the layout above.
 pub(crate) struct Links {
@@ -26,6 +41,8 @@ pub(crate) struct Links {
     params: GraphParams,
     entry: u32,
     upper_rows: usize,
+    /// Ascending; empty where one graph leads to all rows.
+    parts: Vec<Part>,
 }
 
 impl std::fmt::Debug for Links {
@@ -39,14 +56,21 @@ impl Links {
     pub(crate) fn open(words: Placed) -> Option<Self> {
         let numbers: &[u32] = as_numbers(&words)?;
         let header = numbers.get(..HEADER_WORDS)?;
-        let [rows, m, ef_construct, entry, upper_rows, upper_words] = *header.first_chunk()?;
+        let [rows, m, ef_construct, entry, upper_rows, upper_words, parts] = *header.first_chunk()?;
         let (rows, upper_rows) = (rows as usize, upper_rows as usize);
         let lowest = rows.checked_mul(m as usize)?.checked_mul(2)?;
-        let expected = HEADER_WORDS.checked_add(lowest)?.checked_add(2 * upper_rows + 1)?.checked_add(upper_words as usize)?;
+        let linked = HEADER_WORDS.checked_add(lowest)?.checked_add(2 * upper_rows + 1)?.checked_add(upper_words as usize)?;
+        let expected = linked.checked_add((parts as usize).checked_mul(PART_WORDS)?)?;
         if m == 0 || numbers.len() != expected || (entry != NONE && entry as usize >= rows) {
             return None;
         }
-        Some(Self { rows, params: GraphParams { m, ef_construct }, entry, upper_rows, words })
+        let parts = read_parts(numbers.get(linked..)?, rows)?;
+        Some(Self { rows, params: GraphParams { m, ef_construct }, entry, upper_rows, parts, words })
+    }
+
+    /// The graphs of parts of the rows; none where one graph leads to all.
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
     #[inline]
@@ -67,9 +91,9 @@ impl Links {
         self.params
     }
 
-    /// The row every walk begins at, and its highest level.
-    pub(super) fn entry(&self) -> Option<(u32, usize)> {
-        (self.entry != NONE).then(|| (self.entry, self.levels(self.entry)))
+    /// The row that walks of the graph over all rows begin at.
+    pub(super) fn entry(&self) -> Option<u32> {
+        (self.entry != NONE).then_some(self.entry)
     }
 
     fn upper_at(&self, row: u32) -> Option<(usize, usize)> {
@@ -116,10 +140,32 @@ impl Links {
     }
 }
 
+/// Parts that follow each other, each with an entry of its own; nothing when they do not.
+fn read_parts(words: &[u32], rows: usize) -> Option<Vec<Part>> {
+    let mut parts: Vec<Part> = Vec::with_capacity(words.len() / PART_WORDS);
+    for &[from, to, entry] in words.as_chunks::<PART_WORDS>().0 {
+        let after = parts.last().map_or(0, |part| part.rows.end);
+        if from < after || to as usize > rows || !(from..to).contains(&entry) {
+            return None;
+        }
+        parts.push(Part { rows: from..to, entry });
+    }
+    Some(parts)
+}
+
+/// What the header and the end of a file say of walks' beginnings.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Entries<'a> {
+    /// Of one graph over all rows, if it has any.
+    Whole(Option<u32>),
+    /// Of graphs over parts.
+    Parts(&'a [Part]),
+}
+
 /// Writes the layout: `lowest` gives a row's neighbours, `upper` the lists of the rows that have upper levels, ascending.
 pub(super) fn encode(
     params: GraphParams,
-    entry: Option<u32>,
+    entries: Entries<'_>,
     rows: u32,
     lowest: impl Fn(u32) -> Vec<u32>,
     upper: &[(u32, Vec<Vec<u32>>)],
@@ -128,8 +174,13 @@ pub(super) fn encode(
     let mut write = |numbers: &[u32]| sink(bytemuck::cast_slice(numbers));
     let m = params.m as usize;
     let upper_words: usize = upper.iter().map(|(_, levels)| levels.len() * m).sum();
+    let (entry, parts) = match entries {
+        Entries::Whole(entry) => (entry.unwrap_or(NONE), &[][..]),
+        Entries::Parts(parts) => (NONE, parts),
+    };
     let mut header = [0; HEADER_WORDS];
-    header[..6].copy_from_slice(&[rows, params.m, params.ef_construct, entry.unwrap_or(NONE), count(upper.len()), count(upper_words)]);
+    let counts = [rows, params.m, params.ef_construct, entry, count(upper.len()), count(upper_words), count(parts.len())];
+    header[..counts.len()].copy_from_slice(&counts);
     write(&header)?;
     for row in 0..rows {
         write(&padded(lowest(row), params.links_at(0)))?;
@@ -147,7 +198,7 @@ pub(super) fn encode(
             write(&padded(list.clone(), m))?;
         }
     }
-    Ok(())
+    parts.iter().try_for_each(|part| write(&[part.rows.start, part.rows.end, part.entry]))
 }
 
 fn padded(mut list: Vec<u32>, width: usize) -> Vec<u32> {

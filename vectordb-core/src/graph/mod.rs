@@ -17,10 +17,10 @@ mod select;
 mod tests;
 mod visited;
 
-pub(crate) use build::{BuildControl, BuildPlan, build};
+pub(crate) use build::{BuildControl, BuildPlan, Extent, build};
 pub(crate) use links::Links;
 pub(crate) use reuse::Reused;
-pub(crate) use search::{Filtered, Graph, Outcome, Scored};
+pub(crate) use search::{Filtered, Graph, Outcome, Part, Scored};
 
 /// The shape of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

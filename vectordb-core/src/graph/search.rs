@@ -1,11 +1,12 @@
 //! Walks over the graph.
 
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use crate::storage::placed::Placed;
 use crate::vectors::Scorer;
 
-use super::links::Links;
+use super::links::{Links, NONE};
 use super::pool::Pool;
 use super::visited::{MOST_NEIGHBOURS, Visited, VisitedPool};
 
@@ -87,16 +88,66 @@ impl Graph {
         self.links.params()
     }
 
+    /// Rows that have lists of links: all, or those up to the end of the last part.
+    pub(crate) fn rows(&self) -> usize {
+        self.links.rows()
+    }
+
+    /// Whether there are graphs over parts of the rows instead of one over all.
+    pub(crate) fn is_divided(&self) -> bool {
+        !self.links.parts().is_empty()
+    }
+
+    /// The graph over all rows; none where there are graphs over parts instead.
+    pub(crate) fn whole(&self) -> Option<Part<'_>> {
+        let rows = 0..u32::try_from(self.links.rows()).unwrap_or(NONE);
+        (!self.is_divided()).then(|| Part { graph: self, rows, entry: self.links.entry() })
+    }
+
+    /// The graph over the part that holds all rows of a range.
+    pub(crate) fn part(&self, range: &Range<u32>) -> Option<Part<'_>> {
+        let parts = self.links.parts();
+        let before = parts.partition_point(|part| part.rows.end <= range.start);
+        let part = parts.get(before).filter(|part| part.rows.start <= range.start && range.end <= part.rows.end)?;
+        Some(Part { graph: self, rows: part.rows.clone(), entry: Some(part.entry) })
+    }
+
+    /// The rows of each part.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Range<u32>> + '_ {
+        self.links.parts().iter().map(|part| part.rows.clone())
+    }
+}
+
+/// A graph that walks lead through: that over all rows, or that over a part of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Part<'a> {
+    graph: &'a Graph,
+    rows: Range<u32>,
+    /// Nothing where no row has a vector.
+    entry: Option<u32>,
+}
+
+impl Part<'_> {
+    /// Rows that walks may lead to.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether it is one of several.
+    pub(crate) fn is_of_several(&self) -> bool {
+        self.graph.is_divided()
+    }
+
     /// The rows closest to the query, at most `ef` or, if that is more, `keep`. Costs about `ef * 2 m` distances at worst, far
     /// fewer as a rule. It does not step on the row `without`: what it finds is what a query would that is like this row.
     pub(crate) fn nearest(&self, scorer: &impl Scorer, ef: usize, keep: usize, without: Option<u32>) -> Outcome {
         let Some((entry, descent)) = self.descend(scorer) else { return Outcome::default() };
-        self.visited.with(|visited| {
+        self.graph.visited.with(|visited| {
             if let Some(row) = without {
                 visited.insert(row);
             }
             let mut pool = Pool::with_window(ef, ef.max(keep));
-            let (scored, hops) = beam(&self.links, 0, scorer, &mut pool, visited, &[entry]);
+            let (scored, hops) = beam(&self.graph.links, 0, scorer, &mut pool, visited, &[entry]);
             let hits = pool.into_sorted().map(|(score, row)| Scored { score, row }).collect();
             Outcome { hits, scored: scored + descent, hops, ..Outcome::default() }
         })
@@ -105,19 +156,19 @@ impl Graph {
     /// The accepted rows closest to the query, at most `ef`.
     pub(crate) fn nearest_accepted(&self, scorer: &impl Scorer, ef: usize, filtered: Filtered<impl FnMut(u32) -> bool>) -> Outcome {
         let Some((entry, scored)) = self.descend(scorer) else { return Outcome::default() };
-        self.visited.with(|visited| {
+        self.graph.visited.with(|visited| {
             let outcome = Outcome { scored, ..Outcome::default() };
-            let walk = FilteredWalk { links: &self.links, scorer, visited, filtered, outcome };
+            let walk = FilteredWalk { links: &self.graph.links, scorer, visited, filtered, outcome };
             if walk.filtered.two_hops { walk.over_accepted(entry, ef) } else { walk.over_all(entry, ef) }
         })
     }
 
     /// Greedy descent through the upper levels to the row the lowest level is entered at, and the distances that took.
     fn descend(&self, scorer: &impl Scorer) -> Option<(Scored, usize)> {
-        let (row, top) = self.links.entry()?;
+        let (links, row) = (&self.graph.links, self.entry?);
         let (mut best, mut scored) = (Scored { score: scorer.score(row), row }, 1);
-        for level in (1..=top).rev() {
-            best = climb(&self.links, level, scorer, best, &mut scored);
+        for level in (1..=links.levels(row)).rev() {
+            best = climb(links, level, scorer, best, &mut scored);
         }
         Some((best, scored))
     }

@@ -29,11 +29,15 @@ impl Data {
     }
 
     fn graph(&self, m: u32, present: &[u32]) -> Graph {
+        self.graph_of(m, present, Extent::Whole(self.rows))
+    }
+
+    fn graph_of(&self, m: u32, present: &[u32], extent: Extent<'_>) -> Graph {
         let mut file = Vec::new();
         let control = BuildControl::default();
         let params = GraphParams { m, ef_construct: 100 };
         let set = Originals { space: self.space, rows: self.rows(), groups: None };
-        let plan = BuildPlan { params, set: &set, present, total: self.rows, seed: 7, reused: None };
+        let plan = BuildPlan { params, set: &set, present, extent, seed: 7, reused: None };
         build(plan, &control, &rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads"), &mut |bytes| {
             file.extend_from_slice(bytes);
             Ok(())
@@ -65,7 +69,11 @@ fn recall_is_high_for_every_distance() {
             .map(|_| {
                 let query: Vec<f32> = (0..16).map(|_| random(&mut state)).collect();
                 overlap(
-                    &graph.nearest(&RowScorer::new(data.space, &Vector::from(query.clone()), data.rows(), None), 100, 100, None).hits,
+                    &graph
+                        .whole()
+                        .expect("one graph")
+                        .nearest(&RowScorer::new(data.space, &Vector::from(query.clone()), data.rows(), None), 100, 100, None)
+                        .hits,
                     &data.exact(&query, |_| true, 10),
                 )
             })
@@ -86,7 +94,7 @@ fn filtered_walks_keep_only_accepted_rows() {
             let asked = Vector::from(query.clone());
             let scorer = RowScorer::new(data.space, &asked, data.rows(), None);
             let filtered = Filtered { accept: &mut |row| row % share == 0, two_hops, most_scored: usize::MAX };
-            let outcome = graph.nearest_accepted(&scorer, 100, filtered);
+            let outcome = graph.whole().expect("one graph").nearest_accepted(&scorer, 100, filtered);
             assert!(outcome.hits.iter().all(|hit| hit.row % share == 0));
             found += overlap(&outcome.hits, &data.exact(&query, |row| row % share == 0, 10));
         }
@@ -101,7 +109,7 @@ fn a_costly_walk_gives_up() {
     let asked = Vector::from([0.0; 8]);
     let scorer = RowScorer::new(data.space, &asked, data.rows(), None);
     let filtered = Filtered { accept: &mut |_| false, two_hops: false, most_scored: 100 };
-    assert!(graph.nearest_accepted(&scorer, 10, filtered).gave_up);
+    assert!(graph.whole().expect("one graph").nearest_accepted(&scorer, 10, filtered).gave_up);
 }
 
 #[test]
@@ -111,7 +119,7 @@ fn absent_rows_and_tiny_graphs_work() {
         let graph = data.graph(4, &present);
         let asked = Vector::from([0.1; 8]);
         let scorer = RowScorer::new(data.space, &asked, data.rows(), None);
-        let mut found: Vec<u32> = graph.nearest(&scorer, 20, 20, None).hits.iter().map(|hit| hit.row).collect();
+        let mut found: Vec<u32> = graph.whole().expect("one graph").nearest(&scorer, 20, 20, None).hits.iter().map(|hit| hit.row).collect();
         found.sort_unstable();
         assert_eq!(found, present);
     }
@@ -124,7 +132,7 @@ fn a_thousand_equal_vectors_are_all_reachable_enough() {
     let graph = data.graph(16, &(0..1000).collect::<Vec<_>>());
     let asked = Vector::from([1.0; 4]);
     let scorer = RowScorer::new(data.space, &asked, data.rows(), None);
-    assert!(graph.nearest(&scorer, 64, 64, None).hits.len() >= 10);
+    assert!(graph.whole().expect("one graph").nearest(&scorer, 64, 64, None).hits.len() >= 10);
 }
 
 #[test]
@@ -132,4 +140,30 @@ fn damaged_layouts_are_refused_or_harmless() {
     assert!(Links::open(Placed::from(Mmap::from(Vec::new()))).is_none());
     assert!(Links::open(Placed::from(Mmap::from(vec![0; 64]))).is_none());
     assert!(Links::open(Placed::from(Mmap::from(vec![0xFF; 4096]))).is_none());
+}
+
+#[test]
+fn parts_lead_to_their_own_rows_alone() {
+    let data = data(3000, 16, Distance::Euclid);
+    let parts = [0..1000, 1000..1900, 2000..2001, 2001..2600];
+    let graph = data.graph_of(16, &(0..3000).filter(|row| row % 7 != 3).collect::<Vec<_>>(), Extent::Parts(&parts));
+    assert!(graph.is_divided() && graph.whole().is_none());
+    assert_eq!((graph.rows(), graph.parts().collect::<Vec<_>>()), (2600, parts.to_vec()));
+    assert!(graph.part(&(500..1001)).is_none() && graph.part(&(1900..2000)).is_none() && graph.part(&(2600..2601)).is_none());
+    for part in parts {
+        let walked = graph.part(&part).expect("a part");
+        let mut state = 11;
+        let found: usize = (0..20)
+            .map(|_| {
+                let query: Vec<f32> = (0..16).map(|_| random(&mut state)).collect();
+                let asked = Vector::from(query.clone());
+                let scorer = RowScorer::new(data.space, &asked, data.rows(), None);
+                let hits = walked.nearest(&scorer, 100, 100, None).hits;
+                assert!(hits.iter().all(|hit| part.contains(&hit.row) && hit.row % 7 != 3));
+                let exact = data.exact(&query, |row| part.contains(&row) && row % 7 != 3, 10);
+                10 - exact.len() + overlap(&hits, &exact)
+            })
+            .sum();
+        assert!(found >= 196, "{part:?}: recall {}", found as f32 / 200.0);
+    }
 }

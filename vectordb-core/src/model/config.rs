@@ -268,7 +268,9 @@ pub struct HnswConfig {
     /// Older form of `memory`: true is [`Memory::Cold`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_disk: Option<bool>,
-    /// Links per point of the per-tenant graphs.
+    /// With `m` = 0: links per point of the graphs that large tenants get instead of one over all. A tenant is a value of the
+    /// keyword or UUID index that `is_tenant`, or else of the first one; it is large from `full_scan_threshold` on. With a graph
+    /// over all this is of no use, as filters keep their recall anyway.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_m: Option<usize>,
     /// Keep vectors beside the links.

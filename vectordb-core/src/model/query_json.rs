@@ -72,7 +72,7 @@ impl GroupsRequest {
 }
 
 impl FacetRequest {
-    /// Reads the JSON form: `{"key": "lang", "filter": {...}, "limit": 10}`.
+    /// Reads the JSON form: `{"key": "lang", "filter": {...}, "limit": 10, "exact": true}`.
     ///
     /// # Errors
     /// As [`QueryRequest::from_json`].
@@ -83,6 +83,7 @@ impl FacetRequest {
             key: place.needed(map, "key", Place::path)?,
             filter: place.member(map, "filter", |_, json| Filter::from_json(json))?,
             limit: place.member(map, "limit", Place::count)?.unwrap_or(10),
+            exact: place.member(map, "exact", Place::flag)?.unwrap_or(false),
             budget: Budget::default(),
         })
     }

@@ -329,6 +329,10 @@ pub struct FacetRequest {
     pub filter: Option<Filter>,
     /// Most values.
     pub limit: usize,
+    /// Count every point. Otherwise, where the payloads of many points would have to be read because no index knows the field or
+    /// the filter, a part of them is, and counts are estimates: within about a tenth for values that a hundredth of the points
+    /// have, and rare values may be missing.
+    pub exact: bool,
     /// When to give up.
     pub budget: Budget,
 }

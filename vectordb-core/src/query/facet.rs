@@ -9,11 +9,14 @@ use crate::error::{Error, Result};
 use crate::model::payload::Value;
 use crate::model::query::MAX_RESULTS;
 use crate::model::ranking::{FacetHit, FacetRequest};
+use crate::payload::index::FieldIndex;
 use crate::payload::path;
 use crate::segment::{Matcher, Segment};
 
 /// Rows between two looks at the clock.
 const BUDGET_EVERY: usize = 1024;
+/// Rows of a segment up to which every payload is read even for an estimate; of more about so many are.
+const SAMPLE: usize = 16_384;
 
 /// The most frequent values of a field among the points of a filter; equal counts in the order of values.
 ///
@@ -28,14 +31,17 @@ pub(crate) fn facet(reading: &Reading<'_>, request: &FacetRequest) -> Result<Vec
     for &segment in &reading.segments {
         request.budget.check()?;
         let matcher = Matcher::new(segment, filter.as_ref(), reading.at);
-        let rows = if matcher.accepts_all() { None } else { Some(accepted(&matcher, request)?) };
-        match count_by_index(segment, rows.as_ref(), request, &mut counts) {
-            Some(foreign) => count_by_payload(segment, &foreign, request, &mut counts)?,
+        let step = step(segment, &matcher, request);
+        let rows = if matcher.accepts_all() && step == 1 { None } else { Some(accepted(&matcher, step, request)?) };
+        let mut here: FxHashMap<FacetValue, u64> = FxHashMap::default();
+        match count_by_index(segment, rows.as_ref(), request, &mut here) {
+            Some(foreign) => count_by_payload(segment, &foreign, request, &mut here)?,
             None => {
                 let rows = rows.unwrap_or_else(|| (0..segment.rows(reading.at)).collect());
-                count_by_payload(segment, &rows, request, &mut counts)?;
+                count_by_payload(segment, &rows, request, &mut here)?;
             }
         }
+        here.into_iter().for_each(|(value, count)| *counts.entry(value).or_default() += count * step as u64);
     }
     let mut hits: Vec<(FacetValue, u64)> = counts.into_iter().collect();
     hits.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -43,16 +49,24 @@ pub(crate) fn facet(reading: &Reading<'_>, request: &FacetRequest) -> Result<Vec
     Ok(hits.into_iter().map(|(value, count)| FacetHit { value: value.into_value(), count }).collect())
 }
 
-fn accepted(matcher: &Matcher<'_>, request: &FacetRequest) -> Result<RoaringBitmap> {
+/// Of how many rows that may match one is looked at: of all, unless estimates will do and payloads would have to be read.
+fn step(segment: &dyn Segment, matcher: &Matcher<'_>, request: &FacetRequest) -> usize {
+    let mut indexed = matcher.is_exact();
+    segment.with_indexes(&mut |indexes| indexed &= indexes.field(&request.key).is_some_and(FieldIndex::holds_values));
+    // An odd step, so that what alternates in the rows is not mistaken for the whole.
+    if request.exact || indexed || matcher.upper_bound() <= SAMPLE { 1 } else { (matcher.upper_bound() / SAMPLE) | 1 }
+}
+
+fn accepted(matcher: &Matcher<'_>, step: usize, request: &FacetRequest) -> Result<RoaringBitmap> {
     let mut rows = RoaringBitmap::new();
     let mut seen = 0usize;
-    matcher.each(&mut |row| {
+    matcher.each_of(step, &mut |row| {
         seen += 1;
         if seen.is_multiple_of(BUDGET_EVERY) {
             request.budget.check()?;
         }
         rows.insert(row);
-        Ok(true)
+        Ok(())
     })?;
     Ok(rows)
 }

@@ -1,5 +1,8 @@
 //! Inputs → files and row maps. Sealing a growing segment and merging sealed ones are the same work.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +13,7 @@ use super::sealed::{PAYLOAD_FILE, ROWS_FILE};
 use super::{Sealed, Segment, ids, quantize};
 use crate::distance::Width;
 use crate::error::{Error, Result};
-use crate::graph::{self, BuildControl, BuildPlan, GraphParams, Reused};
+use crate::graph::{self, BuildControl, BuildPlan, Extent, GraphParams, Reused};
 use crate::model::PointId;
 use crate::model::config::{CollectionConfig, FieldSchema, VectorParams};
 use crate::model::payload::PayloadPath;
@@ -83,6 +86,23 @@ struct Clustered {
 /// A row of an input.
 pub(super) type Source = (usize, u32);
 
+/// How the rows of a segment lie.
+#[derive(Debug, Default)]
+struct Order {
+    /// Where they were sorted by the vectors of a field.
+    clustered: Clustered,
+    /// The rows of each tenant, where they were sorted by tenants, largest first.
+    tenants: Vec<Range<u32>>,
+}
+
+/// A graph that a field is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Linking {
+    pub(super) shape: GraphParams,
+    /// A graph for each large tenant instead of one for all.
+    pub(super) by_tenant: bool,
+}
+
 impl SegmentBuilder<'_> {
     /// Writes all files and opens them. Nothing refers to them yet; a crash leaves a directory that the next open removes.
     ///
@@ -92,8 +112,8 @@ impl SegmentBuilder<'_> {
         let path = super::directory(self.collection, self.id);
         self.fs.create_dir_all(&path)?;
         let sources = self.live_rows(inputs)?;
-        let (sources, clustered) = match self.tenant_key(&sources)? {
-            Some(key) => (by_tenant(inputs, sources, &key)?, Clustered::default()),
+        let (sources, order) = match self.tenant_key(&sources)? {
+            Some(key) => by_tenant(inputs, sources, &key)?,
             None => self.ordered(inputs, sources),
         };
         let row_maps = row_maps(inputs, &sources, self.at);
@@ -126,7 +146,7 @@ impl SegmentBuilder<'_> {
         }
         self.fs.sync_dir(&path)?;
         let mut sealed = Sealed::open(self.fs, self.collection, meta, self.config, self.at)?;
-        let meta = self.write_derived(&path, inputs, &row_maps, &sealed, &clustered)?;
+        let meta = self.write_derived(&path, inputs, &row_maps, &sealed, &order)?;
         if meta != *sealed.meta() {
             sealed = Sealed::open(self.fs, self.collection, meta, self.config, self.at)?;
         }
@@ -146,38 +166,35 @@ impl SegmentBuilder<'_> {
         Ok(sources)
     }
 
-    /// The field that tells tenants apart, where there will be no graph to walk along: searches are for one tenant then.
+    /// The field that tells tenants apart, where there will be no graph over all: searches are for one tenant then.
     fn tenant_key(&self, sources: &[Source]) -> Result<Option<PayloadPath>> {
-        let is_tenant = |schema: &FieldSchema| match schema {
-            FieldSchema::Keyword(params) | FieldSchema::Uuid(params) => params.is_tenant == Some(true),
-            _ => false,
-        };
-        let linked = |params: &VectorParams| graph_wanted(self.config, params, count_of(sources)).is_some();
-        match self.config.payload_schema.iter().find(|(_, schema)| is_tenant(schema)) {
-            Some((key, _)) if !self.config.vectors.values().any(linked) => PayloadPath::parse(key).map(Some),
+        let linked = |params: &VectorParams| graph_wanted(self.config, params, count_of(sources)).is_some_and(|linking| !linking.by_tenant);
+        match tenant_field(self.config) {
+            Some(key) if !self.config.vectors.values().any(linked) => PayloadPath::parse(key).map(Some),
             _ => Ok(None),
         }
     }
 
     /// The rows in the order they will lie in: near ones near each other, when there will be a graph to walk along.
     #[cfg(feature = "linalg")]
-    fn ordered(&self, inputs: &[Input], sources: Vec<Source>) -> (Vec<Source>, Clustered) {
+    fn ordered(&self, inputs: &[Input], sources: Vec<Source>) -> (Vec<Source>, Order) {
         let count = u32::try_from(sources.len()).unwrap_or(GONE);
         let plain = self.config.vectors.iter().filter(|(_, params)| params.multivector_config.is_none());
-        let linked = plain.filter(|(_, params)| graph_wanted(self.config, params, count).is_some());
+        let linked = plain.filter(|(_, params)| graph_wanted(self.config, params, count).is_some_and(|linking| !linking.by_tenant));
         match linked.max_by_key(|(_, params)| params.stride()) {
             Some((name, params)) => {
                 let (sources, clusters) =
                     super::order::by_cluster(inputs, sources, name, Space::of(params), self.pool, self.sample_rows(params));
-                (sources, Clustered { field: name.clone(), clusters })
+                let clustered = Clustered { field: name.clone(), clusters };
+                (sources, Order { clustered, ..Order::default() })
             }
-            None => (sources, Clustered::default()),
+            None => (sources, Order::default()),
         }
     }
 
     #[cfg(not(feature = "linalg"))]
-    fn ordered(&self, _inputs: &[Input], sources: Vec<Source>) -> (Vec<Source>, Clustered) {
-        (sources, Clustered::default())
+    fn ordered(&self, _inputs: &[Input], sources: Vec<Source>) -> (Vec<Source>, Order) {
+        (sources, Order::default())
     }
 
     fn write_rows(&self, path: &Path, inputs: &[Input], sources: &[Source]) -> Result<u64> {
@@ -293,14 +310,8 @@ impl SegmentBuilder<'_> {
     }
 
     /// Codes and graphs where they are wanted, and the payload indexes.
-    fn write_derived(
-        &self,
-        path: &Path,
-        inputs: &[Input],
-        row_maps: &[Vec<u32>],
-        sealed: &Sealed,
-        clustered: &Clustered,
-    ) -> Result<SegmentMeta> {
+    fn write_derived(&self, path: &Path, inputs: &[Input], row_maps: &[Vec<u32>], sealed: &Sealed, order: &Order) -> Result<SegmentMeta> {
+        let clustered = &order.clustered;
         let mut meta = sealed.meta().clone();
         for (number, field) in meta.fields.iter_mut().enumerate() {
             let Some(params) = self.config.vectors.get(&field.name) else { continue };
@@ -331,14 +342,19 @@ impl SegmentBuilder<'_> {
                 field.codes = Some(file);
             }
             field.quantization = self.config.quantization_of(params).cloned();
-            let Some(shape) = wanted else { continue };
+            let Some(linking) = wanted else { continue };
+            field.graph_params = Some(linking.shape);
+            let parts = self.large_tenants(order, params);
+            if linking.by_tenant && parts.is_empty() {
+                continue;
+            }
+            let extent = if linking.by_tenant { Extent::Parts(&parts) } else { Extent::Whole(meta.rows) };
             let file = format!("graph-{number}");
             let written = field.codes.as_ref().map(|codes| path.join(codes));
             let codes = codec.map(|codec| self.build_codes(sealed, &field.name, codec, stored, written.as_deref())).transpose()?.flatten();
-            let reused = largest_graph(inputs, row_maps, &field.name, shape, self.at);
-            meta.bytes += self.write_graph(path.join(&file), sealed, &field.name, shape, codes, reused)?;
+            let reused = largest_graph(inputs, row_maps, &field.name, linking, self.at);
+            meta.bytes += self.write_graph(path.join(&file), sealed, &field.name, (linking.shape, extent), codes, reused)?;
             field.graph = Some(file);
-            field.graph_params = Some(shape);
         }
         if !self.config.payload_schema.is_empty() {
             let (file, bytes) = write_indexes(self.fs, path, sealed.indexes(), 0)?;
@@ -349,27 +365,32 @@ impl SegmentBuilder<'_> {
         Ok(meta)
     }
 
+    /// Tenants with so many vectors that a walk is faster than a scan of them.
+    fn large_tenants(&self, order: &Order, params: &VectorParams) -> Vec<Range<u32>> {
+        let threshold = self.config.hnsw_of(params).full_scan_threshold.saturating_mul(1024);
+        let large = |tenant: &&Range<u32>| tenant.len() > 1 && tenant.len() * params.stride() >= threshold;
+        order.tenants.iter().filter(large).cloned().collect()
+    }
+
     fn write_graph(
         &self,
         path: PathBuf,
         sealed: &Sealed,
         name: &str,
-        shape: GraphParams,
+        (params, extent): (GraphParams, Extent<'_>),
         codes: Option<Codes>,
         reused: Option<Reused<'_>>,
     ) -> Result<u64> {
         let Some(field) = sealed.field(name) else { return Ok(0) };
-        let total = sealed.total_rows();
-        let present: Vec<u32> = (0..total).filter(|&row| sealed.has_vector(name, row)).collect();
+        let present: Vec<u32> = (0..sealed.total_rows()).filter(|&row| sealed.has_vector(name, row)).collect();
         let seed = self.id.0;
         self.write_file(path, kind::GRAPH, |file| {
             let mut sink = |part: &[u8]| file.write(part);
-            let params = shape;
             match codes {
                 Some(codes) => {
                     let set = CodeSet { codec: codes.codec(), rows: codes.rows(), groups: field.groups };
                     graph::build(
-                        BuildPlan { params, set: &set, present: &present, total, seed, reused },
+                        BuildPlan { params, set: &set, present: &present, extent, seed, reused },
                         self.control,
                         self.pool,
                         &mut sink,
@@ -378,7 +399,7 @@ impl SegmentBuilder<'_> {
                 None => {
                     let set = Originals { space: field.space, rows: field.rows, groups: field.groups };
                     graph::build(
-                        BuildPlan { params, set: &set, present: &present, total, seed, reused },
+                        BuildPlan { params, set: &set, present: &present, extent, seed, reused },
                         self.control,
                         self.pool,
                         &mut sink,
@@ -442,26 +463,36 @@ fn count(rows: &RoaringBitmap) -> u32 {
     u32::try_from(rows.len()).unwrap_or(u32::MAX)
 }
 
-/// Sorts rows by tenant, so that a tenant's vectors lie side by side; rows of one tenant keep their order.
-fn by_tenant(inputs: &[Input], sources: Vec<Source>, key: &PayloadPath) -> Result<Vec<Source>> {
-    let tenant = |&(input, row): &Source| {
+/// Sorts rows by tenant, so that a tenant's vectors lie side by side; the largest tenants come first, so that lists of links need
+/// not be kept for the others. Rows of one tenant keep their order.
+fn by_tenant(inputs: &[Input], sources: Vec<Source>, key: &PayloadPath) -> Result<(Vec<Source>, Order)> {
+    let mut rows_of: BTreeMap<String, Vec<Source>> = BTreeMap::new();
+    for (input, row) in sources {
         let mut tenant = String::new();
         path::visit(&*inputs[input].segment.payload(row)?, key, &mut |value| {
             if let Some(text) = value.as_str() {
                 text.clone_into(&mut tenant);
             }
         });
-        Ok(tenant)
-    };
-    let mut keyed: Vec<(String, Source)> = sources.iter().map(|source| Ok((tenant(source)?, *source))).collect::<Result<_>>()?;
-    keyed.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(keyed.into_iter().map(|(_, source)| source).collect())
+        rows_of.entry(tenant).or_default().push((input, row));
+    }
+    let mut tenants: Vec<Vec<Source>> = rows_of.into_values().collect();
+    tenants.sort_by_key(|rows| Reverse(rows.len()));
+    let mut end = 0;
+    let ranges = tenants.iter().map(|rows| {
+        let start = end;
+        end += count_of(rows);
+        start..end
+    });
+    let order = Order { tenants: ranges.collect(), ..Order::default() };
+    Ok((tenants.concat(), order))
 }
 
 /// The graph over most of the rows, if it is worth taking over: large enough, and most of its rows still alive.
-fn largest_graph<'a>(inputs: &'a [Input], row_maps: &'a [Vec<u32>], name: &str, shape: GraphParams, at: Lsn) -> Option<Reused<'a>> {
+fn largest_graph<'a>(inputs: &'a [Input], row_maps: &'a [Vec<u32>], name: &str, linking: Linking, at: Lsn) -> Option<Reused<'a>> {
     let graphs = inputs.iter().zip(row_maps).filter_map(|(input, new_rows)| {
-        let graph = input.segment.field(name)?.graph.filter(|graph| graph.params() == shape)?;
+        let alike = |graph: &&graph::Graph| graph.params() == linking.shape && graph.is_divided() == linking.by_tenant;
+        let graph = input.segment.field(name)?.graph.filter(alike)?;
         let live = new_rows.iter().filter(|&&new| new != GONE).count();
         let enough = live as f64 >= f64::from(input.segment.rows(at)) * LEAST_LIVE;
         enough.then_some((live, Reused { graph, new_rows }))
@@ -478,13 +509,29 @@ fn row_maps(inputs: &[Input], sources: &[Source], at: Lsn) -> Vec<Vec<u32>> {
     maps
 }
 
-/// The shape of the graph a field of so many vectors gets, if it is large enough for one.
-pub(super) fn graph_wanted(config: &CollectionConfig, params: &VectorParams, count: u32) -> Option<GraphParams> {
+/// The graph a field of so many vectors gets, if it is large enough for one.
+pub(super) fn graph_wanted(config: &CollectionConfig, params: &VectorParams, count: u32) -> Option<Linking> {
     let hnsw = config.hnsw_of(params);
     let threshold_kb = config.optimizers_config.indexing_threshold.unwrap_or(10_000);
-    let large = count as usize * params.stride() >= threshold_kb.saturating_mul(1024) && count > 1;
-    let shape = GraphParams { m: u32::try_from(hnsw.m).ok()?, ef_construct: u32::try_from(hnsw.ef_construct).ok()? };
-    (hnsw.m > 0 && threshold_kb > 0 && large).then_some(shape)
+    let large = threshold_kb > 0 && count as usize * params.stride() >= threshold_kb.saturating_mul(1024) && count > 1;
+    let by_tenant = hnsw.m == 0 && tenant_field(config).is_some();
+    let m = if by_tenant { hnsw.payload_m.unwrap_or(0) } else { hnsw.m };
+    let shape = GraphParams { m: u32::try_from(m).ok()?, ef_construct: u32::try_from(hnsw.ef_construct).ok()? };
+    (m > 0 && large).then_some(Linking { shape, by_tenant })
+}
+
+/// The field that tells tenants apart: that which is said to, or else the first that graphs may follow.
+fn tenant_field(config: &CollectionConfig) -> Option<&str> {
+    let keyword = |schema: &FieldSchema| match schema {
+        FieldSchema::Keyword(params) | FieldSchema::Uuid(params) if params.placement.enable_hnsw != Some(false) => {
+            Some(params.is_tenant == Some(true))
+        }
+        _ => None,
+    };
+    let said = config.payload_schema.iter().find(|(_, schema)| keyword(schema) == Some(true));
+    let linked = config.hnsw_config.payload_m.is_some_and(|m| m > 0);
+    let any = || config.payload_schema.iter().find(|(_, schema)| linked && keyword(schema).is_some());
+    said.or_else(any).map(|(name, _)| name.as_str())
 }
 
 /// Bytes of memory that taking over a segment's live rows takes at least: lists of rows, ids and links. Temporary codes come
@@ -492,8 +539,10 @@ pub(super) fn graph_wanted(config: &CollectionConfig, params: &VectorParams, cou
 pub(crate) fn build_bytes(segment: &dyn Segment, config: &CollectionConfig, at: Lsn) -> u64 {
     let rows = u64::from(segment.rows(at));
     let links = |params: &VectorParams| {
+        let hnsw = config.hnsw_of(params);
+        let m = if hnsw.m > 0 { hnsw.m } else { hnsw.payload_m.unwrap_or(0) };
         // Twice `m` links of four bytes, and half of that to spare.
-        if config.optimizers_config.indexing_threshold == Some(0) { 0 } else { 12 * config.hnsw_of(params).m as u64 }
+        if config.optimizers_config.indexing_threshold == Some(0) { 0 } else { 12 * m as u64 }
     };
     let each = ROW_BYTES + config.vectors.values().map(links).max().unwrap_or(0);
     rows * 4 + rows.saturating_sub(segment.tombstones().dead()) * each

@@ -21,6 +21,7 @@ use super::search::Search;
 use super::selection::Selection;
 use super::{Field, Leaf, Matcher, Segment};
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::model::point::Lsn;
 use crate::model::quantization::QuantizationParams;
 use crate::model::query::{Budget, Strategy};
@@ -95,6 +96,9 @@ impl<'a> Lesson<'a> {
     /// # Errors
     /// Unreadable files.
     pub(super) fn curves(&self, queries: &[Vector]) -> Result<Vec<Curve>> {
+        if let Some(divided) = self.field.graph.filter(|graph| graph.is_divided()) {
+            return self.in_parts(divided);
+        }
         let mut curves = Vec::new();
         let codes = self.field.codes.filter(|codes| codes.clusters() > 0);
         let divisions = codes.map_or(Vec::new(), |codes| CELLS.map(|cells| Division::new(self.field, codes, self.rows, cells)).into());
@@ -114,6 +118,25 @@ impl<'a> Lesson<'a> {
             }
         }
         Ok(curves)
+    }
+
+    /// Curves for searches of parts that have graphs of their own, by rows.
+    fn in_parts(&self, graph: &Graph) -> Result<Vec<Curve>> {
+        let choice = |rows| Choice { rows: Some(Arc::new(Selection::new(&Candidates::exact(rows), self.rows))), share: 1.0 };
+        let parts: Vec<_> = graph.parts().map(|part| (part.clone(), choice(part.collect()))).collect();
+        let linked = self.examples_below(graph.rows() as u32, EXAMPLES[0]);
+        let asked: Vec<(Example<'_>, &Choice)> = linked
+            .filter_map(|row| {
+                let (_, choice) = parts.iter().find(|(part, _)| part.contains(&row))?;
+                Some((Example::Row(row), choice))
+            })
+            .collect();
+        let curve = |(limit, lengths): (usize, usize)| {
+            let answers = self.ask_all(&asked, limit, lengths)?;
+            let points = points(&answers.iter().collect::<Vec<_>>(), limit, lengths, (true, DOUBT[0]));
+            Ok(Curve { share: 1.0, bin: None, affinity: 0.0, limit, points })
+        };
+        LIMITS.into_iter().zip(TRIED).map(curve).collect()
     }
 
     /// Curves for filters that match regions.
@@ -151,9 +174,14 @@ impl<'a> Lesson<'a> {
         if !queries.is_empty() {
             return queries.iter().step_by((queries.len() / count).max(1)).map(Example::Query).collect();
         }
+        self.examples_below(self.rows, count).map(Example::Row).collect()
+    }
+
+    /// Rows from everywhere among the first ones.
+    fn examples_below(&self, rows: u32, count: usize) -> impl Iterator<Item = u32> + '_ {
         // An odd step, so that what alternates in the rows is not mistaken for the whole.
-        let step = (self.rows as usize / count).max(1) | 1;
-        (0..self.rows).step_by(step).filter(|&row| self.is_there(row)).map(Example::Row).collect()
+        let step = (rows as usize / count).max(1) | 1;
+        (0..rows).step_by(step).filter(|&row| self.is_there(row))
     }
 
     /// Examples of which every other one lies in a region, as far as there are such.

@@ -171,9 +171,25 @@ impl<'a> Matcher<'a> {
         }
     }
 
+    /// Gives the accepted ones among every `step`th of the rows that can match, ascending, until `visit` fails.
+    ///
+    /// # Errors
+    /// As [`Matcher::accepts`], and whatever `visit` returns.
+    pub(crate) fn each_of(&self, step: usize, visit: &mut dyn FnMut(u32) -> Result<()>) -> Result<()> {
+        let mut at = 0;
+        let look = |row| {
+            at += 1;
+            if (at - 1) % step == 0 && self.accepts(row)? { visit(row) } else { Ok(()) }
+        };
+        match &self.selection {
+            Some(selection) => selection.try_each(0..self.visible, look),
+            None => (0..self.visible).try_for_each(look),
+        }
+    }
+
     /// Places that [`Matcher::drawn`] gives rows for: every accepted row has one.
     pub(crate) fn drawable(&self) -> usize {
-        self.selection.as_ref().and_then(|selection| selection.few()).map_or(self.visible as usize, <[u32]>::len)
+        self.selection.as_ref().and_then(|selection| selection.places()).unwrap_or(self.visible as usize)
     }
 
     /// The row of a place, if it is accepted.
@@ -181,8 +197,8 @@ impl<'a> Matcher<'a> {
     /// # Errors
     /// As [`Matcher::accepts`].
     pub(crate) fn drawn(&self, place: usize) -> Result<Option<u32>> {
-        let row = match self.selection.as_ref().and_then(|selection| selection.few()) {
-            Some(rows) => rows.get(place).copied(),
+        let row = match self.selection.as_ref().filter(|selection| selection.places().is_some()) {
+            Some(selection) => selection.at_place(place),
             None => u32::try_from(place).ok(),
         };
         row.map_or(Ok(None), |row| Ok(self.accepts(row)?.then_some(row)))
@@ -241,6 +257,11 @@ impl<'a> Matcher<'a> {
         Ok(bound as u64 * accepted / seen.max(1))
     }
 
+    /// A range that holds every row that can match.
+    pub(super) fn span(&self) -> Range<u32> {
+        self.selection.as_ref().map_or(0..self.visible, |selection| selection.span())
+    }
+
     /// Rows of a range that the indexes take for possible, dead ones included.
     pub(super) fn possible_in(&self, range: Range<u32>) -> usize {
         match &self.selection {
@@ -252,11 +273,11 @@ impl<'a> Matcher<'a> {
     /// A bit for each accepted row, when the indexes alone know them: the form a walk asks fastest.
     pub(super) fn dense(&self) -> Option<Cow<'_, [u64]>> {
         let selection = self.selection.as_ref().filter(|selection| selection.is_exact())?;
-        let words = selection.words()?;
+        let words = selection.words(self.visible)?;
         if !self.has_dead {
-            return Some(Cow::Borrowed(words));
+            return Some(words);
         }
-        let mut live = words.to_vec();
+        let mut live = words.into_owned();
         for (at, word) in (0u32..).zip(&mut live).filter(|(_, word)| **word != 0) {
             let mut left = *word;
             while left != 0 {

@@ -278,9 +278,14 @@ impl Sealed {
     pub(crate) fn is_indexed(&self, config: &CollectionConfig) -> bool {
         self.meta.fields.iter().all(|meta| {
             let Some((params, open)) = config.vectors.get(&meta.name).zip(self.fields.get(&meta.name)) else { return true };
-            let shape = super::build::graph_wanted(config, params, meta.stored());
+            let wanted = super::build::graph_wanted(config, params, meta.stored());
             let codes = super::quantize::alike(meta.quantization.as_ref(), config.quantization_of(params));
-            shape.is_none_or(|shape| codes && open.graph.as_ref().is_some_and(|graph| graph.params() == shape))
+            wanted.is_none_or(|linking| {
+                // Where no tenant is large, there is nothing to link.
+                let linked =
+                    open.graph.as_ref().map_or(linking.by_tenant && meta.graph.is_none(), |graph| graph.is_divided() == linking.by_tenant);
+                codes && linked && meta.graph_params == Some(linking.shape)
+            })
         })
     }
 
@@ -317,7 +322,8 @@ impl Sealed {
             (sparse, 0),
             |(all, linked), (meta, field)| {
                 let bytes = meta.stored() as usize * field.space.stride();
-                (all + bytes, linked + if field.graph.is_some() { bytes } else { 0 })
+                let is_linked = field.graph.is_some() || (meta.graph.is_none() && meta.graph_params.is_some());
+                (all + bytes, linked + if is_linked { bytes } else { 0 })
             },
         )
     }
@@ -471,7 +477,9 @@ pub(crate) fn graph_placement(hnsw: &HnswConfig) -> Memory {
 }
 
 fn graph_of(links: Placed, rows: u32) -> Option<Arc<Graph>> {
-    Links::open(links).filter(|links| links.rows() == rows as usize).map(Graph::new).map(Arc::new)
+    let graph = Links::open(links).map(Graph::new)?;
+    let fits = graph.rows() == rows as usize || (graph.is_divided() && graph.rows() < rows as usize);
+    fits.then(|| Arc::new(graph))
 }
 
 /// Where the parts of a field are to live.

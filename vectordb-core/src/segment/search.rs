@@ -12,7 +12,7 @@ use super::{CompiledFilter, Field, Matcher, Segment, sparse};
 use crate::distance::Metric;
 use crate::error::{Error, Result};
 use crate::filter::plan::Situation;
-use crate::graph::{Filtered, Graph, Outcome, Scored};
+use crate::graph::{Filtered, Outcome, Part, Scored};
 use crate::model::PointId;
 use crate::model::explain::{Way, Work};
 use crate::model::point::Lsn;
@@ -164,22 +164,28 @@ impl Search<'_> {
     fn run(&self) -> Result<Vec<Hit>> {
         let (estimated, indexed) = (self.matcher.upper_bound(), self.matcher.is_exact());
         self.trace.update(|trace| Trace { estimated, indexed, ..trace });
-        let rows = self.segment.rows(self.leaf.at) as usize;
         let small = self.field.rows_of(self.segment.rows(self.leaf.at)) as usize * self.field.space.stride() < self.leaf.full_scan_bytes;
         let graph = self.field.graph;
         if self.leaf.indexed_only && graph.is_none() && !small {
             return Ok(Vec::new());
         }
-        let Some(graph) = graph.filter(|_| !self.leaf.exact && self.leaf.strategy != Some(Strategy::Scan)) else { return self.scan() };
-        if !self.matcher.is_filtered() {
+        let walkable = graph.filter(|_| !self.leaf.exact && self.leaf.strategy != Some(Strategy::Scan));
+        let Some(graph) = walkable.and_then(|graph| graph.whole().or_else(|| graph.part(&self.matcher.span()))) else {
+            return self.scan();
+        };
+        let rows = graph.rows();
+        // What has a graph of its own is not small, and a filter that takes all of it is none to its graph.
+        let small = small && !graph.is_of_several();
+        let all_of_several = || graph.is_of_several() && self.matcher.is_exact() && self.matcher.upper_bound() == rows;
+        if !self.matcher.is_filtered() || all_of_several() {
             let ef = self.settle_ef(1.0, None);
             // A walk costs more than a scan when it would visit a good part of the rows.
             let costly = ef.saturating_mul(4) >= rows || (small && self.leaf.strategy.is_none());
-            return if costly { self.scan() } else { self.unfiltered(graph, ef, rows) };
+            return if costly { self.scan() } else { self.unfiltered(&graph, ef) };
         }
         match self.codes() {
-            Some(codes) => self.filtered(graph, &self.code_scorer(codes), Some(codes), small),
-            None => self.filtered(graph, &self.scorer, None, small),
+            Some(codes) => self.filtered(&graph, &self.code_scorer(codes), Some(codes), small),
+            None => self.filtered(&graph, &self.scorer, None, small),
         }
     }
 
@@ -199,7 +205,8 @@ impl Search<'_> {
     }
 
     /// A walk over all rows. Dead ones still lead the way, so there must be room for them.
-    fn unfiltered(&self, graph: &Graph, ef: usize, rows: usize) -> Result<Vec<Hit>> {
+    fn unfiltered(&self, graph: &Part<'_>, ef: usize) -> Result<Vec<Hit>> {
+        let rows = graph.rows();
         let live = self.matcher.upper_bound().clamp(1, rows.max(1));
         let widened = |number: usize| number.saturating_mul(rows).div_ceil(live);
         let hits = match self.codes() {
@@ -233,9 +240,9 @@ impl Search<'_> {
         Ok(hits)
     }
 
-    fn filtered(&self, graph: &Graph, scorer: &impl Scorer, codes: Option<&Codes>, small: bool) -> Result<Vec<Hit>> {
+    fn filtered(&self, graph: &Part<'_>, scorer: &impl Scorer, codes: Option<&Codes>, small: bool) -> Result<Vec<Hit>> {
         let mut situation = Situation {
-            rows: self.segment.rows(self.leaf.at) as usize,
+            rows: graph.rows(),
             matches: usize::try_from(self.matcher.estimate()?).unwrap_or(usize::MAX),
             unsure: if self.matcher.is_exact() { 0 } else { self.matcher.upper_bound() },
             small,
@@ -363,7 +370,13 @@ impl Search<'_> {
 
     /// A plain walk with a longer list, of which the matches are kept: the fastest way where a good part of the rows around the
     /// query match. Nothing when it is not worth trying, or too few were found.
-    fn walk_and_sift(&self, graph: &Graph, scorer: &impl Scorer, codes: Option<&Codes>, situation: &Situation) -> Result<Option<Vec<Hit>>> {
+    fn walk_and_sift(
+        &self,
+        graph: &Part<'_>,
+        scorer: &impl Scorer,
+        codes: Option<&Codes>,
+        situation: &Situation,
+    ) -> Result<Option<Vec<Hit>>> {
         let share = situation.near_share();
         let Some(words) = self.matcher.dense().filter(|_| share >= LEAST_SIFTED) else { return Ok(None) };
         let depth = codes.map_or(self.leaf.k, |codes| self.depth(codes));
@@ -382,7 +395,14 @@ impl Search<'_> {
         Ok(Some(if codes.is_some() { self.rescored(hits, depth) } else { hits }))
     }
 
-    fn walk(&self, graph: &Graph, scorer: &impl Scorer, codes: Option<&Codes>, situation: &Situation, two_hops: bool) -> Result<Vec<Hit>> {
+    fn walk(
+        &self,
+        graph: &Part<'_>,
+        scorer: &impl Scorer,
+        codes: Option<&Codes>,
+        situation: &Situation,
+        two_hops: bool,
+    ) -> Result<Vec<Hit>> {
         let depth = codes.map_or(self.leaf.k, |codes| self.depth(codes));
         let ef = situation.ef.max(depth);
         let forced = self.leaf.strategy.is_some();

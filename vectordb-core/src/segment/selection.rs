@@ -1,5 +1,6 @@
 //! The rows that indexes find for a filter, in the form a search asks fastest, kept for the next search with the same filter.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(super) struct Selection {
 
 #[derive(Debug)]
 enum Rows {
+    /// All of a range, as those of a tenant are in a segment that is sorted by tenants.
+    Range(Range<u32>),
     /// Ascending.
     Few(Vec<u32>),
     /// A bit for each row of the segment.
@@ -38,7 +41,10 @@ impl Selection {
     /// What an index found among the first `visible` rows.
     pub(super) fn new(found: &Candidates, visible: u32) -> Self {
         let count = usize::try_from(found.rows.len()).unwrap_or(usize::MAX);
-        let rows = if count < visible as usize / FEW {
+        let range = found.rows.min().zip(found.rows.max()).map_or(0..0, |(first, last)| first..last.saturating_add(1));
+        let rows = if range.len() == count {
+            Rows::Range(range)
+        } else if count < visible as usize / FEW {
             Rows::Few(found.rows.iter().collect())
         } else {
             let mut words = vec![0u64; (visible as usize).div_ceil(64)];
@@ -63,30 +69,66 @@ impl Selection {
     #[inline]
     pub(super) fn contains(&self, row: u32) -> bool {
         match &self.rows {
+            Rows::Range(range) => range.contains(&row),
             Rows::Few(rows) => rows.binary_search(&row).is_ok(),
             Rows::Many(words) => is_set(words, row),
         }
     }
 
-    /// A bit for each row, if that is the form it has.
-    pub(super) fn words(&self) -> Option<&[u64]> {
+    /// A bit for each of the first `visible` rows, unless they are few.
+    pub(super) fn words(&self, visible: u32) -> Option<Cow<'_, [u64]>> {
         match &self.rows {
-            Rows::Few(_) => None,
-            Rows::Many(words) => Some(words),
+            Rows::Range(range) if range.len() >= visible as usize / FEW => {
+                let mut words = vec![0; (visible as usize).div_ceil(64)];
+                let whole = range.start.div_ceil(64) as usize..range.end as usize / 64;
+                if whole.start < whole.end {
+                    words[whole.clone()].fill(u64::MAX);
+                }
+                let ragged = (range.start..range.end.min(range.start.next_multiple_of(64))).chain(range.end / 64 * 64..range.end);
+                ragged.filter(|row| range.contains(row)).for_each(|row| words[row as usize / 64] |= 1 << (row % 64));
+                Some(Cow::Owned(words))
+            }
+            Rows::Range(_) | Rows::Few(_) => None,
+            Rows::Many(words) => Some(Cow::Borrowed(words)),
         }
     }
 
-    /// All rows, ascending, if that is the form they have.
-    pub(super) fn few(&self) -> Option<&[u32]> {
+    /// The row at a place among those that come ascending and apart from others; the number of places if that is their form.
+    pub(super) fn places(&self) -> Option<usize> {
         match &self.rows {
-            Rows::Few(rows) => Some(rows),
+            Rows::Range(range) => Some(range.len()),
+            Rows::Few(rows) => Some(rows.len()),
             Rows::Many(_) => None,
+        }
+    }
+
+    /// The row of one of the [`Selection::places`].
+    pub(super) fn at_place(&self, place: usize) -> Option<u32> {
+        match &self.rows {
+            Rows::Range(range) => range.clone().nth(place),
+            Rows::Few(rows) => rows.get(place).copied(),
+            Rows::Many(_) => None,
+        }
+    }
+
+    /// The range from the first row to the last.
+    pub(super) fn span(&self) -> Range<u32> {
+        match &self.rows {
+            Rows::Range(range) => range.clone(),
+            Rows::Few(rows) => rows.first().zip(rows.last()).map_or(0..0, |(&first, &last)| first..last + 1),
+            Rows::Many(words) => {
+                let row = |at: usize| u32::try_from(at * 64).unwrap_or(u32::MAX);
+                let first = words.iter().position(|&word| word != 0).map_or(0, |at| row(at) + words[at].trailing_zeros());
+                let end = words.iter().rposition(|&word| word != 0).map_or(0, |at| row(at) + 64 - words[at].leading_zeros());
+                first..end
+            }
         }
     }
 
     /// Gives the rows inside a range, ascending, until `visit` fails.
     pub(super) fn try_each<E>(&self, range: Range<u32>, mut visit: impl FnMut(u32) -> Result<(), E>) -> Result<(), E> {
         match &self.rows {
+            Rows::Range(all) => (all.start.max(range.start)..all.end.min(range.end)).try_for_each(visit),
             Rows::Few(rows) => {
                 let start = rows.partition_point(|&row| row < range.start);
                 rows[start..].iter().take_while(|&&row| row < range.end).try_for_each(|&row| visit(row))
@@ -98,6 +140,7 @@ impl Selection {
     /// How many rows lie inside a range.
     pub(super) fn count_in(&self, range: Range<u32>) -> usize {
         match &self.rows {
+            Rows::Range(all) => (all.start.max(range.start)..all.end.min(range.end)).len(),
             Rows::Few(rows) => rows.partition_point(|&row| row < range.end) - rows.partition_point(|&row| row < range.start),
             Rows::Many(words) => {
                 let mut count = 0;
@@ -113,6 +156,7 @@ impl Selection {
 
     fn memory_bytes(&self) -> usize {
         match &self.rows {
+            Rows::Range(_) => 0,
             Rows::Few(rows) => heap::vec::<u32>(rows.capacity()),
             Rows::Many(words) => heap::vec::<u64>(words.capacity()),
         }
@@ -232,7 +276,7 @@ mod tests {
         let wanted: RoaringBitmap = [0, 1, 63, 64, 65, 127, 128, 500, 991].into_iter().collect();
         let many = Selection::new(&Candidates::exact(wanted.clone()), 500 + 64);
         let few = Selection::new(&Candidates::exact(wanted.clone()), 1 << 20);
-        assert!(many.words().is_some() && few.words().is_none());
+        assert!(many.words(564).is_some() && few.words(1 << 20).is_none());
         for range in [0..0, 0..1, 1..64, 63..65, 64..128, 65..127, 100..564, 0..564] {
             let expected: Vec<u32> = wanted.iter().filter(|row| range.contains(row)).collect();
             for selection in [&many, &few] {
@@ -240,9 +284,25 @@ mod tests {
                 assert_eq!(selection.count_in(range.clone()), expected.len(), "{range:?}");
             }
         }
+        assert_eq!((many.span(), few.span()), (0..501, 0..992));
         for row in 0..564 {
             assert_eq!(many.contains(row), wanted.contains(row));
             assert_eq!(few.contains(row), wanted.contains(row));
+        }
+    }
+
+    #[test]
+    fn rows_side_by_side_give_the_same_answers() {
+        for wanted in [0..0, 5..6, 0..64, 63..65, 64..128, 70..90, 1..300, 100..564] {
+            let found: RoaringBitmap = wanted.clone().collect();
+            let range = Selection::new(&Candidates::exact(found), 564);
+            assert_eq!((rows(&range, 0..564), range.span(), range.len()), (wanted.clone().collect(), wanted.clone(), wanted.len()));
+            assert_eq!(rows(&range, 80..110), (80..110).filter(|row| wanted.contains(row)).collect::<Vec<_>>());
+            assert_eq!(range.count_in(80..110), (80..110).filter(|row| wanted.contains(row)).count());
+            assert_eq!((0..wanted.len()).filter_map(|place| range.at_place(place)).collect::<Vec<_>>(), wanted.clone().collect::<Vec<_>>());
+            if let Some(words) = range.words(564) {
+                assert!((0..564).all(|row| is_set(&words, row) == wanted.contains(&row)), "{wanted:?}");
+            }
         }
     }
 
@@ -254,9 +314,9 @@ mod tests {
         let mut ask = |filter: &Filter| {
             let selection = cache.get_or_find(filter, || {
                 found += 1;
-                Some(Selection::new(&Candidates::exact([1].into_iter().collect()), 1000))
+                Some(Selection::new(&Candidates::exact([1, 3].into_iter().collect()), 1000))
             });
-            assert_eq!(selection.map(|selection| selection.len()), Some(1));
+            assert_eq!(selection.map(|selection| selection.len()), Some(2));
             found
         };
         assert_eq!((ask(&filter(1)), ask(&filter(1)), ask(&filter(2)), ask(&filter(1))), (1, 1, 2, 2));

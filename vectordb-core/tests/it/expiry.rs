@@ -39,7 +39,13 @@ fn seen(points: &Collection) -> Vec<u64> {
     found.iter_mut().for_each(|ids| ids.sort_unstable());
     assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "{found:?}");
     assert_eq!(points.count(None, true).expect("works"), found[0].len() as u64);
-    let counted = points.facet(&FacetRequest { key: "n".parse().expect("a path"), filter: None, limit: 100, budget: Default::default() });
+    let counted = points.facet(&FacetRequest {
+        key: "n".parse().expect("a path"),
+        filter: None,
+        limit: 100,
+        exact: true,
+        budget: Default::default(),
+    });
     assert_eq!(counted.expect("works").len(), found[0].len());
     found.swap_remove(0)
 }

@@ -13,4 +13,5 @@ mod quantization;
 mod queries;
 mod sparse;
 mod support;
+mod tenants;
 mod text;

@@ -1,10 +1,13 @@
 //! Queries of every kind against formulas over all points.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use vectordb_core::{
-    ContextPair, Distance, DistanceMatrix, Error, Expression, FacetRequest, FeedbackItem, FieldSchema, Filter, Formula, GroupsRequest,
-    MatrixRequest, MemFs, Mmr, NaiveFeedback, Point, PointId, Prefetch, Query, QueryRequest, RecommendStrategy, Rrf, ScoredPoint,
-    SearchTarget, field,
+    CollectionConfig, ContextPair, Distance, DistanceMatrix, Error, Expression, FacetRequest, FeedbackItem, FieldSchema, Filter, Formula,
+    GroupsRequest, MatrixRequest, MemFs, Mmr, NaiveFeedback, Point, PointId, Prefetch, Query, QueryRequest, RecommendStrategy, Rrf,
+    ScoredPoint, SearchTarget, field,
 };
 
 use crate::support::{Random, manual, small_segments};
@@ -356,8 +359,9 @@ fn facets_count_each_value_once_a_point() {
     let points = world.db.collection("points").open().expect("works");
     points.upsert([Point::bare(5000u64).with("tags", json!(["all", "all", 1, true, null, 2.5]))]).expect("works");
     let facet = |key: &str, filter: Option<Filter>, limit| {
-        let found =
-            points.facet(&FacetRequest { key: key.parse().expect("works"), filter, limit, budget: Default::default() }).expect("works");
+        let found = points
+            .facet(&FacetRequest { key: key.parse().expect("works"), filter, limit, exact: true, budget: Default::default() })
+            .expect("works");
         found.into_iter().map(|hit| (hit.value, hit.count)).collect::<Vec<_>>()
     };
     let third = POINTS / 3;
@@ -513,4 +517,38 @@ fn orders_and_queries_that_make_no_sense_are_told_apart() {
     }
     let deep = QueryRequest { prefetch: vec![deep], ..QueryRequest::new(Query::Dbsf) };
     assert!(matches!(world.ask(&deep), Err(Error::InvalidQuery { .. })));
+}
+
+#[test]
+fn facets_of_many_points_without_an_index_are_estimated_unless_asked_otherwise() {
+    let db = manual(Arc::new(MemFs::default()));
+    let mut config = CollectionConfig::unnamed(1, Distance::Dot);
+    config.optimizers_config.indexing_threshold = Some(0);
+    let points = db.create_collection("many", config).expect("works");
+    // Every other point is of one kind, every tenth of another, and so on.
+    let kind = |id: u64| {
+        ["half", "tenth", "fiftieth", "rest"][[id % 2 == 0, id % 10 == 1, id % 50 == 3, true].iter().position(|is| *is).expect("one")]
+    };
+    for batch in (0..100_000u64).collect::<Vec<_>>().chunks(5000) {
+        points.upsert(batch.iter().map(|&id| Point::new(id, [0.5]).with("kind", kind(id)).with("n", id))).expect("works");
+    }
+    let ask = |filter: Option<Filter>, exact| {
+        let request = FacetRequest { key: "kind".parse().expect("a path"), filter, limit: 10, exact, budget: Default::default() };
+        let hits = points.facet(&request).expect("works");
+        hits.into_iter().map(|hit| (hit.value.as_str().expect("a text").to_owned(), hit.count)).collect::<BTreeMap<_, _>>()
+    };
+    for filter in [None, Some(field("n").ge(20_000))] {
+        let (exact, about) = (ask(filter.clone(), true), ask(filter.clone(), false));
+        let share = if filter.is_some() { 0.8 } else { 1.0 };
+        assert_eq!(exact["half"], (50_000.0 * share) as u64);
+        assert_eq!(exact.keys().collect::<Vec<_>>(), about.keys().collect::<Vec<_>>());
+        assert!(exact != about, "counting everything is not estimating");
+        for (value, count) in exact {
+            let off = about[&value] as f64 / count as f64;
+            assert!((0.8..1.25).contains(&off), "{value}: {} instead of {count}", about[&value]);
+        }
+    }
+    points.create_index("kind", FieldSchema::keyword()).expect("works");
+    points.create_index("n", FieldSchema::integer()).expect("works");
+    assert_eq!(ask(Some(field("n").ge(20_000)), true), ask(Some(field("n").ge(20_000)), false));
 }

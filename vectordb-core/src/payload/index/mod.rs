@@ -221,6 +221,14 @@ impl FieldIndex {
         &self.foreign
     }
 
+    /// Whether [`FieldIndex::each_value`] gives anything.
+    pub(crate) fn holds_values(&self) -> bool {
+        match &self.values {
+            Values::Keyword(_) | Values::Bool(_) | Values::Uuid(_) | Values::Integer(_) => true,
+            Values::Float(_) | Values::DateTime(_) | Values::Geo(_) | Values::Text(_) | Values::RankedText(_) => false,
+        }
+    }
+
     /// Gives each value with its rows; false when this index does not hold whole values.
     pub(crate) fn each_value(&self, found: &mut dyn FnMut(Value, &RoaringBitmap)) -> bool {
         match &self.values {

@@ -72,6 +72,7 @@ pub(crate) fn facet_request(request: wire::FacetCounts) -> Result<FacetRequest> 
         key: PayloadPath::parse(&request.key)?,
         filter: optional(request.filter)?,
         limit: at_least_one("limit", request.limit.unwrap_or(LIMIT))?,
+        exact: request.exact.unwrap_or(false),
         budget: vectordb_core::Budget::default(),
     })
 }
