@@ -45,7 +45,7 @@ impl Door {
         let code = code as i32;
         self.service.metrics().grpc(&operation, code, took);
         if took > self.slow {
-            trace::slow(&id, &operation, "", code, took);
+            span.in_scope(|| trace::slow(&id, &operation, "", code, took));
         }
         let name = |metadata: &mut MetadataMap| {
             if let Ok(id) = id.parse() {

@@ -89,7 +89,8 @@ async fn answer(State(door): State<Door>, mut request: Request) -> Response {
     trace::ended(&span, response.status.into(), response.status >= 500);
     response.count(&service, took);
     if took > slow {
-        trace::slow(&id, &name, response.collection.as_deref().unwrap_or_default(), response.status.into(), took);
+        let collection = response.collection.as_deref().unwrap_or_default();
+        span.in_scope(|| trace::slow(&id, &name, collection, response.status.into(), took));
     }
     let mut answer = respond(response);
     if let Ok(id) = HeaderValue::from_str(&id) {

@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -12,6 +14,8 @@ use serde_json::{Value, json};
 struct Program {
     child: Child,
     url: String,
+    /// The lines of its log, after that it listens.
+    log: Mutex<Receiver<Value>>,
 }
 
 impl Drop for Program {
@@ -41,8 +45,15 @@ impl Program {
                 break line["fields"]["http_address"].as_str().expect("an address").to_owned();
             }
         };
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url: format!("http://{address}") }
+        let (send, log) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let line = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+                // The test may be over.
+                let _ = send.send(line);
+            }
+        });
+        Self { child, url: format!("http://{address}"), log: Mutex::new(log) }
     }
 
     fn send(&self, method: &str, path: &str, body: &Value) -> Result<(u16, String), ureq::Error> {
@@ -230,11 +241,11 @@ fn a_full_disk_takes_nothing_until_there_is_room_again() {
 }
 
 /// Takes traces, as a collector does, and hands their spans on.
-fn collector() -> (String, std::sync::mpsc::Receiver<Value>) {
+fn collector() -> (String, Receiver<Value>) {
     use std::io::Read;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
-    let (send, spans) = std::sync::mpsc::channel();
+    let (send, spans) = channel();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(stream) = stream else { return };
@@ -267,6 +278,8 @@ fn traces_go_from_the_caller_through_the_request_to_the_shards() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut command = program();
     command.env("VECTORDB__TELEMETRY__OTLP_ENDPOINT", &endpoint).env("VECTORDB__TELEMETRY__SERVICE_NAME", "tested");
+    // Every request is a slow one.
+    command.env("VECTORDB__SERVICE__SLOW_QUERY_SECS", "0");
     let mut server = Program::start(&mut command, directory.path());
     server.ok("PUT", "/collections/docs", &json!({"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 3}));
     let points: Vec<Value> = (0..30).map(|id| json!({"id": id, "vector": [id, 1, 2, 3]})).collect();
@@ -306,6 +319,10 @@ fn traces_go_from_the_caller_through_the_request_to_the_shards() {
     shards.sort();
     assert_eq!(shards, ["0", "1", "2"]);
     assert!(named("POST /collections/{collection_name}/points/count").is_empty(), "its caller does not keep that trace");
+    let slow = |line: &Value| line["fields"]["message"] == "slow request" && line["fields"]["request_id"] == "job-7";
+    let slow = server.log.lock().expect("its log").iter().find(slow).expect("it is logged");
+    assert_eq!((&slow["fields"]["operation"], &slow["fields"]["collection"]), (&query["name"], &json!("docs")));
+    assert_eq!((&slow["fields"]["status"], &slow["level"], &slow["span"]["trace_id"]), (&json!(200), &json!("WARN"), &json!(trace)));
     // A request without a trace begins one of its own.
     let upsert = named("PUT /collections/{collection_name}/points");
     assert_eq!((upsert.len(), &upsert[0]["parentSpanId"]), (1, &json!("")));
