@@ -122,10 +122,10 @@ impl StrictMode {
         if params.exact && self.search_allow_exact == Some(false) {
             return Err(refused("Exact search is disabled", "Set \"exact\" to false"));
         }
-        if let (Some(factor), Some(limit)) = (params.quantization.oversampling, self.search_max_oversampling) {
-            if factor > limit {
-                return Err(above("oversampling", factor, limit));
-            }
+        if let (Some(factor), Some(limit)) = (params.quantization.oversampling, self.search_max_oversampling)
+            && factor > limit
+        {
+            return Err(above("oversampling", factor, limit));
         }
         self.check_read_filter(params.idf_corpus.as_ref(), schema)
     }
