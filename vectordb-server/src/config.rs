@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use config::{Environment, File, FileFormat};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// All settings.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -26,6 +26,8 @@ pub struct Config {
     pub cluster: ClusterConfig,
     /// Certificates.
     pub tls: Option<TlsConfig>,
+    /// Traces for a collector of one's own; nothing is sent to anybody else, ever.
+    pub telemetry: TelemetryConfig,
     /// What to recover before listening; from the command line alone.
     #[serde(skip)]
     pub restore: RestoreConfig,
@@ -64,8 +66,10 @@ pub struct ServiceConfig {
     pub max_request_size_mb: usize,
     /// Whether browsers may call from pages of other hosts.
     pub enable_cors: bool,
-    /// Whether REST is encrypted.
+    /// Whether REST and gRPC are encrypted.
     pub enable_tls: bool,
+    /// Whether callers need a certificate that `tls.ca_cert` signed.
+    pub verify_https_client_certificate: bool,
     /// The key that may do everything; empty: none.
     pub api_key: Option<String>,
     /// A second key that may do everything, for the change from one to the other.
@@ -78,7 +82,7 @@ pub struct ServiceConfig {
     pub slow_query_secs: f64,
     /// What stands before the names of metrics; `vectordb_` if nothing is said.
     pub metrics_prefix: Option<String>,
-    /// Whether snapshots may be recovered from URLs.
+    /// Whether snapshots may be recovered from URLs, of hosts that [`SnapshotsConfig::recovery_allowed_hosts`] lists.
     pub enable_snapshot_url_recovery: bool,
     /// What the server calls itself.
     pub title: Option<String>,
@@ -95,6 +99,7 @@ impl Default for ServiceConfig {
             max_request_size_mb: 32,
             enable_cors: true,
             enable_tls: false,
+            verify_https_client_certificate: false,
             api_key: None,
             alt_api_key: None,
             read_only_api_key: None,
@@ -120,6 +125,37 @@ pub struct StorageConfig {
     pub allow_string_ids: bool,
     /// Bytes of memory that may be taken; four fifths of what the control group or the machine has, if nothing is said.
     pub memory_limit_bytes: Option<u64>,
+    /// Free bytes of the disk below which nothing is added, only read and deleted; a twentieth of the disk, but at most a
+    /// gigabyte and at least 128 megabytes, if nothing is said.
+    pub min_free_disk_bytes: Option<u64>,
+    /// How snapshots come here.
+    pub snapshots_config: SnapshotsConfig,
+}
+
+/// How snapshots come here.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct SnapshotsConfig {
+    /// Hosts whose snapshots may be recovered by URL: `name`, `name:port`, `*.name` for all below it, or `*` for every host
+    /// with a public address. A list, or one text with commas. This server itself is always allowed.
+    #[serde(deserialize_with = "listed")]
+    pub recovery_allowed_hosts: Vec<String>,
+    /// Largest snapshot that is fetched from a URL, in bytes; what fits on the disk, if nothing is said.
+    pub recovery_max_bytes: Option<u64>,
+}
+
+/// A list, or a text of parts with commas between them, as environment variables have it.
+fn listed<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(match Form::deserialize(deserializer)? {
+        Form::List(list) => list,
+        Form::Text(text) => text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect(),
+    })
 }
 
 impl Default for StorageConfig {
@@ -129,6 +165,8 @@ impl Default for StorageConfig {
             snapshots_path: PathBuf::from("./snapshots"),
             allow_string_ids: false,
             memory_limit_bytes: None,
+            min_free_disk_bytes: None,
+            snapshots_config: SnapshotsConfig::default(),
         }
     }
 }
@@ -141,18 +179,44 @@ pub struct ClusterConfig {
     pub enabled: bool,
 }
 
-/// Certificates.
+/// Traces for a collector.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct TelemetryConfig {
+    /// Where a collector takes traces by the OpenTelemetry protocol over HTTP, as in `http://localhost:4318`; the variable
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`, if nothing is said, and nowhere without that.
+    pub otlp_endpoint: Option<String>,
+    /// What this server is called in traces; `vectordb` if nothing is said.
+    pub service_name: Option<String>,
+    /// The share, from 0 to 1, of the traces that begin here which is sent. Who calls with a trace decides for his own.
+    pub sample_ratio: f64,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, service_name: None, sample_ratio: 1.0 }
+    }
+}
+
+impl TelemetryConfig {
+    /// Where traces go, if anywhere.
+    pub fn endpoint(&self) -> Option<String> {
+        let standard = || std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok();
+        self.otlp_endpoint.clone().or_else(standard).filter(|endpoint| !endpoint.is_empty())
+    }
+}
+
+/// Certificates.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
 pub struct TlsConfig {
     /// Chain of certificates, PEM.
-    pub cert: PathBuf,
+    pub cert: Option<PathBuf>,
     /// Private key, PEM.
-    pub key: PathBuf,
-    /// Who signed the certificates of callers, PEM.
-    #[serde(default)]
+    pub key: Option<PathBuf>,
+    /// Who signs the certificates of callers, PEM; servers whose certificates it signs are believed too.
     pub ca_cert: Option<PathBuf>,
-    /// Seconds after which the files are read again.
-    #[serde(default)]
+    /// Seconds after which the files are read again; 3600 if nothing is said.
     pub cert_ttl: Option<u64>,
 }
 

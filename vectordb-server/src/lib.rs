@@ -2,8 +2,8 @@
 //! unchanged.
 //!
 //! Thin over [`vectordb_service`], which knows collections, shards and the REST dialect and needs no runtime: what is here are
-//! doors (`http`; `grpc`, whose messages are in `wire`), callers ([`Auth`]), settings (`config`) and the life of the process
-//! ([`Server`]).
+//! doors (`http`; `grpc`, whose messages are in `wire`), their encryption (`tls`), callers ([`Auth`]), what is seen of
+//! requests (`trace`), settings (`config`) and the life of the process ([`Server`]).
 
 #![forbid(unsafe_code)]
 
@@ -13,10 +13,14 @@ mod fetch;
 mod grpc;
 mod http;
 mod server;
+mod tls;
+mod trace;
 mod wire;
 
 pub use auth::{Auth, Identity};
 pub use server::{Server, StartError, start};
+pub use tls::TlsError;
+pub use trace::{LogError, Logs};
 pub use vectordb_service as service;
 
 /// The version of this crate and of the engine below it.

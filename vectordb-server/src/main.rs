@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use vectordb_server::Logs;
 use vectordb_server::config::{Config, RestoreConfig};
 
 /// A vector database that speaks the API of Qdrant.
@@ -68,20 +68,16 @@ fn run(serve: &Serve) -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::load(serve.config_path.as_deref())?;
     config.restore =
         RestoreConfig { storage_snapshot: serve.storage_snapshot.clone(), snapshots: serve.snapshot.clone(), force: serve.force_snapshot };
-    let filter = EnvFilter::try_new(config.log_level.as_deref().unwrap_or("info").to_lowercase())?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
-    if config.logger.format.as_deref() == Some("json") {
-        logs.json().init();
-    } else {
-        logs.init();
-    }
+    let logs = Logs::start(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let server = vectordb_server::start(config).await?;
         told_to_stop().await?;
         server.stop().await;
         Ok(())
-    })
+    });
+    logs.finish();
+    served
 }
 
 /// Waits for the signals that ask a process to end.

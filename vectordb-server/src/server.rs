@@ -2,15 +2,21 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_stream::Stream;
+use tonic::transport::server::{Connected, TcpIncoming};
 use vectordb_core::{MemoryLimit, Options};
 use vectordb_service::{Access, Fault, Recovery, Service, ServiceError, Settings};
 
 use crate::auth::Auth;
-use crate::config::{Config, RestoreConfig};
+use crate::config::{Config, RestoreConfig, ServiceConfig};
+use crate::tls::{Certificates, TlsError, TlsListener};
 use crate::{fetch, grpc, http};
 
 /// Why a server does not start.
@@ -28,6 +34,9 @@ pub enum StartError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// There is no encryption where there should be.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A thread cannot be made.
     #[error("the data could not be opened: {0}")]
     Aborted(#[from] tokio::task::JoinError),
@@ -48,6 +57,7 @@ pub struct Server {
 /// # Errors
 /// [`StartError`].
 pub async fn start(config: Config) -> Result<Server, StartError> {
+    let certificates = certificates(&config)?;
     let settings = settings(&config);
     let options = options(&config);
     let path = config.storage.storage_path.clone();
@@ -67,10 +77,50 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
         None => None,
     };
     let grpc_address = grpc.as_ref().map(|(_, address)| *address);
-    let mut doors = vec![tokio::spawn(http::serve(listener, Arc::clone(&service), auth.clone(), config.service.clone(), stopped.clone()))];
-    doors.extend(grpc.map(|(listener, _)| tokio::spawn(grpc::serve(listener, Arc::clone(&service), auth, stopped))));
-    tracing::info!(%http_address, grpc_address = grpc_address.map(tracing::field::display), "listening");
+    let doors = match certificates {
+        Some(certificates) => {
+            let encrypted = |listener, address| {
+                TlsListener::new(listener, Arc::clone(&certificates)).map_err(|source| StartError::Listen { address, source })
+            };
+            let rest = encrypted(listener, http_address)?;
+            let grpc = grpc.map(|(listener, address)| encrypted(listener, address)).transpose()?;
+            tokio::spawn(certificates.keep_fresh(stopped.clone()));
+            open_doors(rest, grpc, &service, &auth, &config.service, &stopped)
+        }
+        None => {
+            let grpc = grpc.map(|(listener, _)| TcpIncoming::from(listener).with_nodelay(Some(true)));
+            open_doors(listener, grpc, &service, &auth, &config.service, &stopped)
+        }
+    };
+    tracing::info!(%http_address, grpc_address = grpc_address.map(tracing::field::display), tls = config.service.enable_tls, "listening");
     Ok(Server { http_address, grpc_address, service, stop, doors })
+}
+
+/// The certificates to show, if the doors are to be encrypted.
+fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, TlsError> {
+    if !config.service.enable_tls {
+        return Ok(None);
+    }
+    let files = config.tls.as_ref().ok_or(TlsError::NoCertificate)?;
+    Ok(Some(Arc::new(Certificates::read(files, config.service.verify_https_client_certificate)?)))
+}
+
+/// Opens the doors: REST for one kind of connections, and gRPC for another, if it is spoken.
+fn open_doors<S>(
+    rest: impl Listener<Addr: std::fmt::Debug>,
+    grpc: Option<impl Stream<Item = std::io::Result<S>> + Send + 'static>,
+    service: &Arc<Service>,
+    auth: &Auth,
+    config: &ServiceConfig,
+    stopped: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>>
+where
+    S: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let slow = Duration::try_from_secs_f64(config.slow_query_secs).unwrap_or(Duration::MAX);
+    let rest = tokio::spawn(http::serve(rest, Arc::clone(service), auth.clone(), config.clone(), stopped.clone()));
+    let grpc = grpc.map(|grpc| tokio::spawn(grpc::serve(grpc, Arc::clone(service), auth.clone(), slow, stopped.clone())));
+    std::iter::once(rest).chain(grpc).collect()
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -104,7 +154,8 @@ fn settings(config: &Config) -> Settings {
     let mut settings = Settings::default();
     settings.allow_string_ids = config.storage.allow_string_ids;
     settings.snapshots_path = Some(config.storage.snapshots_path.clone());
-    settings.fetch = config.service.enable_snapshot_url_recovery.then(fetch::fetch);
+    settings.min_free_disk_bytes = config.storage.min_free_disk_bytes;
+    settings.fetch = config.service.enable_snapshot_url_recovery.then(|| fetch::fetch(config));
     if let Some(prefix) = &config.service.metrics_prefix {
         settings.metrics_prefix.clone_from(prefix);
     }

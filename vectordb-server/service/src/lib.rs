@@ -15,6 +15,7 @@
 
 mod access;
 mod error;
+mod limits;
 mod metrics;
 pub mod rest;
 mod service;
@@ -26,7 +27,7 @@ pub use error::{Fault, Result, ServiceError, grpc_code};
 pub use metrics::{Family, FamilyKind, Metrics, families};
 pub use service::{
     AliasChange, CollectionState, Fetch, NewCollection, NewShardKey, ReadOptions, Recovery, Service, Settings, ShardState,
-    SnapshotLocation, Updated, WriteOptions, in_parallel,
+    SnapshotLocation, Updated, WriteOptions,
 };
 pub use shards::{ShardId, ShardKey};
 pub use snapshots::{Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope};

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tonic::{Request, Response, Status};
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Request, Response, Status};
+use tracing::{Instrument, Span};
 use vectordb_service::{Access, ReadOptions, Result, Service, ServiceError, ShardKey, WriteOptions};
 
 use super::Door;
-use super::convert::point;
+use super::convert::{one_of, point};
 use super::status::status;
+use crate::trace::{self, Context, TRACEPARENT};
 use crate::wire;
 
 /// What handlers need beside the message.
@@ -30,16 +33,40 @@ impl Door {
         A: Timed + Send + 'static,
     {
         let started = Instant::now();
-        let answered = self.answered(request, run).await;
-        let code = answered.as_ref().map_or_else(|status| status.code() as i32, |_| 0);
-        self.service.metrics().grpc(&format!("/qdrant.{service}/{}", pascal(method)), code, started.elapsed());
-        answered.map(|mut answer| {
-            answer.set_time(started.elapsed().as_secs_f64());
-            Response::new(answer)
-        })
+        let (id, context) = {
+            let header = |name| request.metadata().get(name).and_then(|value| value.to_str().ok());
+            (trace::id(header(trace::REQUEST_ID)), Context::of(header(TRACEPARENT)))
+        };
+        let operation = format!("/qdrant.{service}/{}", pascal(method));
+        let span = trace::span(&context, &id, &operation);
+        let answered = self.answered(request, context, run).instrument(span.clone()).await;
+        let (code, took) = (answered.as_ref().map_or_else(Status::code, |_| Code::Ok), started.elapsed());
+        trace::ended(&span, code as i32, matches!(code, Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss));
+        let code = code as i32;
+        self.service.metrics().grpc(&operation, code, took);
+        if took > self.slow {
+            span.in_scope(|| trace::slow(&id, &operation, "", code, took));
+        }
+        let name = |metadata: &mut MetadataMap| {
+            if let Ok(id) = id.parse() {
+                metadata.insert(trace::REQUEST_ID, id);
+            }
+        };
+        match answered {
+            Ok(mut answer) => {
+                answer.set_time(started.elapsed().as_secs_f64());
+                let mut response = Response::new(answer);
+                name(response.metadata_mut());
+                Ok(response)
+            }
+            Err(mut status) => {
+                name(status.metadata_mut());
+                Err(status)
+            }
+        }
     }
 
-    async fn answered<M, A>(&self, request: Request<M>, run: fn(&Call<'_>, M) -> Result<A>) -> Result<A, Status>
+    async fn answered<M, A>(&self, request: Request<M>, context: Context, run: fn(&Call<'_>, M) -> Result<A>) -> Result<A, Status>
     where
         M: Send + 'static,
         A: Send + 'static,
@@ -49,10 +76,12 @@ impl Door {
         let identity = self.auth.identify(header).map_err(|error| status(&error))?;
         let (service, auth) = (Arc::clone(&self.service), self.auth.clone());
         let message = request.into_inner();
-        let answered = tokio::task::spawn_blocking(move || {
+        let span = Span::current();
+        let work = move || {
             let access = auth.granted(identity)?;
             run(&Call { service: &service, access: &access }, message)
-        });
+        };
+        let answered = tokio::task::spawn_blocking(move || context.scope(|| span.in_scope(work)));
         match answered.await {
             Ok(answer) => answer.map_err(|error| status(&error)),
             Err(error) => {
@@ -76,12 +105,26 @@ fn pascal(method: &str) -> String {
 
 impl Call<'_> {
     /// How to read, with the shard keys and the seconds that a message names.
-    pub(super) fn reading(&self, collection: &str, keys: Option<wire::ShardKeySelector>, timeout: Option<u64>) -> Result<ReadOptions> {
+    pub(super) fn reading(
+        &self,
+        collection: &str,
+        keys: Option<wire::ShardKeySelector>,
+        timeout: Option<u64>,
+        consistency: Option<wire::ReadConsistency>,
+    ) -> Result<ReadOptions> {
+        check_consistency(consistency)?;
         Ok(ReadOptions { shard_keys: self.shard_keys(collection, keys)?, deadline: deadline(timeout)? })
     }
 
     /// How to write, with the shard keys that a message names.
-    pub(super) fn writing(&self, collection: &str, keys: Option<wire::ShardKeySelector>) -> Result<WriteOptions> {
+    pub(super) fn writing(
+        &self,
+        collection: &str,
+        keys: Option<wire::ShardKeySelector>,
+        ordering: Option<wire::WriteOrdering>,
+    ) -> Result<WriteOptions> {
+        // One node has one copy of everything, so that every ordering is kept; only nonsense is refused.
+        ordering.map_or(Ok(()), |ordering| one_of::<wire::WriteOrderingType>("ordering", ordering.r#type).map(drop))?;
         Ok(WriteOptions { shard_keys: self.shard_keys(collection, keys)? })
     }
 
@@ -96,6 +139,16 @@ impl Call<'_> {
             [_] => Ok(vec![point::shard_key(fallback)?]),
             _ => Err(ServiceError::request("a fallback is for one shard key")),
         }
+    }
+}
+
+/// One node has one copy of everything, so that every consistency is kept; only nonsense is refused.
+fn check_consistency(consistency: Option<wire::ReadConsistency>) -> Result<()> {
+    use wire::read_consistency::Value;
+    match consistency.and_then(|consistency| consistency.value) {
+        Some(Value::Type(kind)) => one_of::<wire::ReadConsistencyType>("read_consistency", kind).map(drop),
+        Some(Value::Factor(0)) => Err(ServiceError::validation("read_consistency.factor", "value 0 invalid, must be 1 or larger")),
+        Some(Value::Factor(_)) | None => Ok(()),
     }
 }
 

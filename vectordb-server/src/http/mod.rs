@@ -1,8 +1,7 @@
 //! The REST door: sockets, limits and compression around [`vectordb_service::rest`].
 //!
-//! Files: `upload` (files that come in forms), `trace` (ids of requests, and the log of slow ones).
+//! Files: `upload` (files that come in forms).
 
-mod trace;
 mod upload;
 
 use std::sync::Arc;
@@ -11,19 +10,21 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, StatusCode, header, request};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header, request};
 use axum::response::Response;
-use tokio::net::TcpListener;
+use axum::serve::Listener;
 use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::cors::CorsLayer;
 use tower_http::decompression::RequestDecompressionLayer;
+use tracing::{Instrument, Span};
 use vectordb_service::{Access, Service, ServiceError, SnapshotFile, rest};
 
 use crate::auth::{Auth, Identity};
 use crate::config::ServiceConfig;
+use crate::trace::{self, Context, TRACEPARENT};
 use upload::Upload;
 
 /// Bytes of a megabyte, as limits count them.
@@ -42,8 +43,8 @@ struct Door {
 }
 
 /// Answers requests until told to stop, and then those that have begun.
-pub(crate) async fn serve(
-    listener: TcpListener,
+pub(crate) async fn serve<L: Listener<Addr: std::fmt::Debug>>(
+    listener: L,
     service: Arc<Service>,
     auth: Auth,
     config: ServiceConfig,
@@ -69,22 +70,32 @@ pub(crate) async fn serve(
 }
 
 /// Answers a request, counts it, and gives it back its id.
-async fn answer(State(door): State<Door>, request: Request) -> Response {
-    let id = trace::id(request.headers());
+async fn answer(State(door): State<Door>, mut request: Request) -> Response {
+    let (id, context) = {
+        let header = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        (trace::id(header(trace::REQUEST_ID)), Context::of(header(TRACEPARENT)))
+    };
+    request.extensions_mut().insert(context);
     let started = Instant::now();
     let operation = rest::operation(request.method(), request.uri().path());
     let service = Arc::clone(&door.service);
     let slow = door.slow;
-    let mut response = answered(door, request, operation).await;
+    let name = operation.map_or_else(|| "unknown".to_owned(), |operation| format!("{operation:?}"));
+    let span = trace::span(&context, &id, &name);
+    let mut response = answered(door, request, operation).instrument(span.clone()).await;
     // What was turned away is counted too.
     response.operation = response.operation.or(operation);
     let took = started.elapsed();
+    trace::ended(&span, response.status.into(), response.status >= 500);
     response.count(&service, took);
     if took > slow {
-        trace::slow(&id, &response, took);
+        let collection = response.collection.as_deref().unwrap_or_default();
+        span.in_scope(|| trace::slow(&id, &name, collection, response.status.into(), took));
     }
     let mut answer = respond(response);
-    trace::name(answer.headers_mut(), &id);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(HeaderName::from_static(trace::REQUEST_ID), id);
+    }
     answer
 }
 
@@ -135,7 +146,8 @@ async fn run(
     upload: Option<Upload>,
     identity: Option<Identity>,
 ) -> rest::Response {
-    let answered = tokio::task::spawn_blocking(move || {
+    let context = head.extensions.get::<Context>().copied();
+    let work = within(context, move || {
         let access = match door.access(identity) {
             Ok(access) => access,
             Err(error) => return rest::refusal(&error),
@@ -155,7 +167,7 @@ async fn run(
         }
         response
     });
-    match answered.await {
+    match tokio::task::spawn_blocking(work).await {
         Ok(response) => response,
         Err(error) => {
             tracing::error!(%error, "a request failed");
@@ -164,15 +176,24 @@ async fn run(
     }
 }
 
+/// Work on behalf of a request, wherever it is done.
+fn within<R>(context: Option<Context>, work: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    let span = Span::current();
+    move || match context {
+        Some(context) => context.scope(|| span.in_scope(work)),
+        None => span.in_scope(work),
+    }
+}
+
 /// Does accepted work after the answer; the server waits for it before it stops.
 fn go_on(door: &Door, later: rest::Later, upload: Option<Upload>) {
     let service = Arc::clone(&door.service);
-    tokio::task::spawn_blocking(move || {
+    tokio::task::spawn_blocking(within(Context::current(), move || {
         if let Err(error) = later.run(&service) {
             tracing::error!(%error, "accepted work failed");
         }
         drop(upload.map(|upload| upload.scratch));
-    });
+    }));
 }
 
 fn respond(response: rest::Response) -> Response {

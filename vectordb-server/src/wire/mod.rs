@@ -4,6 +4,11 @@
 
 pub(crate) use ::qdrant_client::qdrant::*;
 
+/// The same words for tools that ask a server what it speaks: a set of descriptors, without comments. Whoever moves to the next
+/// version of that crate compiles the files of its directory `proto` anew:
+/// `protoc --include_imports --descriptor_set_out=descriptor.bin qdrant.proto`
+pub(crate) const DESCRIPTOR: &[u8] = include_bytes!("descriptor.bin");
+
 #[cfg(test)]
 mod tests {
     use tonic::server::NamedService;

@@ -7,14 +7,14 @@ use vectordb_server::config::Config;
 use vectordb_server::{Server, start};
 
 /// A server of a directory and the runtime it lives in.
-struct Running {
+pub(crate) struct Running {
     runtime: tokio::runtime::Runtime,
     server: Option<Server>,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Running {
-    fn new(directory: &Path, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn new(directory: &Path, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.service.host = [127, 0, 0, 1].into();
         config.service.http_port = 0;
@@ -28,7 +28,7 @@ impl Running {
         Self { runtime, server: Some(server), url }
     }
 
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
         for (name, value) in headers {
@@ -40,19 +40,19 @@ impl Running {
         Answer { status: head.status.as_u16(), headers: head.headers, body }
     }
 
-    fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let answer = self.send(method, path, &[("content-type", "application/json")], body.to_string().as_bytes());
         (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
     }
 
-    fn ok(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub(crate) fn ok(&self, method: &str, path: &str, body: &Value) -> Value {
         let (status, answer) = self.call(method, path, body);
         assert_eq!(status, 200, "{method} {path}: {answer}");
         answer["result"].clone()
     }
 
     /// Uploads as `curl -F snapshot=@file` does.
-    fn upload(&self, path: &str, headers: &[(&str, &str)], file: &[u8]) -> Answer {
+    pub(crate) fn upload(&self, path: &str, headers: &[(&str, &str)], file: &[u8]) -> Answer {
         let mut body = b"--x\r\nContent-Disposition: form-data; name=\"other\"\r\n\r\n1\r\n".to_vec();
         body.extend(b"--x\r\nContent-Disposition: form-data; name=\"snapshot\"; filename=\"f\"\r\n");
         body.extend(b"Content-Type: application/octet-stream\r\n\r\n");
@@ -62,36 +62,36 @@ impl Running {
         self.send("POST", path, &headers, &body)
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         if let Some(server) = self.server.take() {
             self.runtime.block_on(server.stop());
         }
     }
 }
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: ureq::http::HeaderMap,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 }
 
-fn fill(server: &Running, collection: &str, count: u64) {
+pub(crate) fn fill(server: &Running, collection: &str, count: u64) {
     server.ok("PUT", &format!("/collections/{collection}"), &json!({"vectors": {"size": 4, "distance": "Dot"}}));
     let points: Vec<Value> = (0..count).map(|n| json!({"id": n, "vector": [n, 1, 2, 3], "payload": {"n": n}})).collect();
     server.ok("PUT", &format!("/collections/{collection}/points?wait=true"), &json!({"points": points}));
 }
 
-fn dump(server: &Running, collection: &str) -> Value {
+pub(crate) fn dump(server: &Running, collection: &str) -> Value {
     let all = json!({"limit": 10_000, "with_payload": true, "with_vector": true});
     server.ok("POST", &format!("/collections/{collection}/points/scroll"), &all)
 }
@@ -121,7 +121,8 @@ fn a_snapshot_goes_from_one_server_to_another() {
     assert_eq!(other.send("POST", &target, &[], b"x").status, 400);
     other.stop();
     assert_eq!(std::fs::read_dir(there.path().join("storage/scratch")).expect("a directory").count(), 0, "uploads are gone");
-    let other = Running::new(there.path(), |_| ());
+    let here_only = |config: &mut Config| config.storage.snapshots_config.recovery_allowed_hosts = vec!["127.0.0.1".to_owned()];
+    let other = Running::new(there.path(), here_only);
     assert_eq!(dump(&other, "documents"), dump(&one, "documents"));
 
     // By URL, where that is allowed.

@@ -673,3 +673,125 @@ async fn the_server_says_what_it_is_and_stops() {
     house.server.stop().await;
     assert!(house.qdrant.health_check(wire::HealthCheckRequest {}).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_and_refusals_carry_the_id_of_their_request() {
+    let mut house = House::furnished().await;
+    let named = |collection: &str, id: Option<&'static str>| {
+        let mut request = tonic::Request::new(wire::CountPoints { collection_name: collection.to_owned(), ..Default::default() });
+        if let Some(id) = id {
+            request.metadata_mut().insert("x-request-id", id.parse().expect("plain text"));
+        }
+        request
+    };
+    let id_of = |metadata: &tonic::metadata::MetadataMap| metadata.get("x-request-id").map(|id| id.to_str().expect("text").to_owned());
+    let answered = house.points.count(named("a", Some("job-7"))).await.expect("a count");
+    assert_eq!(id_of(answered.metadata()).as_deref(), Some("job-7"));
+    let refused = house.points.count(named("none", Some("job-8"))).await.expect_err("there is no such collection");
+    assert_eq!((refused.code(), id_of(refused.metadata()).as_deref()), (Code::NotFound, Some("job-8")));
+    let made = house.points.count(named("a", None)).await.expect("a count");
+    assert_eq!(id_of(made.metadata()).map(|id| id.len()), Some(36));
+    house.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consistency_and_ordering_are_checked() {
+    use wire::read_consistency::Value;
+    let mut house = House::furnished().await;
+    for (value, good) in [(Value::Type(2), true), (Value::Factor(3), true), (Value::Type(3), false), (Value::Factor(0), false)] {
+        let consistency = Some(wire::ReadConsistency { value: Some(value) });
+        let count = wire::CountPoints { collection_name: "a".to_owned(), read_consistency: consistency, ..Default::default() };
+        let answer = house.points.count(count).await.map_err(|status| status.code());
+        assert_eq!(answer.is_ok(), good, "{value:?}");
+        let query = wire::QueryPoints { collection_name: "a".to_owned(), ..Default::default() };
+        let batch = wire::QueryBatchPoints {
+            collection_name: "a".to_owned(),
+            query_points: vec![query],
+            read_consistency: consistency,
+            ..Default::default()
+        };
+        let answer = house.points.query_batch(batch).await.map_err(|status| status.code());
+        assert_eq!(answer.map(|_| ()), if good { Ok(()) } else { Err(Code::InvalidArgument) }, "{value:?}");
+    }
+    for (ordering, good) in [(0, true), (2, true), (3, false)] {
+        let ordering = Some(wire::WriteOrdering { r#type: ordering });
+        let upsert = wire::UpsertPoints { collection_name: "a".to_owned(), points: vec![point(1)], ordering, ..Default::default() };
+        let answer = house.points.upsert(upsert).await.map_err(|status| status.code());
+        assert_eq!(answer.map(|_| ()), if good { Ok(()) } else { Err(Code::InvalidArgument) });
+        let index = wire::DeleteFieldIndexCollection {
+            collection_name: "a".to_owned(),
+            field_name: "none".to_owned(),
+            ordering,
+            ..Default::default()
+        };
+        assert_eq!(house.points.delete_field_index(index).await.is_ok(), good);
+    }
+    house.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strict_mode_holds_at_this_door_too() {
+    let mut house = House::furnished().await;
+    let strict = wire::StrictModeConfig {
+        enabled: Some(true),
+        max_query_limit: Some(5),
+        search_max_batchsize: Some(1),
+        read_rate_limit: Some(2),
+        ..Default::default()
+    };
+    let change = wire::UpdateCollection { collection_name: "a".to_owned(), strict_mode_config: Some(strict), ..Default::default() };
+    house.collections.update(change).await.expect("limits");
+    let query = |limit: u64| wire::QueryPoints { collection_name: "a".to_owned(), limit: Some(limit), ..Default::default() };
+    let refused = house.points.query(query(6)).await.expect_err("too many");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("Limit exceeded 6 > 5 for \"limit\""), "{}", refused.message());
+    let batch = wire::QueryBatchPoints { collection_name: "a".to_owned(), query_points: vec![query(1), query(1)], ..Default::default() };
+    assert_eq!(house.points.query_batch(batch).await.expect_err("too many").code(), Code::InvalidArgument);
+    for _ in 0..2 {
+        house.points.query(query(5)).await.expect("as many as allowed");
+    }
+    let refused = house.points.query(query(5)).await.expect_err("too often");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let seconds: u64 = refused.metadata().get("retry-after").expect("how long").to_str().expect("text").parse().expect("seconds");
+    assert!((1..=30).contains(&seconds), "{seconds}");
+    house.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_tells_every_method_and_each_is_there() {
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    let house = House::open().await;
+    let mut client = ServerReflectionClient::new(house.channel.clone());
+    let mut ask = async |question: MessageRequest| {
+        let request = ServerReflectionRequest { host: String::new(), message_request: Some(question) };
+        let mut answers = client.server_reflection_info(tokio_stream::iter([request])).await.expect("a stream").into_inner();
+        answers.message().await.expect("an answer").expect("an answer").message_response.expect("a response")
+    };
+    let MessageResponse::ListServicesResponse(list) = ask(MessageRequest::ListServices(String::new())).await else { panic!("no list") };
+    let mut names: Vec<String> = list.service.into_iter().map(|service| service.name).filter(|name| !name.contains("reflection")).collect();
+    names.sort();
+    assert_eq!(names, ["grpc.health.v1.Health", "qdrant.Collections", "qdrant.Points", "qdrant.Qdrant", "qdrant.Snapshots"]);
+    let mut count = 0;
+    for service in names.iter().filter(|name| name.starts_with("qdrant.")) {
+        let question = MessageRequest::FileContainingSymbol(service.clone());
+        let MessageResponse::FileDescriptorResponse(files) = ask(question).await else { panic!("no file of {service}") };
+        let file: prost_types::FileDescriptorProto =
+            prost::Message::decode(files.file_descriptor_proto[0].as_slice()).expect("a descriptor");
+        let found = file.service.iter().find(|found| service.ends_with(&format!(".{}", found.name()))).expect("the service");
+        for method in &found.method {
+            // Nothing is asked of it, so it may refuse, but not as what it does not know.
+            let mut caller = tonic::client::Grpc::new(house.channel.clone());
+            caller.ready().await.expect("a connection");
+            let path = format!("/{service}/{}", method.name()).parse().expect("a path");
+            let codec = tonic_prost::ProstCodec::<(), ()>::default();
+            let answer = caller.unary(tonic::Request::new(()), path, codec).await;
+            assert_ne!(answer.map_or_else(|status| status.code(), |_| Code::Ok), Code::Unimplemented, "{service}/{}", method.name());
+            count += 1;
+        }
+    }
+    assert_eq!(count, 51);
+    house.server.stop().await;
+}

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 pub use families::{Family, FamilyKind, families};
 pub(crate) use histogram::Histogram;
 pub(crate) use report::{CollectionFigures, Report};
+pub(crate) use system::{disk, memory};
 
 /// A REST endpoint with an answer and the collection it was about; empty when it was about none that exists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

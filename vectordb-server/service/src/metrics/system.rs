@@ -41,6 +41,20 @@ impl Process {
 }
 
 /// Bytes of a file system that can be written, and all of its bytes.
-pub(super) fn disk(path: &Path) -> Option<(u64, u64)> {
+pub(crate) fn disk(path: &Path) -> Option<(u64, u64)> {
     Some((fs4::available_space(path).ok()?, fs4::total_space(path).ok()?))
+}
+
+/// Bytes of memory that this process takes, and those that it may take: the machine's, or less where its control group says so.
+pub(crate) fn memory() -> Option<(u64, u64)> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let kilobytes = |text: &str, name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    };
+    let resident = kilobytes(&read("/proc/self/status"), "VmRSS")?;
+    let machine = kilobytes(&read("/proc/meminfo"), "MemTotal")?;
+    // A container sees its own group at the root.
+    let group = read("/sys/fs/cgroup/memory.max").trim().parse::<u64>();
+    Some((resident, group.map_or(machine, |group| group.min(machine))))
 }

@@ -8,7 +8,6 @@ use super::json::{ScoredOut, bad_form};
 use super::queries::{grouped, hits, searches};
 use super::reply::Reply;
 use crate::error::Result;
-use crate::service::in_parallel;
 
 /// Turns an older request into a query.
 type Translate = fn(Map<String, Value>) -> Result<Value>;
@@ -77,7 +76,9 @@ fn scored(hits: &[ScoredPoint]) -> Vec<ScoredOut<'_>> {
 
 fn batch(call: &Call<'_>, translate: Translate) -> Result<Reply> {
     let body = call.json()?;
-    let answers = in_parallel(searches(&body)?.iter().collect(), |search| hits(call, &translated(search, translate)?))?;
+    let searches = searches(&body)?.iter().collect();
+    let answers =
+        call.service.search_batch(call.collection(), searches, call.access, |search| hits(call, &translated(search, translate)?))?;
     Reply::of(&answers.iter().map(|hits| scored(hits)).collect::<Vec<_>>())
 }
 

@@ -8,7 +8,6 @@ use super::call::Call;
 use super::json::{GroupOut, ScoredOut, bad_form};
 use super::reply::Reply;
 use crate::error::{Result, ServiceError};
-use crate::service::in_parallel;
 
 /// An answer of a query.
 #[derive(Serialize)]
@@ -60,7 +59,8 @@ pub(super) fn query(call: &Call<'_>) -> Result<Reply> {
 
 pub(super) fn query_batch(call: &Call<'_>) -> Result<Reply> {
     let body = call.json()?;
-    let answers = in_parallel(searches(&body)?.iter().collect(), |search| hits(call, search))?;
+    let answers =
+        call.service.search_batch(call.collection(), searches(&body)?.iter().collect(), call.access, |search| hits(call, search))?;
     Reply::of(&answers.iter().map(|hits| Points::of(hits)).collect::<Vec<_>>())
 }
 

@@ -7,6 +7,7 @@ use vectordb_core::{CollectionConfig, ConfigDiff, ShardingMethod};
 use super::{Service, sharded};
 use crate::access::{Access, CollectionAccess};
 use crate::error::{Fault, Result, ServiceError};
+use crate::limits::StrictMode;
 use crate::shards::CollectionEntry;
 
 /// Longest name of a collection or an alias, in bytes.
@@ -57,8 +58,10 @@ impl Service {
         if count == 0 || count > MAX_SHARDS {
             return Err(ServiceError::validation("shard_number", format!("value {count} invalid, must be from 1 to {MAX_SHARDS}")));
         }
+        self.check_disk()?;
         config.shard_number = count;
         config.validate()?;
+        StrictMode::of(config.strict_mode_config.as_ref())?;
         let mut catalog = self.catalog.lock();
         if catalog.entries.collections.contains_key(&name) || catalog.entries.aliases.contains_key(&name) {
             return Err(ServiceError::new(Fault::AlreadyExists, format!("Collection `{name}` already exists!")));
@@ -88,6 +91,7 @@ impl Service {
     /// [`Fault::NotFound`], [`Fault::Validation`].
     pub fn update_collection(&self, name: &str, diff: &ConfigDiff, access: &Access) -> Result<()> {
         access.check_manage()?;
+        StrictMode::of(diff.strict_mode_config.as_ref())?;
         self.collection(name, access, CollectionAccess::Write)?.update_config(diff)
     }
 

@@ -33,6 +33,7 @@ impl Service {
         if new.shards == Some(0) {
             return Err(ServiceError::validation("shards_number", "value 0 invalid, must be 1 or larger"));
         }
+        self.check_disk()?;
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();
         let entry = entries.collections.get_mut(&collection.name).ok_or_else(|| ServiceError::no_collection(name))?;

@@ -3,11 +3,12 @@
 //! It speaks the engine's model. What a caller may do is checked here, with the name under which a collection is stored.
 //!
 //! Files: `collections` (making, changing and dropping), `aliases`, `points` (updates), `questions` (reads), `keys` (shard keys),
-//! `parallel` (batches), `state` (what collections say about themselves), `snapshots` (making and finding them), `recovery` (data
+//! `parallel` (batches), `strict` (strict mode), `disk` (what is kept free), `state` (what collections say about themselves), `snapshots` (making and finding them), `recovery` (data
 //! from them), `figures` (metrics and telemetry).
 
 mod aliases;
 mod collections;
+mod disk;
 mod figures;
 mod keys;
 mod parallel;
@@ -16,6 +17,7 @@ mod questions;
 mod recovery;
 mod snapshots;
 mod state;
+mod strict;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,10 +33,11 @@ use crate::metrics::Metrics;
 use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection};
 use crate::snapshots::{Scratch, Shelf, SnapshotActivity, failed};
 
+use parallel::in_parallel;
+
 pub use aliases::AliasChange;
 pub use collections::NewCollection;
 pub use keys::NewShardKey;
-pub use parallel::in_parallel;
 pub use points::{Updated, WriteOptions};
 pub use recovery::{Fetch, Recovery, SnapshotLocation};
 pub use state::{CollectionState, ShardState};
@@ -51,6 +54,9 @@ pub struct Settings {
     pub snapshots_path: Option<PathBuf>,
     /// How to get a snapshot that lies elsewhere; none: URLs are refused.
     pub fetch: Option<Fetch>,
+    /// Free bytes of the disk below which nothing is added; a twentieth of the disk, but at most a gigabyte and at least 128
+    /// megabytes, if nothing is said.
+    pub min_free_disk_bytes: Option<u64>,
     /// What stands before the names of metrics.
     pub metrics_prefix: String,
     /// What the service calls itself.
@@ -68,6 +74,7 @@ impl Default for Settings {
             shard_number: 1,
             snapshots_path: None,
             fetch: None,
+            min_free_disk_bytes: None,
             metrics_prefix: "vectordb_".to_owned(),
             title: "vectordb - vector search engine".to_owned(),
             version: "1.20.0".to_owned(),
@@ -198,9 +205,11 @@ impl Service {
     /// A directory for work that is not finished, on the file system of the data.
     ///
     /// # Errors
-    /// [`Fault::BadRequest`](crate::Fault::BadRequest) for a service in memory, and those of the disk.
+    /// [`Fault::BadRequest`](crate::Fault::BadRequest) for a service in memory,
+    /// [`Fault::OutOfSpace`](crate::Fault::OutOfSpace), and those of the disk.
     pub fn scratch(&self) -> Result<Scratch> {
         let directory = self.directory.as_deref().ok_or_else(snapshots::no_directory)?;
+        self.check_disk()?;
         Scratch::new(&directory.join(SCRATCH))
     }
 
@@ -239,7 +248,10 @@ fn remove_scratch(path: &Path) -> Result<()> {
 
 /// The shards of a listed collection.
 fn sharded(db: &Database, name: &str, entry: &CollectionEntry) -> Result<ShardedCollection> {
-    let shards =
-        entry.shards.iter().map(|shard| Ok(crate::shards::Shard::new(shard, db.get(&shard.core_name(name))?))).collect::<Result<_>>()?;
-    Ok(ShardedCollection { name: name.to_owned(), created_at: entry.created_at.clone(), shards })
+    let shards = entry
+        .shards
+        .iter()
+        .map(|shard| Ok(crate::shards::Shard::new(shard, db.get(&shard.core_name(name))?)))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(ShardedCollection::new(name, &entry.created_at, shards))
 }

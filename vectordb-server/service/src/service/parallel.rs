@@ -6,19 +6,20 @@ use crate::error::Result;
 ///
 /// # Errors
 /// That of the first request that failed.
-pub fn in_parallel<T: Send, R: Send>(requests: Vec<T>, run: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
+pub(super) fn in_parallel<T: Send, R: Send>(requests: Vec<T>, run: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(requests.len());
     if threads < 2 {
         return requests.into_iter().map(run).collect();
     }
     let share = requests.len().div_ceil(threads);
-    let run = &run;
+    let (run, caller) = (&run, tracing::Span::current());
     let mut requests = requests.into_iter();
     std::thread::scope(|scope| {
         let mut parts = Vec::with_capacity(threads);
         while requests.len() > 0 {
             let part: Vec<T> = requests.by_ref().take(share).collect();
-            parts.push(scope.spawn(move || part.into_iter().map(run).collect::<Result<Vec<R>>>()));
+            let caller = &caller;
+            parts.push(scope.spawn(move || caller.in_scope(|| part.into_iter().map(run).collect::<Result<Vec<R>>>())));
         }
         let mut all = Vec::new();
         for part in parts {

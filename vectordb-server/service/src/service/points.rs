@@ -3,6 +3,7 @@
 use vectordb_core::{Lsn, PointId, ShardingMethod, Target, Update};
 
 use super::Service;
+use super::strict::admit_updates;
 use crate::access::{Access, CollectionAccess};
 use crate::error::{Fault, Result, ServiceError};
 use crate::shards::ShardKey;
@@ -27,13 +28,18 @@ impl Service {
     /// Applies updates in order; durable when it returns. Each shard does all of its part or nothing of it.
     ///
     /// # Errors
-    /// [`Fault::NotFound`], [`Fault::BadInput`] naming the point, [`Fault::OutOfSpace`], [`Fault::Forbidden`].
+    /// [`Fault::NotFound`], [`Fault::BadInput`] naming the point, [`Fault::OutOfSpace`], [`Fault::Forbidden`], and in strict
+    /// mode [`Fault::BadRequest`] and [`Fault::RateLimited`].
     pub fn update(&self, name: &str, updates: Vec<Update>, options: &WriteOptions, access: &Access) -> Result<Updated> {
         let wanted = if updates.iter().all(is_about_points) { CollectionAccess::WritePoints } else { CollectionAccess::Write };
         let collection = self.collection(name, access, wanted)?;
         if !self.settings.allow_string_ids {
             updates.iter().try_for_each(check_ids)?;
         }
+        if updates.iter().any(adds) {
+            self.check_disk()?;
+        }
+        admit_updates(&collection, &updates)?;
         let result = if updates.iter().all(is_about_points) {
             let custom = collection.config().sharding_method == Some(ShardingMethod::Custom);
             // What names no new point can look for it in every shard.
@@ -72,6 +78,20 @@ impl Service {
 
 fn inserts(update: &Update) -> bool {
     matches!(update, Update::Upsert { .. })
+}
+
+/// Whether more is there afterwards than before.
+pub(super) fn adds(update: &Update) -> bool {
+    matches!(
+        update,
+        Update::Upsert { .. }
+            | Update::UpdateVectors { .. }
+            | Update::SetPayload { .. }
+            | Update::OverwritePayload { .. }
+            | Update::CreateFieldIndex { .. }
+            | Update::CreateVector { .. }
+            | Update::CreateSparseVector { .. }
+    )
 }
 
 fn is_about_points(update: &Update) -> bool {

@@ -10,9 +10,11 @@ use vectordb_core::{
 };
 
 use super::points::check_id;
+use super::strict::admit_read;
 use super::{ReadOptions, Service};
 use crate::access::{Access, CollectionAccess};
 use crate::error::{Result, ServiceError};
+use crate::limits::Read;
 use crate::shards::{Shard, ShardKey, ShardedCollection, reads};
 
 /// A collection and the keys of its shards that are asked.
@@ -28,8 +30,9 @@ impl Asked {
 }
 
 impl Service {
-    fn asked(&self, name: &str, options: &ReadOptions, access: &Access) -> Result<Asked> {
+    fn asked(&self, name: &str, read: &Read<'_>, options: &ReadOptions, access: &Access) -> Result<Asked> {
         let collection = self.collection(name, access, CollectionAccess::Read)?;
+        admit_read(&collection, options, read)?;
         Ok(Asked { collection, keys: options.shard_keys.clone() })
     }
 
@@ -46,7 +49,7 @@ impl Service {
         options: &ReadOptions,
         access: &Access,
     ) -> Result<Vec<Record>> {
-        let asked = self.asked(name, options, access)?;
+        let asked = self.asked(name, &Read::Ids, options, access)?;
         if !self.settings.allow_string_ids {
             ids.iter().try_for_each(check_id)?;
         }
@@ -58,7 +61,8 @@ impl Service {
     /// # Errors
     /// [`Fault::NotFound`](crate::Fault::NotFound) for the collection, and those of the filter.
     pub fn count(&self, name: &str, filter: Option<&Filter>, exact: bool, options: &ReadOptions, access: &Access) -> Result<u64> {
-        reads::count(&self.asked(name, options, access)?.shards()?, filter, exact)
+        let read = Read::Points { limit: None, filter };
+        reads::count(&self.asked(name, &read, options, access)?.shards()?, filter, exact)
     }
 
     /// One page of a walk over all points, by id or by a payload field.
@@ -67,7 +71,8 @@ impl Service {
     /// As [`vectordb_core::Collection::scroll`].
     pub fn scroll(&self, name: &str, mut request: ScrollRequest, options: &ReadOptions, access: &Access) -> Result<ScrollPage> {
         request.budget = options.budget();
-        reads::scroll(&self.asked(name, options, access)?.shards()?, &request)
+        let read = Read::Points { limit: Some(request.limit), filter: request.filter.as_ref() };
+        reads::scroll(&self.asked(name, &read, options, access)?.shards()?, &request)
     }
 
     /// The best points of a query of any kind.
@@ -75,7 +80,7 @@ impl Service {
     /// # Errors
     /// As [`vectordb_core::Collection::query_points`].
     pub fn query(&self, name: &str, mut request: QueryRequest, options: &ReadOptions, access: &Access) -> Result<Vec<ScoredPoint>> {
-        let asked = self.asked(name, options, access)?;
+        let asked = self.asked(name, &Read::Query(&request), options, access)?;
         self.look_up(&mut request, access)?;
         request.budget = options.budget();
         let started = Instant::now();
@@ -89,7 +94,7 @@ impl Service {
     /// # Errors
     /// As [`vectordb_core::Collection::groups`].
     pub fn groups(&self, name: &str, mut request: GroupsRequest, options: &ReadOptions, access: &Access) -> Result<Vec<PointGroup>> {
-        let asked = self.asked(name, options, access)?;
+        let asked = self.asked(name, &Read::Groups(&request), options, access)?;
         self.look_up(&mut request.query, access)?;
         request.query.budget = options.budget();
         let lookup = request.with_lookup.take();
@@ -114,7 +119,7 @@ impl Service {
     /// As [`vectordb_core::Collection::facet`].
     pub fn facet(&self, name: &str, mut request: FacetRequest, options: &ReadOptions, access: &Access) -> Result<Vec<FacetHit>> {
         request.budget = options.budget();
-        reads::facet(&self.asked(name, options, access)?.shards()?, &request)
+        reads::facet(&self.asked(name, &Read::Facet(&request), options, access)?.shards()?, &request)
     }
 
     /// The nearest neighbours of a sample of points among themselves.
@@ -129,7 +134,7 @@ impl Service {
         access: &Access,
     ) -> Result<DistanceMatrix> {
         request.budget = options.budget();
-        reads::distance_matrix(&self.asked(name, options, access)?.shards()?, &request)
+        reads::distance_matrix(&self.asked(name, &Read::Matrix(&request), options, access)?.shards()?, &request)
     }
 
     /// Turns the ids of other collections' points into their vectors.

@@ -4,14 +4,14 @@
 //! first of them is dropped, so an interruption leaves shards that are not listed, and [`Entries::sorted`] finds them.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::collection::core_name;
 use super::ring::{ShardId, ShardKey};
-use crate::error::{Result, ServiceError};
+use crate::error::{Fault, Result, ServiceError};
 
 const FILE: &str = "service.json";
 /// Version of the file's form.
@@ -126,7 +126,7 @@ impl Catalog {
             None => None,
             Some(path) => match std::fs::read(path) {
                 Ok(text) => Some(text),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
                 Err(error) => return Err(failed(path, &error)),
             },
         };
@@ -143,7 +143,10 @@ impl Catalog {
     /// Replaces the list; what was stays when the new one cannot be made durable.
     pub(crate) fn replace(&mut self, entries: Entries) -> Result<()> {
         if let Some(path) = &self.path {
-            write(path, &entries).map_err(|error| failed(path, &error))?;
+            write(path, &entries).map_err(|error| match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ServiceError::new(Fault::OutOfSpace, error.to_string()),
+                _ => failed(path, &error),
+            })?;
         }
         self.entries = entries;
         Ok(())

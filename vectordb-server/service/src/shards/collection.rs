@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use tracing::Span;
 use vectordb_core::{Collection, CollectionConfig, ConfigDiff, PointId, Update, UpdateResult};
 
 use super::catalog::ShardEntry;
 use super::ring::{ShardId, ShardKey, shard_of};
 use super::split::split;
 use crate::error::{Result, ServiceError};
+use crate::limits::Gate;
 
 /// Stands between a collection's name and the number of a shard; no name holds it.
 const SEPARATOR: char = '\u{1F}';
@@ -36,6 +38,11 @@ impl Shard {
         Self { id: entry.id, key: entry.key.clone(), generation: entry.generation, data }
     }
 
+    /// Asks the shard, or changes it, as a step of the caller's trace.
+    pub(super) fn step<R>(&self, caller: &Span, operation: &'static str, work: impl FnOnce(&Collection) -> R) -> R {
+        tracing::debug_span!(parent: caller, "shard", operation, shard = self.id.0).in_scope(|| work(&self.data))
+    }
+
     pub(crate) fn entry(&self) -> ShardEntry {
         ShardEntry { id: self.id, key: self.key.clone(), generation: self.generation }
     }
@@ -47,9 +54,16 @@ pub(crate) struct ShardedCollection {
     pub(crate) name: String,
     pub(crate) created_at: String,
     pub(crate) shards: Vec<Shard>,
+    /// Strict mode.
+    pub(crate) gate: Gate,
 }
 
 impl ShardedCollection {
+    pub(crate) fn new(name: &str, created_at: &str, shards: Vec<Shard>) -> Self {
+        let config = shards.first().map(|shard| shard.data.config()).unwrap_or_default();
+        Self { name: name.to_owned(), created_at: created_at.to_owned(), shards, gate: Gate::new(&config) }
+    }
+
     /// The shards of some keys, or all where none are asked for.
     ///
     /// # Errors
@@ -89,7 +103,8 @@ impl ShardedCollection {
         let place = |id: &PointId| shard_of(id, &ids);
         let parts = split(updates, shards.len(), &place);
         let work: Vec<_> = shards.iter().zip(parts).filter(|(_, part)| !part.is_empty() || shards.len() == 1).collect();
-        let results = on_each(work, |(shard, part)| shard.data.apply(part));
+        let caller = Span::current();
+        let results = on_each(work, |(shard, part)| shard.step(&caller, "shard update", |data| data.apply(part)));
         let mut total = UpdateResult { lsn: vectordb_core::Lsn::ZERO, points: 0 };
         for result in results {
             let result = result?;
@@ -104,7 +119,9 @@ impl ShardedCollection {
     /// # Errors
     /// Those of the change, which are found at the first shard.
     pub(crate) fn update_config(&self, diff: &ConfigDiff) -> Result<()> {
-        self.shards.iter().try_for_each(|shard| shard.data.update_config(diff)).map_err(ServiceError::from)
+        let changed = self.shards.iter().try_for_each(|shard| shard.data.update_config(diff));
+        self.gate.change(&self.config());
+        changed.map_err(ServiceError::from)
     }
 
     /// The configuration, which is the same in all shards.

@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
+use tracing::Span;
 use vectordb_core::{
     Collection, Condition, DistanceMatrix, FacetHit, FacetRequest, FieldTest, Filter, GroupsRequest, MAX_RESULTS, MatchValue,
     MatrixRequest, OrderBy, PayloadSelector, PointGroup, PointId, Prefetch, Query, QueryRequest, Record, ScoredPoint, ScrollPage,
@@ -19,13 +20,19 @@ use crate::error::{Result, ServiceError};
 const PAGE: usize = 10;
 
 /// Asks every shard the same.
-pub(super) fn ask<R: Send>(shards: &[&Shard], question: impl Fn(&Collection) -> vectordb_core::Result<R> + Sync) -> Result<Vec<R>> {
-    on_each(shards.to_vec(), |shard| question(&shard.data)).into_iter().map(|answer| answer.map_err(ServiceError::from)).collect()
+pub(super) fn ask<R: Send>(
+    shards: &[&Shard],
+    operation: &'static str,
+    question: impl Fn(&Collection) -> vectordb_core::Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let caller = Span::current();
+    let answers = on_each(shards.to_vec(), |shard| shard.step(&caller, operation, &question));
+    answers.into_iter().map(|answer| answer.map_err(ServiceError::from)).collect()
 }
 
 /// The records of those ids that exist, in the order asked for, each once.
 pub(crate) fn retrieve(shards: &[&Shard], ids: &[PointId], payload: &PayloadSelector, vectors: &VectorSelector) -> Result<Vec<Record>> {
-    let mut answers = ask(shards, |shard| shard.retrieve(ids, payload, vectors))?;
+    let mut answers = ask(shards, "shard retrieve", |shard| shard.retrieve(ids, payload, vectors))?;
     if answers.len() == 1 {
         return Ok(answers.remove(0));
     }
@@ -35,12 +42,12 @@ pub(crate) fn retrieve(shards: &[&Shard], ids: &[PointId], payload: &PayloadSele
 
 /// How many points satisfy a filter.
 pub(crate) fn count(shards: &[&Shard], filter: Option<&Filter>, exact: bool) -> Result<u64> {
-    Ok(ask(shards, |shard| shard.count(filter, exact))?.into_iter().sum())
+    Ok(ask(shards, "shard count", |shard| shard.count(filter, exact))?.into_iter().sum())
 }
 
 /// One page of a walk.
 pub(crate) fn scroll(shards: &[&Shard], request: &ScrollRequest) -> Result<ScrollPage> {
-    let mut pages = ask(shards, |shard| shard.scroll(request))?;
+    let mut pages = ask(shards, "shard scroll", |shard| shard.scroll(request))?;
     if pages.len() == 1 {
         return Ok(pages.remove(0));
     }
@@ -74,7 +81,7 @@ fn by_value(order: &OrderBy, a: (&Option<Value>, &PointId), b: (&Option<Value>, 
 /// The best points of a query of any kind.
 pub(crate) fn query(shards: &[&Shard], request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
     match shards {
-        [shard] => Ok(shard.data.query_points(request)?),
+        [shard] => Ok(shard.step(&Span::current(), "shard query", |data| data.query_points(request))?),
         _ => tree::query(shards, request),
     }
 }
@@ -100,12 +107,12 @@ pub(crate) fn merged(request: &QueryRequest, larger_is_closer: bool, answers: Ve
 /// The most frequent values of a field.
 pub(crate) fn facet(shards: &[&Shard], request: &FacetRequest) -> Result<Vec<FacetHit>> {
     if let [shard] = shards {
-        return Ok(shard.data.facet(request)?);
+        return Ok(shard.step(&Span::current(), "shard facet", |data| data.facet(request))?);
     }
     // A value may be rare in each shard and frequent in all, so nothing is cut before the sum.
     let whole = FacetRequest { limit: MAX_RESULTS, ..request.clone() };
     let mut counts: HashMap<String, FacetHit> = HashMap::new();
-    for hit in ask(shards, |shard| shard.facet(&whole))?.into_iter().flatten() {
+    for hit in ask(shards, "shard facet", |shard| shard.facet(&whole))?.into_iter().flatten() {
         counts.entry(hit.value.to_string()).and_modify(|sum| sum.count += hit.count).or_insert(hit);
     }
     let mut hits: Vec<FacetHit> = counts.into_values().collect();
@@ -129,7 +136,7 @@ fn by_json(a: &Value, b: &Value) -> Ordering {
 /// many groups as are wanted, and then all shards for the hits of the groups that were chosen.
 pub(crate) fn groups(shards: &[&Shard], request: &GroupsRequest) -> Result<Vec<PointGroup>> {
     if let [shard] = shards {
-        return Ok(shard.data.groups(request)?);
+        return Ok(shard.step(&Span::current(), "shard groups", |data| data.groups(request))?);
     }
     let closer = tree::larger_is_closer(shards, &request.query);
     // What a fusion or a formula gives depends on all points, so it is asked for all of them.
@@ -148,7 +155,7 @@ pub(crate) fn groups(shards: &[&Shard], request: &GroupsRequest) -> Result<Vec<P
     };
     let asked = GroupsRequest { query, with_lookup: None, ..request.clone() };
     let mut best: HashMap<String, (f32, Value)> = HashMap::new();
-    for group in ask(shards, |shard| shard.groups(&asked))?.into_iter().flatten() {
+    for group in ask(shards, "shard groups", |shard| shard.groups(&asked))?.into_iter().flatten() {
         let Some(score) = group.hits.first().map(|hit| if closer { hit.score } else { -hit.score }) else { continue };
         let entry = best.entry(group.id.to_string()).or_insert((score, group.id));
         entry.0 = entry.0.max(score);
@@ -179,7 +186,7 @@ fn group_test(id: &Value) -> Option<FieldTest> {
 /// Distances between points of a sample of all shards.
 pub(crate) fn distance_matrix(shards: &[&Shard], request: &MatrixRequest) -> Result<DistanceMatrix> {
     if let [shard] = shards {
-        return Ok(shard.data.distance_matrix(request)?);
+        return Ok(shard.step(&Span::current(), "shard matrix", |data| data.distance_matrix(request))?);
     }
     let with_vector = Filter::must([Condition::HasVector(request.using.clone())]);
     let sample = QueryRequest {

@@ -166,7 +166,7 @@ impl Walk<'_> {
     fn ask(&self, node: &Node<'_>, prefetch: Vec<Prefetch>) -> Result<Vec<ScoredPoint>> {
         let request = QueryRequest { prefetch, limit: node.offset + node.limit, ..self.request(node) };
         let closer = larger_is_closer(self.shards, &request);
-        let answers = super::reads::ask(self.shards, |shard| shard.query_points(&request))?;
+        let answers = super::reads::ask(self.shards, "shard query", |shard| shard.query_points(&request))?;
         let mut hits = merged(&request, closer, answers);
         hits.truncate(request.limit);
         Ok(hits.into_iter().skip(node.offset).collect())
@@ -187,8 +187,8 @@ impl Walk<'_> {
     /// A sample of each shard, from which each place is drawn with the weight of what is left of its shard.
     fn sample(&self, node: &Node<'_>, seed: Option<u64>) -> Result<Vec<ScoredPoint>> {
         let request = QueryRequest { limit: node.limit, ..self.request(node) };
-        let mut left = super::reads::ask(self.shards, |shard| shard.count(node.filter.as_ref(), false))?;
-        let samples = super::reads::ask(self.shards, |shard| shard.query_points(&request))?;
+        let mut left = super::reads::ask(self.shards, "shard count", |shard| shard.count(node.filter.as_ref(), false))?;
+        let samples = super::reads::ask(self.shards, "shard query", |shard| shard.query_points(&request))?;
         let mut samples: Vec<_> = samples.into_iter().map(Vec::into_iter).collect();
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
         let mut drawn = Vec::with_capacity(node.limit.min(1024));

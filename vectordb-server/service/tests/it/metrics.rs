@@ -178,6 +178,7 @@ fn every_series_comes_once_and_says_what_is() {
     let (free, total) = (value("disk_free_bytes", &[]).expect("free"), value("disk_total_bytes", &[]).expect("total"));
     assert!(free > 0.0 && free <= total);
     assert!(value("process_threads", &[]).is_some_and(|threads| threads >= 1.0));
+    check_dashboard(&seen);
     // Nothing is said under a name that the table does not have, and in another kind than it has.
     for (name, kind) in &seen.kinds {
         let family = families().iter().find(|family| Some(family.name) == name.strip_prefix("qdrant_")).expect("it is in the table");
@@ -196,6 +197,44 @@ fn every_series_comes_once_and_says_what_is() {
     let seen = scrape(&service, "");
     assert_eq!(seen.value("qdrant_rest_responses_total", &ok), Some(8.0));
     assert!(!seen.series.keys().any(|(_, labels)| labels.values().any(|value| value == "docs")));
+}
+
+/// Everything that the dashboard for Grafana asks for is there to be asked for.
+fn check_dashboard(seen: &Scrape) {
+    let text = include_str!("../../../../k8s/grafana/vectordb.json");
+    let dashboard: Value = serde_json::from_str(text).expect("JSON");
+    let mut exprs = Vec::new();
+    gather(&dashboard, &mut exprs);
+    assert!(exprs.len() > 30, "{exprs:?}");
+    for expr in exprs {
+        let mut names = expr.split("${prefix}").skip(1).peekable();
+        assert!(names.peek().is_some(), "{expr} asks for nothing");
+        for name in names {
+            let end = name.find(|char: char| !char.is_ascii_alphanumeric() && char != '_').unwrap_or(name.len());
+            let name = format!("qdrant_{}", &name[..end]);
+            let series: Vec<&Labels> = seen.series.keys().filter(|(found, _)| *found == name).map(|(_, labels)| labels).collect();
+            assert!(!series.is_empty(), "there is no {name}, which the dashboard asks for: {expr}");
+            // What it groups by is a label of each.
+            for by in expr.split(" by (").skip(1).filter_map(|rest| rest.split(')').next()) {
+                for label in by.split(", ") {
+                    assert!(series.iter().all(|labels| labels.contains_key(label)), "{name} has no {label}: {expr}");
+                }
+            }
+        }
+    }
+}
+
+/// Every expression and every query of a variable.
+fn gather<'d>(json: &'d Value, found: &mut Vec<&'d str>) {
+    match json {
+        Value::Object(map) => map.iter().for_each(|(name, value)| match (name.as_str(), value) {
+            ("expr", Value::String(text)) => found.push(text),
+            ("query", Value::String(text)) if text.starts_with("label_values") => found.push(text),
+            (_, value) => gather(value, found),
+        }),
+        Value::Array(list) => list.iter().for_each(|value| gather(value, found)),
+        _ => {}
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn at_least_one(field: &str, number: u64) -> Result<usize> {
 ///
 /// # Errors
 /// [`Fault::BadRequest`](vectordb_service::Fault::BadRequest) for a number that stands for nothing.
-fn one_of<T: TryFrom<i32>>(field: &str, number: i32) -> Result<T> {
+pub(super) fn one_of<T: TryFrom<i32>>(field: &str, number: i32) -> Result<T> {
     T::try_from(number).map_err(|_| ServiceError::request(format!("{number} stands for no `{field}`")))
 }
 

@@ -1,7 +1,7 @@
 //! Points by rank, in the words of queries and in those from before them.
 
 use vectordb_core::{GroupsRequest, QueryRequest, ScoredPoint};
-use vectordb_service::{ReadOptions, Result, in_parallel};
+use vectordb_service::{ReadOptions, Result};
 
 use super::super::call::Call;
 use super::super::convert::{legacy, point, query};
@@ -31,7 +31,7 @@ macro_rules! asked {
     ($call:expr, $message:expr, $read:path) => {{
         let mut message = $message;
         let collection = std::mem::take(&mut message.collection_name);
-        let options = $call.reading(&collection, message.shard_key_selector.take(), message.timeout)?;
+        let options = $call.reading(&collection, message.shard_key_selector.take(), message.timeout, message.read_consistency)?;
         Ok(Asked { collection, options, request: $read(message)? })
     }};
 }
@@ -52,7 +52,7 @@ fn discover_asked(call: &Call<'_>, message: wire::DiscoverPoints) -> Result<Aske
     asked!(call, message, legacy::discover)
 }
 
-/// The answers of a batch, whose collection and timeout are those of the requests that name none.
+/// The answers of a batch, whose collection, timeout and consistency are those of the requests that name none.
 macro_rules! batch {
     ($call:expr, $messages:expr, $batch:expr, $asked:path) => {{
         let mut messages = $messages;
@@ -61,9 +61,10 @@ macro_rules! batch {
                 message.collection_name.clone_from(&$batch.collection_name);
             }
             message.timeout = message.timeout.or($batch.timeout);
+            message.read_consistency = message.read_consistency.or($batch.read_consistency);
         }
         let answer = |message| Ok(wire::BatchResult { result: point::scored($asked($call, message)?.hits($call)?) });
-        in_parallel(messages, answer)?
+        $call.service.search_batch(&$batch.collection_name, messages, $call.access, answer)?
     }};
 }
 

@@ -8,7 +8,7 @@ use super::super::convert::{point, query};
 use crate::wire;
 
 pub(super) fn get(call: &Call<'_>, message: wire::GetPoints) -> Result<wire::GetResponse> {
-    let options = call.reading(&message.collection_name, message.shard_key_selector, message.timeout)?;
+    let options = call.reading(&message.collection_name, message.shard_key_selector, message.timeout, message.read_consistency)?;
     let ids = point::point_ids(message.ids)?;
     let payload = point::payload_selector(message.with_payload, true);
     let vectors = point::vector_selector(message.with_vectors);
@@ -17,7 +17,7 @@ pub(super) fn get(call: &Call<'_>, message: wire::GetPoints) -> Result<wire::Get
 }
 
 pub(super) fn scroll(call: &Call<'_>, mut message: wire::ScrollPoints) -> Result<wire::ScrollResponse> {
-    let options = call.reading(&message.collection_name, message.shard_key_selector.take(), message.timeout)?;
+    let options = call.reading(&message.collection_name, message.shard_key_selector.take(), message.timeout, message.read_consistency)?;
     let collection = std::mem::take(&mut message.collection_name);
     let page = call.service.scroll(&collection, query::scroll_request(message)?, &options, call.access)?;
     Ok(wire::ScrollResponse {
@@ -28,7 +28,7 @@ pub(super) fn scroll(call: &Call<'_>, mut message: wire::ScrollPoints) -> Result
 }
 
 pub(super) fn count(call: &Call<'_>, message: wire::CountPoints) -> Result<wire::CountResponse> {
-    let options = call.reading(&message.collection_name, message.shard_key_selector, message.timeout)?;
+    let options = call.reading(&message.collection_name, message.shard_key_selector, message.timeout, message.read_consistency)?;
     let filter = query::optional(message.filter)?;
     let exact = message.exact.unwrap_or(true);
     let count = call.service.count(&message.collection_name, filter.as_ref(), exact, &options, call.access)?;
@@ -36,7 +36,7 @@ pub(super) fn count(call: &Call<'_>, message: wire::CountPoints) -> Result<wire:
 }
 
 pub(super) fn facet(call: &Call<'_>, mut message: wire::FacetCounts) -> Result<wire::FacetResponse> {
-    let options = call.reading(&message.collection_name, message.shard_key_selector.take(), message.timeout)?;
+    let options = call.reading(&message.collection_name, message.shard_key_selector.take(), message.timeout, message.read_consistency)?;
     let collection = std::mem::take(&mut message.collection_name);
     let hits = call.service.facet(&collection, query::facet_request(message)?, &options, call.access)?;
     let hits = hits.into_iter().map(|hit| wire::FacetHit { value: query::facet_value(hit.value), count: hit.count });
@@ -44,7 +44,7 @@ pub(super) fn facet(call: &Call<'_>, mut message: wire::FacetCounts) -> Result<w
 }
 
 fn matrix(call: &Call<'_>, mut message: wire::SearchMatrixPoints) -> Result<DistanceMatrix> {
-    let options = call.reading(&message.collection_name, message.shard_key_selector.take(), message.timeout)?;
+    let options = call.reading(&message.collection_name, message.shard_key_selector.take(), message.timeout, message.read_consistency)?;
     let collection = std::mem::take(&mut message.collection_name);
     call.service.distance_matrix(&collection, query::matrix_request(message)?, &options, call.access)
 }
