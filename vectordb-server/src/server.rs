@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use vectordb_core::{MemoryLimit, Options};
@@ -11,7 +12,7 @@ use vectordb_service::{Access, Fault, Recovery, Service, ServiceError, Settings}
 
 use crate::auth::Auth;
 use crate::config::{Config, RestoreConfig};
-use crate::{fetch, grpc, http};
+use crate::{buckets, fetch, grpc, http};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +105,8 @@ fn settings(config: &Config) -> Settings {
     let mut settings = Settings::default();
     settings.allow_string_ids = config.storage.allow_string_ids;
     settings.snapshots_path = Some(config.storage.snapshots_path.clone());
+    settings.buckets = Some(buckets::buckets(config.storage.snapshots_config.s3_config.clone(), Handle::current()));
+    settings.backup_location = config.storage.snapshots_config.backup_location();
     settings.fetch = config.service.enable_snapshot_url_recovery.then(fetch::fetch);
     if let Some(prefix) = &config.service.metrics_prefix {
         settings.metrics_prefix.clone_from(prefix);
@@ -114,7 +117,8 @@ fn settings(config: &Config) -> Settings {
     settings
 }
 
-fn options(config: &Config) -> Options {
+/// How the engine is opened.
+pub(crate) fn options(config: &Config) -> Options {
     let options = Options::default();
     match config.storage.memory_limit_bytes {
         Some(bytes) => options.memory_limit(MemoryLimit::Bytes(bytes)),

@@ -31,11 +31,11 @@ pub(crate) const HOUSES: [House; 3] = [
     },
     House {
         name: "vectordb-server/service",
-        storeys: &[&["error"], &["access"], &["shards", "snapshots", "metrics"], &["service"], &["rest", "lib"]],
+        storeys: &[&["error"], &["access"], &["shards", "snapshots", "backup", "metrics"], &["service"], &["rest", "lib"]],
     },
     House {
         name: "vectordb-server",
-        storeys: &[&["config", "wire"], &["auth", "fetch", "metrics"], &["http", "grpc"], &["server", "lib", "main"]],
+        storeys: &[&["config", "wire"], &["auth", "fetch", "buckets", "metrics"], &["http", "grpc"], &["server"], &["cli"], &["lib", "main"]],
     },
 ];
 

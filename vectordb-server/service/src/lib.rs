@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod backup;
 mod error;
 mod metrics;
 pub mod rest;
@@ -22,10 +23,14 @@ mod shards;
 mod snapshots;
 
 pub use access::{Access, CollectionAccess};
+pub use backup::{
+    BackupDescription, Bucket, CollectionDescription, ContentDigest, DamagedObject, DirectoryBucket, Progress, PruneReport, Repository, Stored,
+    StoredObject, VerifyReport,
+};
 pub use error::{Fault, Result, ServiceError, grpc_code};
 pub use metrics::{Family, FamilyKind, Metrics, families};
 pub use service::{
-    AliasChange, CollectionState, Fetch, NewCollection, NewShardKey, ReadOptions, Recovery, Service, Settings, ShardState,
+    AliasChange, BackupReport, BackupRequest, Buckets, CollectionState, Fetch, NewCollection, NewShardKey, ReadOptions, Recovery, RestoreReport, RestoreRequest, Service, Settings, ShardState,
     SnapshotLocation, Updated, WriteOptions, in_parallel,
 };
 pub use shards::{ShardId, ShardKey};

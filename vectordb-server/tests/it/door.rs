@@ -7,14 +7,14 @@ use vectordb_server::config::Config;
 use vectordb_server::{Server, start};
 
 /// A server of a directory and the runtime it lives in.
-struct Running {
+pub(crate) struct Running {
     runtime: tokio::runtime::Runtime,
     server: Option<Server>,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Running {
-    fn new(directory: &Path, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn new(directory: &Path, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.service.host = [127, 0, 0, 1].into();
         config.service.http_port = 0;
@@ -28,7 +28,7 @@ impl Running {
         Self { runtime, server: Some(server), url }
     }
 
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
         for (name, value) in headers {
@@ -40,12 +40,12 @@ impl Running {
         Answer { status: head.status.as_u16(), headers: head.headers, body }
     }
 
-    fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let answer = self.send(method, path, &[("content-type", "application/json")], body.to_string().as_bytes());
         (answer.status, serde_json::from_slice(&answer.body).unwrap_or(Value::Null))
     }
 
-    fn ok(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub(crate) fn ok(&self, method: &str, path: &str, body: &Value) -> Value {
         let (status, answer) = self.call(method, path, body);
         assert_eq!(status, 200, "{method} {path}: {answer}");
         answer["result"].clone()
@@ -62,17 +62,17 @@ impl Running {
         self.send("POST", path, &headers, &body)
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         if let Some(server) = self.server.take() {
             self.runtime.block_on(server.stop());
         }
     }
 }
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: ureq::http::HeaderMap,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {

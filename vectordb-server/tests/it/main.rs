@@ -1,4 +1,6 @@
 //! A whole server, driven through its doors.
 
+mod cli;
 mod door;
 mod grpc;
+mod s3;

@@ -4,9 +4,10 @@
 //!
 //! Files: `collections` (making, changing and dropping), `aliases`, `points` (updates), `questions` (reads), `keys` (shard keys),
 //! `parallel` (batches), `state` (what collections say about themselves), `snapshots` (making and finding them), `recovery` (data
-//! from them), `figures` (metrics and telemetry).
+//! from them), `backups` (many states in one place), `figures` (metrics and telemetry).
 
 mod aliases;
+mod backups;
 mod collections;
 mod figures;
 mod keys;
@@ -32,6 +33,7 @@ use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection};
 use crate::snapshots::{Scratch, Shelf, SnapshotActivity, failed};
 
 pub use aliases::AliasChange;
+pub use backups::{BackupReport, BackupRequest, Buckets, RestoreReport, RestoreRequest};
 pub use collections::NewCollection;
 pub use keys::NewShardKey;
 pub use parallel::in_parallel;
@@ -51,6 +53,10 @@ pub struct Settings {
     pub snapshots_path: Option<PathBuf>,
     /// How to get a snapshot that lies elsewhere; none: URLs are refused.
     pub fetch: Option<Fetch>,
+    /// How to reach a bucket of S3; none: only directories are places for backups.
+    pub buckets: Option<Buckets>,
+    /// Where backups lie if a request names no place; `backups` in the directory of snapshots, if nothing is said.
+    pub backup_location: Option<String>,
     /// What stands before the names of metrics.
     pub metrics_prefix: String,
     /// What the service calls itself.
@@ -68,6 +74,8 @@ impl Default for Settings {
             shard_number: 1,
             snapshots_path: None,
             fetch: None,
+            buckets: None,
+            backup_location: None,
             metrics_prefix: "vectordb_".to_owned(),
             title: "vectordb - vector search engine".to_owned(),
             version: "1.20.0".to_owned(),

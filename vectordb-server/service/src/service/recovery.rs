@@ -5,6 +5,7 @@
 //! place of the old ones, which are dropped last. An interruption anywhere leaves the old or the new, and leftovers that the
 //! next opening removes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -132,9 +133,14 @@ impl Service {
         for (at, archived) in manifest.collections.iter().enumerate() {
             self.install(&archived.name, archived, &scratch.path().join(UNPACKED), at)?;
         }
+        self.add_aliases(&manifest.aliases)
+    }
+
+    /// Gives collections that are here their further names, as far as no collection has them.
+    pub(super) fn add_aliases(&self, added: &BTreeMap<String, String>) -> Result<()> {
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();
-        for (alias, collection) in &manifest.aliases {
+        for (alias, collection) in added {
             if entries.collections.contains_key(collection) && !entries.collections.contains_key(alias) {
                 entries.aliases.insert(alias.clone(), collection.clone());
             }
@@ -188,7 +194,7 @@ impl Service {
     }
 
     /// Makes a collection of an archived one, or replaces it.
-    fn install(&self, name: &str, archived: &ArchivedCollection, unpacked: &Path, at: usize) -> Result<()> {
+    pub(super) fn install(&self, name: &str, archived: &ArchivedCollection, unpacked: &Path, at: usize) -> Result<()> {
         let _alone = self.recovering.lock();
         let Some(present) = self.collections.read().get(name).cloned() else { return self.add(name, archived, unpacked, at) };
         let (here, there) = (present.shards.len(), archived.entry.shards.len());

@@ -95,7 +95,7 @@ fn append(archive: &mut tar::Builder<impl Write>, name: &Path, bytes: u64, conte
 }
 
 /// Every file below a directory, relative to it, in order.
-fn files(root: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut left = vec![PathBuf::new()];
     while let Some(relative) = left.pop() {

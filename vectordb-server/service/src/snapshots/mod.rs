@@ -14,7 +14,7 @@ mod scratch;
 mod shelf;
 
 pub use activity::SnapshotActivity;
-pub(crate) use archive::{ArchivedCollection, Kind, Manifest, read, write};
+pub(crate) use archive::{ArchivedCollection, Kind, Manifest, files, read, write};
 pub use scratch::Scratch;
-pub(crate) use shelf::{Shelf, checksum, failed};
+pub(crate) use shelf::{Shelf, checksum, failed, sha256};
 pub use shelf::{SnapshotDescription, SnapshotFile, SnapshotScope};

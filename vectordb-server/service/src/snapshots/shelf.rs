@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Fault, Result, ServiceError};
@@ -30,7 +30,7 @@ pub enum SnapshotScope {
 }
 
 /// A snapshot that lies on the shelf.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotDescription {
     /// The name of its file.
     pub name: String,
@@ -290,6 +290,11 @@ pub(crate) fn checksum(path: &Path) -> Result<String> {
             read => digest.update(&buffer[..read]),
         }
     }
+}
+
+/// The SHA-256 of some bytes, in hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 fn hex(bytes: &[u8]) -> String {
