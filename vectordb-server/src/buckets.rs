@@ -2,6 +2,9 @@
 //!
 //! Calls block: they come from threads that may, and wait for the runtime to do the work.
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +20,13 @@ use crate::config::S3Config;
 /// Tries of a request, and how long they may take together.
 const RETRIES: usize = 4;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of a large object that are sent or fetched at once.
+const PART_BYTES: usize = 8 << 20;
 /// Where a service that is not Amazon's needs some region for its signatures.
 const ANY_REGION: &str = "us-east-1";
 
 /// Opens buckets, `s3://BUCKET/PREFIX`, as settings and environment say; `runtime` does the work.
-pub fn buckets(config: Option<S3Config>, runtime: Handle) -> Buckets {
+pub(crate) fn buckets(config: Option<S3Config>, runtime: Handle) -> Buckets {
     let config = config.unwrap_or_default();
     Buckets::new(move |location| Ok(Arc::new(S3Bucket::open(location, &config, runtime.clone())?)))
 }
@@ -86,6 +91,12 @@ impl S3Bucket {
     }
 }
 
+/// The next part of a file; a shorter one is the last.
+fn read_part(file: &mut File) -> std::io::Result<Vec<u8>> {
+    let mut part = Vec::new();
+    file.take(PART_BYTES as u64).read_to_end(&mut part).map(|_| part)
+}
+
 /// TLS takes its algorithms from what the process was given; one of ours is as good as another's.
 fn provide_cryptography() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
@@ -117,12 +128,54 @@ impl Bucket for S3Bucket {
         }
     }
 
+    fn put_file(&self, key: &str, file: &FilePath) -> Result<(), ServiceError> {
+        let disk = |error: std::io::Error| ServiceError::internal(format!("{}: {error}", file.display()));
+        let mut content = File::open(file).map_err(disk)?;
+        let mut part = read_part(&mut content).map_err(disk)?;
+        if part.len() < PART_BYTES {
+            return self.put(key, part);
+        }
+        let path = self.path(key);
+        let mut upload = self.runtime.block_on(self.store.put_multipart(&path)).map_err(|error| self.failed(&error))?;
+        let mut sent = || {
+            while !part.is_empty() {
+                let payload = std::mem::take(&mut part).into();
+                self.runtime.block_on(upload.put_part(payload)).map_err(|error| self.failed(&error))?;
+                part = read_part(&mut content).map_err(disk)?;
+            }
+            self.runtime.block_on(upload.complete()).map(drop).map_err(|error| self.failed(&error))
+        };
+        sent().inspect_err(|_| {
+            // Parts that stay behind are seen by nobody but the bucket's owner.
+            let _ = self.runtime.block_on(upload.abort());
+        })
+    }
+
+    fn get_file(&self, key: &str, file: &FilePath) -> Result<bool, ServiceError> {
+        let path = self.path(key);
+        let size = match self.runtime.block_on(self.store.head(&path)) {
+            Ok(found) => found.size,
+            Err(Error::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let disk = |error: std::io::Error| ServiceError::internal(format!("{}: {error}", file.display()));
+        let mut copy = File::create_new(file).map_err(disk)?;
+        // Piece by piece: each is a request with a time limit of its own.
+        for begin in (0..size).step_by(PART_BYTES) {
+            let range = begin..(begin + PART_BYTES as u64).min(size);
+            let piece = self.runtime.block_on(self.store.get_range(&path, range)).map_err(|error| self.failed(&error))?;
+            copy.write_all(&piece).map_err(disk)?;
+        }
+        Ok(true)
+    }
+
     fn list(&self, prefix: &str) -> Result<Vec<StoredObject>, ServiceError> {
         let path = self.path(prefix);
         let listed = self.runtime.block_on(self.store.list(Some(&path)).try_collect::<Vec<_>>());
         let cut = if self.prefix.as_ref().is_empty() { 0 } else { self.prefix.as_ref().len() + 1 };
         let objects = listed.map_err(|error| self.failed(&error))?.into_iter();
-        let keys = objects.filter_map(|object| Some(StoredObject { key: object.location.as_ref().get(cut..)?.to_owned(), bytes: object.size }));
+        let keys =
+            objects.filter_map(|object| Some(StoredObject { key: object.location.as_ref().get(cut..)?.to_owned(), bytes: object.size }));
         Ok(keys.collect())
     }
 
@@ -133,10 +186,7 @@ impl Bucket for S3Bucket {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         };
-        self.runtime
-            .block_on(deleted.map(missing_is_fine).try_collect::<Vec<()>>())
-            .map(drop)
-            .map_err(|error| self.failed(&error))
+        self.runtime.block_on(deleted.map(missing_is_fine).try_collect::<Vec<()>>()).map(drop).map_err(|error| self.failed(&error))
     }
 }
 

@@ -140,7 +140,7 @@ impl Default for StorageConfig {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct SnapshotsConfig {
-    /// `s3` puts backups that name no place into the bucket below; everything else lies in the directory of snapshots.
+    /// `s3` brings snapshots, and backups that name no place, into the bucket below.
     pub snapshots_storage: SnapshotsStorage,
     /// How buckets are reached.
     pub s3_config: Option<S3Config>,
@@ -178,15 +178,19 @@ impl std::fmt::Debug for S3Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Keys do not go to the log.
         let Self { bucket, region, endpoint_url, .. } = self;
-        f.debug_struct("S3Config").field("bucket", bucket).field("region", region).field("endpoint_url", endpoint_url).finish_non_exhaustive()
+        f.debug_struct("S3Config")
+            .field("bucket", bucket)
+            .field("region", region)
+            .field("endpoint_url", endpoint_url)
+            .finish_non_exhaustive()
     }
 }
 
 impl SnapshotsConfig {
-    /// Where backups lie that name no place; none: in the directory of snapshots.
-    pub fn backup_location(&self) -> Option<String> {
-        let bucket = &self.s3_config.as_ref()?.bucket;
-        (self.snapshots_storage == SnapshotsStorage::S3 && !bucket.is_empty()).then(|| format!("s3://{bucket}/backups"))
+    /// The bucket for snapshots and backups, as `s3://BUCKET`; none: all is in the directory of snapshots.
+    pub fn bucket(&self) -> Option<String> {
+        let name = self.s3_config.as_ref().map_or("", |config| &config.bucket);
+        (self.snapshots_storage == SnapshotsStorage::S3).then(|| format!("s3://{name}"))
     }
 }
 

@@ -49,7 +49,7 @@ pub struct Server {
 /// # Errors
 /// [`StartError`].
 pub async fn start(config: Config) -> Result<Server, StartError> {
-    let settings = settings(&config);
+    let settings = settings(&config)?;
     let options = options(&config);
     let path = config.storage.storage_path.clone();
     let restore = config.restore.clone();
@@ -101,12 +101,15 @@ fn restored(service: &Service, restore: &RestoreConfig) -> Result<(), ServiceErr
     Ok(())
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config) -> Result<Settings, ServiceError> {
     let mut settings = Settings::default();
     settings.allow_string_ids = config.storage.allow_string_ids;
     settings.snapshots_path = Some(config.storage.snapshots_path.clone());
-    settings.buckets = Some(buckets::buckets(config.storage.snapshots_config.s3_config.clone(), Handle::current()));
-    settings.backup_location = config.storage.snapshots_config.backup_location();
+    let snapshots = &config.storage.snapshots_config;
+    let buckets = buckets::buckets(snapshots.s3_config.clone(), Handle::current());
+    settings.snapshots_bucket = snapshots.bucket().map(|bucket| buckets.open(&bucket)).transpose()?;
+    settings.buckets = Some(buckets);
+    settings.backup_location = snapshots.bucket().map(|bucket| format!("{bucket}/backups"));
     settings.fetch = config.service.enable_snapshot_url_recovery.then(fetch::fetch);
     if let Some(prefix) = &config.service.metrics_prefix {
         settings.metrics_prefix.clone_from(prefix);
@@ -114,7 +117,7 @@ fn settings(config: &Config) -> Settings {
     if let Some(title) = &config.service.title {
         settings.title.clone_from(title);
     }
-    settings
+    Ok(settings)
 }
 
 /// How the engine is opened.

@@ -31,11 +31,18 @@ pub(crate) const HOUSES: [House; 3] = [
     },
     House {
         name: "vectordb-server/service",
-        storeys: &[&["error"], &["access"], &["shards", "snapshots", "backup", "metrics"], &["service"], &["rest", "lib"]],
+        storeys: &[&["error"], &["access"], &["bucket", "shards", "snapshots", "backup", "metrics"], &["service"], &["rest", "lib"]],
     },
     House {
         name: "vectordb-server",
-        storeys: &[&["config", "wire"], &["auth", "fetch", "buckets", "metrics"], &["http", "grpc"], &["server"], &["cli"], &["lib", "main"]],
+        storeys: &[
+            &["config", "wire"],
+            &["auth", "fetch", "buckets", "metrics"],
+            &["http", "grpc"],
+            &["server"],
+            &["cli"],
+            &["lib", "main"],
+        ],
     },
 ];
 

@@ -15,6 +15,7 @@
 
 mod access;
 mod backup;
+mod bucket;
 mod error;
 mod metrics;
 pub mod rest;
@@ -24,14 +25,14 @@ mod snapshots;
 
 pub use access::{Access, CollectionAccess};
 pub use backup::{
-    BackupDescription, Bucket, CollectionDescription, ContentDigest, DamagedObject, DirectoryBucket, Progress, PruneReport, Repository, Stored,
-    StoredObject, VerifyReport,
+    BackupDescription, CollectionDescription, ContentDigest, DamagedObject, Progress, PruneReport, Repository, Stored, VerifyReport,
 };
+pub use bucket::{Bucket, DirectoryBucket, StoredObject};
 pub use error::{Fault, Result, ServiceError, grpc_code};
 pub use metrics::{Family, FamilyKind, Metrics, families};
 pub use service::{
-    AliasChange, BackupReport, BackupRequest, Buckets, CollectionState, Fetch, NewCollection, NewShardKey, ReadOptions, Recovery, RestoreReport, RestoreRequest, Service, Settings, ShardState,
-    SnapshotLocation, Updated, WriteOptions, in_parallel,
+    AliasChange, BackupReport, BackupRequest, Buckets, CollectionState, Fetch, NewCollection, NewShardKey, ReadOptions, Recovery,
+    RestoreReport, RestoreRequest, Service, Settings, ShardState, SnapshotLocation, Updated, WriteOptions, in_parallel,
 };
 pub use shards::{ShardId, ShardKey};
 pub use snapshots::{Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope};

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::json;
-use vectordb_service::{
-    Access, BackupDescription, BackupReport, BackupRequest, PruneReport, RestoreReport, RestoreRequest, VerifyReport,
-};
+use vectordb_service::{Access, BackupDescription, BackupReport, BackupRequest, PruneReport, RestoreReport, RestoreRequest, VerifyReport};
 
 use super::client::ServerArgs;
 use super::failure::Failure;
@@ -198,7 +196,12 @@ pub(super) fn verify(arguments: &Verify) -> Result<(), Failure> {
     }
     match report.damaged.len() as u64 {
         0 => Ok(()),
-        damaged => Err(Failure::damage(format!("{} of {} {} damaged", count(damaged, "object"), from.location(), if damaged == 1 { "is" } else { "are" }))),
+        damaged => Err(Failure::damage(format!(
+            "{} of {} {} damaged",
+            count(damaged, "object"),
+            from.location(),
+            if damaged == 1 { "is" } else { "are" }
+        ))),
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::client::{Client, ServerArgs, encoded};
+use super::client::{ServerArgs, encoded};
 use super::failure::Failure;
 use super::npy;
 use super::output::{count, count_bar};

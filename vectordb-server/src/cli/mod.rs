@@ -25,8 +25,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use failure::Failure;
-
 /// A vector database that speaks the API of Qdrant.
 #[derive(Debug, Parser)]
 #[command(name = "vectordb", version, after_help = failure::EXIT_CODES)]

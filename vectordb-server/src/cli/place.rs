@@ -50,7 +50,7 @@ impl Place {
 
     /// The backups of a location, or of the one that is set.
     pub(super) fn repository(&self, location: Option<&str>) -> Result<Repository, Failure> {
-        let set = self.config.storage.snapshots_config.backup_location();
+        let set = self.config.storage.snapshots_config.bucket().map(|bucket| format!("{bucket}/backups"));
         let none = || Failure::new("say where backups lie: s3://BUCKET/PREFIX or a directory");
         let location = location.or(set.as_deref()).ok_or_else(none)?;
         let bucket: Arc<dyn Bucket> = if location.starts_with("s3://") {

@@ -146,7 +146,10 @@ mod tests {
 
     #[test]
     fn numbers_have_units() {
-        assert_eq!((number("250000"), number("10M"), number("2G"), number("3k")), (Ok(250_000), Ok(10_000_000), Ok(2_000_000_000), Ok(3_000)));
+        assert_eq!(
+            (number("250000"), number("10M"), number("2G"), number("3k")),
+            (Ok(250_000), Ok(10_000_000), Ok(2_000_000_000), Ok(3_000))
+        );
         for bad in ["", "M", "1.5M", "x", "99999999999999999999", "99999999999999999G"] {
             assert!(number(bad).is_err(), "{bad}");
         }

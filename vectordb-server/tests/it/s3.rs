@@ -213,3 +213,35 @@ fn the_program_backs_up_a_directory_and_keeps_what_it_is_told() {
     let verified = s3.vectordb(SECRET, &["verify", "--from", &place]);
     assert!(verified.status.success(), "{}", text(&verified.stdout));
 }
+
+#[test]
+fn snapshots_are_brought_to_the_bucket_and_fetched_from_it() {
+    let s3 = S3::new();
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = server(dir.path(), &s3);
+    server.ok("PUT", "/collections/docs", &json!({"vectors": {"size": 2, "distance": "Dot"}}));
+    // More than is sent in one part.
+    for n in 0..10 {
+        let points: Vec<Value> =
+            (0..10).map(|i| json!({"id": n * 10 + i, "vector": [n, i], "payload": {"text": "x".repeat(100_000)}})).collect();
+        server.ok("PUT", "/collections/docs/points?wait=true", &json!({"points": points}));
+    }
+    let made = server.ok("POST", "/collections/docs/snapshots", &Value::Null);
+    let name = made["name"].as_str().expect("a name");
+    let object = s3.root.path().join(BUCKET).join("snapshots/docs").join(name);
+    let content = std::fs::read(&object).expect("it is in the bucket");
+    assert!(content.len() > 9 << 20 && made["size"] == content.len() as u64, "{made}");
+    let listed = server.ok("GET", "/collections/docs/snapshots", &Value::Null);
+    assert_eq!((&listed[0]["name"], &listed[0]["checksum"]), (&made["name"], &made["checksum"]));
+    let path = format!("/collections/docs/snapshots/{name}");
+    assert!(server.send("GET", &path, &[], b"").body == content, "what is downloaded is what was brought");
+    let here = std::fs::read_dir(dir.path().join("snapshots/docs")).expect("a directory").count();
+    assert_eq!(here, 0, "nothing stays in the directory");
+    let location = json!({"location": format!("{}{path}", server.url), "checksum": made["checksum"]});
+    server.ok("PUT", "/collections/copy/snapshots/recover", &location);
+    assert_eq!(server.ok("POST", "/collections/copy/points/count", &json!({"exact": true}))["count"], 100);
+    server.ok("DELETE", &path, &Value::Null);
+    assert_eq!(s3.objects("snapshots").len(), 0);
+    assert_eq!(server.call("GET", &path, &Value::Null).0, 404);
+    server.stop();
+}

@@ -79,8 +79,7 @@ fn numbers(hash: &mut Sha256, values: &[f32]) {
 /// The sum of a shard's points.
 pub(crate) fn digest_of(shard: &Collection) -> Result<ContentDigest> {
     let mut digest = ContentDigest::default();
-    let mut request =
-        ScrollRequest { limit: PAGE, with_payload: true.into(), with_vectors: true.into(), ..ScrollRequest::default() };
+    let mut request = ScrollRequest { limit: PAGE, with_payload: true.into(), with_vectors: true.into(), ..ScrollRequest::default() };
     loop {
         let page = shard.scroll(&request)?;
         page.records.iter().try_for_each(|record| digest.add_record(record))?;

@@ -11,8 +11,8 @@ use super::digest::{self, ContentDigest};
 use super::manifest::{BackupManifest, Chunk, CollectionBackup};
 use super::repository::Repository;
 use super::workers::each;
-use crate::error::{Result, ServiceError};
-use crate::snapshots::{Manifest, failed};
+use crate::error::{Result, ServiceError, failed};
+use crate::snapshots::Manifest;
 
 /// One chunk and all places that it belongs to: path, offset.
 type Target<'m> = (&'m Chunk, Vec<(PathBuf, u64)>);

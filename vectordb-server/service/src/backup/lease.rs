@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::bucket::Bucket;
+use crate::bucket::Bucket;
 use crate::error::{Fault, Result, ServiceError};
 
 const KEY: &str = "lease";
@@ -110,7 +110,7 @@ impl Drop for Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backup::DirectoryBucket;
+    use crate::bucket::DirectoryBucket;
 
     #[test]
     fn one_has_it_at_a_time_and_one_that_ended_is_taken_over() {

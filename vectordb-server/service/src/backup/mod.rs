@@ -15,14 +15,12 @@
 //! PLACE/lease                               who writes there now
 //! ```
 //!
-//! Files: `bucket` (where objects lie, as a trait), `directory` (a bucket of this host), `chunks` (where files are cut), `digest`
+//! Files: `chunks` (where files are cut), `digest`
 //! (a sum of content), `manifest`, `repository` (all backups of a bucket), `upload` (storing), `fetch` (getting), `verify`, `prune`
 //! (retention), `lease` (one writer at a time), `moment` (times as text), `workers` (several transfers at a time).
 
-mod bucket;
 mod chunks;
 mod digest;
-mod directory;
 mod fetch;
 mod lease;
 mod manifest;
@@ -33,10 +31,8 @@ mod upload;
 mod verify;
 mod workers;
 
-pub use bucket::{Bucket, StoredObject};
 pub use digest::ContentDigest;
 pub(crate) use digest::digest_of;
-pub use directory::DirectoryBucket;
 pub(crate) use manifest::BackupManifest;
 pub use prune::PruneReport;
 pub use repository::{BackupDescription, CollectionDescription, Repository};

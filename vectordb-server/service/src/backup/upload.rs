@@ -17,8 +17,8 @@ use super::lease::Lease;
 use super::manifest::{BackupManifest, Chunk, CollectionBackup, FileBackup, OBJECTS, key};
 use super::repository::{BackupDescription, Repository};
 use super::workers::WORKERS;
-use crate::error::{Result, ServiceError};
-use crate::snapshots::{ArchivedCollection, Manifest, failed, files};
+use crate::error::{Result, ServiceError, failed};
+use crate::snapshots::{ArchivedCollection, Manifest, files};
 
 /// What is to be backed up: linked files, which do not change.
 #[derive(Debug)]
@@ -116,7 +116,17 @@ impl<'u> Upload<'u> {
     fn new(repository: &'u Repository, lease: &'u Lease, known: BTreeMap<String, u64>, total: u64, progress: Progress<'u>) -> Self {
         let none = || AtomicU64::new(0);
         let (uploaded_objects, uploaded_bytes, done) = (none(), none(), none());
-        Self { repository, lease, known: Mutex::new(known), uploaded_objects, uploaded_bytes, done, total, progress, failure: Mutex::new(None) }
+        Self {
+            repository,
+            lease,
+            known: Mutex::new(known),
+            uploaded_objects,
+            uploaded_bytes,
+            done,
+            total,
+            progress,
+            failure: Mutex::new(None),
+        }
     }
 
     fn run(&self, source: &Source<'_>, digests: Vec<ContentDigest>) -> Result<Vec<CollectionBackup>> {

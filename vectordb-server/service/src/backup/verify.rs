@@ -70,7 +70,11 @@ impl Repository {
             progress(done.fetch_add(chunk.bytes, Ordering::Relaxed) + chunk.bytes, total);
             Ok(())
         })?;
-        damaged.extend(bad.into_inner().into_iter().map(|(chunk, what)| DamagedObject { key: chunk.key(), what, files: users(chunk, &manifests) }));
+        damaged.extend(bad.into_inner().into_iter().map(|(chunk, what)| DamagedObject {
+            key: chunk.key(),
+            what,
+            files: users(chunk, &manifests),
+        }));
         let objects = chunks.len() as u64;
         Ok(VerifyReport { backups: names, objects, bytes: read.into_inner(), damaged })
     }

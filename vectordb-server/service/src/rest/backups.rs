@@ -47,7 +47,7 @@ struct PruneBody {
 
 /// A body that may be left out.
 fn body<T: DeserializeOwned + Default>(call: &Call<'_>) -> Result<T> {
-    if call.body.is_empty() { Ok(T::default()) } else { call.read() }
+    if call.body.is_empty() { Ok(T::default()) } else { Ok(call.read::<Option<T>>()?.unwrap_or_default()) }
 }
 
 fn repository(call: &Call<'_>, location: Option<&str>) -> Result<Repository> {

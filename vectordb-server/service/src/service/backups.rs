@@ -11,12 +11,11 @@ use super::Service;
 use super::collections::check_name;
 use crate::access::{Access, CollectionAccess};
 use crate::backup::{
-    BackupDescription, BackupManifest, Bucket, CollectionDescription, ContentDigest, DirectoryBucket, Progress, PruneReport, Repository, Source, Stored,
-    digest_of,
+    BackupDescription, BackupManifest, CollectionDescription, ContentDigest, Progress, PruneReport, Repository, Source, Stored, digest_of,
 };
-use crate::error::{Fault, Result, ServiceError};
+use crate::bucket::{Bucket, DirectoryBucket};
+use crate::error::{Fault, Result, ServiceError, failed};
 use crate::shards::ShardedCollection;
-use crate::snapshots::failed;
 
 /// Opens buckets by their location, as in `s3://bucket/prefix`; the door that can speak to other hosts gives one to
 /// [`Settings`](crate::Settings::buckets).
@@ -118,7 +117,8 @@ impl Service {
         location.parse::<DirectoryBucket>()?;
         let root = self.shelf()?.root();
         let path = root.join(location.strip_prefix("file://").unwrap_or(location));
-        let plain = |below: &Path| below.components().next().is_some() && below.components().all(|part| matches!(part, Component::Normal(_)));
+        let plain =
+            |below: &Path| below.components().next().is_some() && below.components().all(|part| matches!(part, Component::Normal(_)));
         let inside = path.strip_prefix(root).is_ok_and(plain);
         // The part that exists may be a link to elsewhere.
         let exists = path.ancestors().find_map(|each| std::fs::canonicalize(each).ok());
@@ -249,5 +249,8 @@ fn check_content(manifest: &BackupManifest, at: usize, files: &Path, scratch: &P
         return Ok(());
     }
     let name = &collection.archived.name;
-    Err(ServiceError::request(format!("the content of `{name}` is not what was backed up: its digest is {found}, not {}", collection.digest)))
+    Err(ServiceError::request(format!(
+        "the content of `{name}` is not what was backed up: its digest is {found}, not {}",
+        collection.digest
+    )))
 }

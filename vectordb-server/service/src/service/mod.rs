@@ -27,10 +27,11 @@ use parking_lot::{Mutex, RwLock};
 use vectordb_core::{Budget, Database, Options};
 
 use crate::access::{Access, CollectionAccess};
-use crate::error::{Result, ServiceError};
+use crate::bucket::Bucket;
+use crate::error::{Result, ServiceError, failed};
 use crate::metrics::Metrics;
 use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection};
-use crate::snapshots::{Scratch, Shelf, SnapshotActivity, failed};
+use crate::snapshots::{Scratch, Shelf, SnapshotActivity};
 
 pub use aliases::AliasChange;
 pub use backups::{BackupReport, BackupRequest, Buckets, RestoreReport, RestoreRequest};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub shard_number: u32,
     /// Where snapshots lie; `snapshots` beside the collections, if nothing is said.
     pub snapshots_path: Option<PathBuf>,
+    /// Where snapshots are brought; none: they stay in the directory of snapshots.
+    pub snapshots_bucket: Option<Arc<dyn Bucket>>,
     /// How to get a snapshot that lies elsewhere; none: URLs are refused.
     pub fetch: Option<Fetch>,
     /// How to reach a bucket of S3; none: only directories are places for backups.
@@ -73,6 +76,7 @@ impl Default for Settings {
             allow_string_ids: false,
             shard_number: 1,
             snapshots_path: None,
+            snapshots_bucket: None,
             fetch: None,
             buckets: None,
             backup_location: None,
@@ -157,7 +161,8 @@ impl Service {
             .map(|(name, entry)| Ok((name.clone(), Arc::new(sharded(&db, name, entry)?))))
             .collect::<Result<BTreeMap<_, _>>>()?;
         let (aliases, peer_id) = (entries.aliases.clone(), entries.peer_id);
-        let shelf = directory.map(|directory| Shelf::new(settings.snapshots_path.clone().unwrap_or_else(|| directory.join(SNAPSHOTS))));
+        let root = |directory: &Path| settings.snapshots_path.clone().unwrap_or_else(|| directory.join(SNAPSHOTS));
+        let shelf = directory.map(|directory| Shelf::new(root(directory), settings.snapshots_bucket.clone()));
         if let (Some(directory), Some(shelf)) = (directory, &shelf) {
             remove_scratch(&directory.join(SCRATCH))?;
             shelf.sweep()?;

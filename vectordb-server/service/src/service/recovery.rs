@@ -165,7 +165,7 @@ impl Service {
             }
         }
         let target = scratch.path().join(UNPACKED);
-        std::fs::create_dir(&target).map_err(|error| crate::snapshots::failed(&target, &error))?;
+        std::fs::create_dir(&target).map_err(|error| crate::error::failed(&target, &error))?;
         let manifest = read(&path, &target)?;
         Ok((scratch, manifest))
     }
@@ -175,7 +175,7 @@ impl Service {
         if let Some(path) = uri.strip_prefix("file://") {
             let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
             let path = Path::new(&*path);
-            let real = |path: &Path| std::fs::canonicalize(path).map_err(|error| crate::snapshots::failed(path, &error));
+            let real = |path: &Path| std::fs::canonicalize(path).map_err(|error| crate::error::failed(path, &error));
             let outside = || ServiceError::new(Fault::Forbidden, "only files in the directory of snapshots can be recovered from");
             let shelf = real(self.shelf()?.root()).map_err(|_| outside())?;
             // Whether a file outside exists is no concern of a caller.

@@ -35,7 +35,7 @@ impl Service {
         let scope = self.stored(&SnapshotScope::Shard(collection.to_owned(), shard), access, CollectionAccess::Read)?;
         let scratch = self.scratch()?;
         let path = scratch.path().join("snapshot");
-        let fail = |error: std::io::Error| crate::snapshots::failed(&path, &error);
+        let fail = |error: std::io::Error| crate::error::failed(&path, &error);
         let mut file = std::fs::File::create_new(&path).map_err(fail)?;
         self.write_snapshot(&scope, &mut file)?;
         let size = file.metadata().map_err(fail)?.len();

@@ -8,8 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vectordb_core::CollectionConfig;
 
-use super::shelf::failed;
-use crate::error::{Result, ServiceError};
+use crate::error::{Result, ServiceError, failed};
 use crate::shards::{CollectionEntry, ShardId};
 
 /// Version of the archive's form.

@@ -88,6 +88,14 @@ impl Bucket for Watched {
         self.inner.get(key)
     }
 
+    fn put_file(&self, key: &str, file: &Path) -> Result<()> {
+        self.inner.put_file(key, file)
+    }
+
+    fn get_file(&self, key: &str, file: &Path) -> Result<bool> {
+        self.inner.get_file(key, file)
+    }
+
     fn list(&self, prefix: &str) -> Result<Vec<StoredObject>> {
         self.inner.list(prefix)
     }

@@ -1,12 +1,11 @@
 //! A bucket that is a directory of this host.
 
 use std::fs::File;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::bucket::{Bucket, StoredObject};
-use crate::error::{Result, ServiceError};
-use crate::snapshots::failed;
+use super::{Bucket, StoredObject};
+use crate::error::{Result, ServiceError, failed};
 
 /// Objects as files: the key is the path below the directory.
 #[derive(Debug, Clone)]
@@ -24,11 +23,11 @@ impl DirectoryBucket {
     }
 
     /// Writes a file under a name that nothing looks at.
-    fn write_aside(&self, content: &[u8]) -> Result<PathBuf> {
+    fn write_aside(&self, content: &mut dyn Read) -> Result<PathBuf> {
         let directory = self.root.join(UNFINISHED);
         std::fs::create_dir_all(&directory).map_err(|error| failed(&directory, &error))?;
         let path = directory.join(uuid::Uuid::new_v4().simple().to_string());
-        let written = File::create_new(&path).and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()));
+        let written = File::create_new(&path).and_then(|mut file| std::io::copy(content, &mut file).and_then(|_| file.sync_all()));
         written.map(|()| path.clone()).map_err(|error| {
             let _ = std::fs::remove_file(&path);
             failed(&path, &error)
@@ -36,7 +35,7 @@ impl DirectoryBucket {
     }
 
     /// Writes aside, gives the file its name by `place`, and makes the name durable.
-    fn store(&self, key: &str, content: &[u8], place: impl FnOnce(&Path, &Path) -> std::io::Result<()>) -> Result<bool> {
+    fn store(&self, key: &str, content: &mut dyn Read, place: impl FnOnce(&Path, &Path) -> std::io::Result<()>) -> Result<bool> {
         let path = self.root.join(key);
         let directory = path.parent().unwrap_or(&self.root);
         std::fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
@@ -63,12 +62,12 @@ impl Bucket for DirectoryBucket {
     }
 
     fn put(&self, key: &str, content: Vec<u8>) -> Result<()> {
-        self.store(key, &content, |aside, path| std::fs::rename(aside, path)).map(drop)
+        self.store(key, &mut &content[..], |aside, path| std::fs::rename(aside, path)).map(drop)
     }
 
     fn create(&self, key: &str, content: Vec<u8>) -> Result<bool> {
         // A second name is given only where there is none.
-        self.store(key, &content, |aside, path| std::fs::hard_link(aside, path))
+        self.store(key, &mut &content[..], |aside, path| std::fs::hard_link(aside, path))
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
@@ -78,6 +77,22 @@ impl Bucket for DirectoryBucket {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(&path, &error)),
         }
+    }
+
+    fn put_file(&self, key: &str, file: &Path) -> Result<()> {
+        let mut content = File::open(file).map_err(|error| failed(file, &error))?;
+        self.store(key, &mut content, |aside, path| std::fs::rename(aside, path)).map(drop)
+    }
+
+    fn get_file(&self, key: &str, file: &Path) -> Result<bool> {
+        let path = self.root.join(key);
+        let mut content = match File::open(&path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(failed(&path, &error)),
+        };
+        let copied = File::create_new(file).and_then(|mut copy| std::io::copy(&mut content, &mut copy));
+        copied.map(|_| true).map_err(|error| failed(file, &error))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<StoredObject>> {
@@ -143,6 +158,10 @@ mod tests {
         assert_eq!(bucket.get("lease").expect("it is read"), Some(b"me".to_vec()));
         assert_eq!(bucket.list("objects/").expect("a list"), [StoredObject { key: "objects/ab/abc".into(), bytes: 4 }]);
         assert_eq!(bucket.get("objects/ab/abc").expect("it is read"), Some(b"new!".to_vec()));
+        bucket.put_file("copy", &dir.path().join("deep/place/lease")).expect("it is stored");
+        let file = dir.path().join("file");
+        assert!(bucket.get_file("copy", &file).expect("it is got") && !bucket.get_file("none", &file).expect("there is none"));
+        assert_eq!(std::fs::read(&file).expect("a file"), b"me");
         bucket.delete(&["objects/ab/abc".into(), "objects/no/such".into()]).expect("it is deleted");
         assert_eq!(bucket.list("objects/").expect("nothing"), []);
         assert_eq!(std::fs::read_dir(dir.path().join("deep/place").join(UNFINISHED)).expect("a directory").count(), 0);
