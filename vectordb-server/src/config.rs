@@ -123,6 +123,8 @@ pub struct StorageConfig {
     pub snapshots_path: PathBuf,
     /// Accept ids that are neither numbers nor UUIDs.
     pub allow_string_ids: bool,
+    /// Where snapshots and backups lie.
+    pub snapshots_config: SnapshotsConfig,
     /// Bytes of memory that may be taken; four fifths of what the control group or the machine has, if nothing is said.
     pub memory_limit_bytes: Option<u64>,
     /// Free bytes of the disk below which nothing is added, only read and deleted; a twentieth of the disk, but at most a
@@ -164,10 +166,69 @@ impl Default for StorageConfig {
             storage_path: PathBuf::from("./storage"),
             snapshots_path: PathBuf::from("./snapshots"),
             allow_string_ids: false,
+            snapshots_config: SnapshotsConfig::default(),
             memory_limit_bytes: None,
             min_free_disk_bytes: None,
             snapshots_config: SnapshotsConfig::default(),
         }
+    }
+}
+
+/// Where snapshots and backups lie.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct SnapshotsConfig {
+    /// `s3` brings snapshots, and backups that name no place, into the bucket below.
+    pub snapshots_storage: SnapshotsStorage,
+    /// How buckets are reached.
+    pub s3_config: Option<S3Config>,
+}
+
+/// A kind of place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotsStorage {
+    /// The directory of snapshots.
+    #[default]
+    Local,
+    /// A bucket.
+    S3,
+}
+
+/// How buckets are reached. What is not said is taken from the environment (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, …), or from the
+/// identity of the machine or the pod.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct S3Config {
+    /// Name of the bucket.
+    pub bucket: String,
+    /// Region of the bucket.
+    pub region: String,
+    /// Who asks.
+    pub access_key: String,
+    /// The secret of who asks.
+    pub secret_key: String,
+    /// Where a service is that is not Amazon's, as in `http://minio:9000`.
+    pub endpoint_url: Option<String>,
+}
+
+impl std::fmt::Debug for S3Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Keys do not go to the log.
+        let Self { bucket, region, endpoint_url, .. } = self;
+        f.debug_struct("S3Config")
+            .field("bucket", bucket)
+            .field("region", region)
+            .field("endpoint_url", endpoint_url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SnapshotsConfig {
+    /// The bucket for snapshots and backups, as `s3://BUCKET`; none: all is in the directory of snapshots.
+    pub fn bucket(&self) -> Option<String> {
+        let name = self.s3_config.as_ref().map_or("", |config| &config.bucket);
+        (self.snapshots_storage == SnapshotsStorage::S3).then(|| format!("s3://{name}"))
     }
 }
 

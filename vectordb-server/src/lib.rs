@@ -3,11 +3,14 @@
 //!
 //! Thin over [`vectordb_service`], which knows collections, shards and the REST dialect and needs no runtime: what is here are
 //! doors (`http`; `grpc`, whose messages are in `wire`), their encryption (`tls`), callers ([`Auth`]), what is seen of
-//! requests (`trace`), settings (`config`) and the life of the process ([`Server`]).
+//! requests (`trace`), settings (`config`), the life of the process ([`Server`]), buckets of S3 (`buckets`) and the command
+//! line (`cli`).
 
 #![forbid(unsafe_code)]
 
 mod auth;
+mod buckets;
+pub mod cli;
 pub mod config;
 mod fetch;
 mod grpc;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::Stream;
@@ -17,7 +18,7 @@ use vectordb_service::{Access, Fault, Recovery, Service, ServiceError, Settings}
 use crate::auth::Auth;
 use crate::config::{Config, RestoreConfig, ServiceConfig};
 use crate::tls::{Certificates, TlsError, TlsListener};
-use crate::{fetch, grpc, http};
+use crate::{buckets, fetch, grpc, http};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +59,7 @@ pub struct Server {
 /// [`StartError`].
 pub async fn start(config: Config) -> Result<Server, StartError> {
     let certificates = certificates(&config)?;
-    let settings = settings(&config);
+    let settings = settings(&config)?;
     let options = options(&config);
     let path = config.storage.storage_path.clone();
     let restore = config.restore.clone();
@@ -150,11 +151,16 @@ fn restored(service: &Service, restore: &RestoreConfig) -> Result<(), ServiceErr
     Ok(())
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config) -> Result<Settings, ServiceError> {
     let mut settings = Settings::default();
     settings.allow_string_ids = config.storage.allow_string_ids;
     settings.snapshots_path = Some(config.storage.snapshots_path.clone());
     settings.min_free_disk_bytes = config.storage.min_free_disk_bytes;
+    let snapshots = &config.storage.snapshots_config;
+    let buckets = buckets::buckets(snapshots.s3_config.clone(), Handle::current());
+    settings.snapshots_bucket = snapshots.bucket().map(|bucket| buckets.open(&bucket)).transpose()?;
+    settings.buckets = Some(buckets);
+    settings.backup_location = snapshots.bucket().map(|bucket| format!("{bucket}/backups"));
     settings.fetch = config.service.enable_snapshot_url_recovery.then(|| fetch::fetch(config));
     if let Some(prefix) = &config.service.metrics_prefix {
         settings.metrics_prefix.clone_from(prefix);
@@ -162,10 +168,11 @@ fn settings(config: &Config) -> Settings {
     if let Some(title) = &config.service.title {
         settings.title.clone_from(title);
     }
-    settings
+    Ok(settings)
 }
 
-fn options(config: &Config) -> Options {
+/// How the engine is opened.
+pub(crate) fn options(config: &Config) -> Options {
     let options = Options::default();
     match config.storage.memory_limit_bytes {
         Some(bytes) => options.memory_limit(MemoryLimit::Bytes(bytes)),

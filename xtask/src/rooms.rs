@@ -31,11 +31,24 @@ pub(crate) const HOUSES: [House; 3] = [
     },
     House {
         name: "vectordb-server/service",
-        storeys: &[&["error"], &["access", "limits"], &["shards", "snapshots", "metrics"], &["service"], &["rest", "lib"]],
+        storeys: &[
+            &["error"],
+            &["access", "limits"],
+            &["bucket", "shards", "snapshots", "backup", "metrics"],
+            &["service"],
+            &["rest", "lib"],
+        ],
     },
     House {
         name: "vectordb-server",
-        storeys: &[&["config", "wire"], &["auth", "tls", "trace", "fetch", "metrics"], &["http", "grpc"], &["server", "lib", "main"]],
+        storeys: &[
+            &["config", "wire"],
+            &["auth", "tls", "trace", "fetch", "buckets", "metrics"],
+            &["http", "grpc"],
+            &["server"],
+            &["cli"],
+            &["lib", "main"],
+        ],
     },
 ];
 

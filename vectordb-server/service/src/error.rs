@@ -1,6 +1,8 @@
 //! What can go wrong, as clients are told: one table from the cause to the HTTP status, the gRPC code and the words before the
 //! message.
 
+use std::path::Path;
+
 use http::StatusCode;
 
 /// Result of every fallible call of this crate.
@@ -173,4 +175,14 @@ impl From<vectordb_core::Error> for ServiceError {
             _ => Self::internal(text),
         }
     }
+}
+
+/// What a failure of the file system means to a caller.
+pub(crate) fn failed(path: &Path, error: &std::io::Error) -> ServiceError {
+    let fault = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Fault::OutOfSpace,
+        std::io::ErrorKind::NotFound => Fault::NotFound,
+        _ => Fault::Internal,
+    };
+    ServiceError::new(fault, format!("{}: {error}", path.display()))
 }

@@ -14,6 +14,8 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod backup;
+mod bucket;
 mod error;
 mod limits;
 mod metrics;
@@ -23,11 +25,15 @@ mod shards;
 mod snapshots;
 
 pub use access::{Access, CollectionAccess};
+pub use backup::{
+    BackupDescription, CollectionDescription, ContentDigest, DamagedObject, Progress, PruneReport, Repository, Stored, VerifyReport,
+};
+pub use bucket::{Bucket, DirectoryBucket, StoredObject};
 pub use error::{Fault, Result, ServiceError, grpc_code};
 pub use metrics::{Family, FamilyKind, Metrics, families};
 pub use service::{
-    AliasChange, CollectionState, Fetch, NewCollection, NewShardKey, ReadOptions, Recovery, Service, Settings, ShardState,
-    SnapshotLocation, Updated, WriteOptions,
+    AliasChange, BackupReport, BackupRequest, Buckets, CollectionState, Fetch, NewCollection, NewShardKey, ReadOptions, Recovery,
+    RestoreReport, RestoreRequest, Service, Settings, ShardState, SnapshotLocation, Updated, WriteOptions,
 };
 pub use shards::{ShardId, ShardKey};
 pub use snapshots::{Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope};

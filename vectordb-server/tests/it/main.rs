@@ -1,7 +1,9 @@
 //! A whole server, driven through its doors.
 
+mod cli;
 mod door;
 mod fetch;
 mod grpc;
 mod process;
 mod tls;
+mod s3;

@@ -2,10 +2,11 @@
 //!
 //! Files: `call` (one request with what its path and query say), `reply` (envelopes), `routes` (the table of operations), and a
 //! file for each kind of thing: `collections`, `aliases`, `points`, `queries`, `legacy` (older searches), `cluster`, `about`
-//! (the service itself), `snapshots`; `json` reads and writes the parts of bodies.
+//! (the service itself), `snapshots`, `backups` (ours alone); `json` reads and writes the parts of bodies.
 
 mod about;
 mod aliases;
+mod backups;
 mod call;
 mod cluster;
 mod collections;

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::call::Call;
 use super::reply::Reply;
-use super::{about, aliases, cluster, collections, legacy, points, queries, snapshots};
+use super::{about, aliases, backups, cluster, collections, legacy, points, queries, snapshots};
 use crate::error::Result;
 
 /// An operation of the REST API.
@@ -41,7 +41,7 @@ macro_rules! operations {
 }
 
 /// Every operation; a path that is in the table with another method is answered with 405.
-static OPERATIONS: [Operation; 74] = operations! {
+static OPERATIONS: [Operation; 79] = operations! {
     GET "/" service about::version;
     GET "/healthz" service about::health;
     GET "/livez" service about::health;
@@ -112,6 +112,12 @@ static OPERATIONS: [Operation; 74] = operations! {
     POST "/snapshots" service snapshots::create;
     GET "/snapshots/{snapshot_name}" service snapshots::download;
     DELETE "/snapshots/{snapshot_name}" service snapshots::delete;
+
+    GET "/backups" service backups::list;
+    POST "/backups" service backups::create;
+    POST "/backups/verify" service backups::verify;
+    POST "/backups/restore" service backups::restore;
+    POST "/backups/prune" service backups::prune;
 
     GET "/collections/{collection_name}/shards" service cluster::shard_keys;
     PUT "/collections/{collection_name}/shards" service cluster::create_shard_key;

@@ -3,10 +3,12 @@
 //! It speaks the engine's model. What a caller may do is checked here, with the name under which a collection is stored.
 //!
 //! Files: `collections` (making, changing and dropping), `aliases`, `points` (updates), `questions` (reads), `keys` (shard keys),
-//! `parallel` (batches), `strict` (strict mode), `disk` (what is kept free), `state` (what collections say about themselves), `snapshots` (making and finding them), `recovery` (data
-//! from them), `figures` (metrics and telemetry).
+//! `parallel` (batches), `strict` (strict mode), `disk` (what is kept free), `state` (what collections say about themselves),
+//! `snapshots` (making and finding them), `recovery` (data from them), `backups` (many states in one place), `figures` (metrics
+//! and telemetry).
 
 mod aliases;
+mod backups;
 mod collections;
 mod disk;
 mod figures;
@@ -28,14 +30,16 @@ use parking_lot::{Mutex, RwLock};
 use vectordb_core::{Budget, Database, Options};
 
 use crate::access::{Access, CollectionAccess};
-use crate::error::{Result, ServiceError};
+use crate::bucket::Bucket;
+use crate::error::{Result, ServiceError, failed};
 use crate::metrics::Metrics;
 use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection};
-use crate::snapshots::{Scratch, Shelf, SnapshotActivity, failed};
+use crate::snapshots::{Scratch, Shelf, SnapshotActivity};
 
 use parallel::in_parallel;
 
 pub use aliases::AliasChange;
+pub use backups::{BackupReport, BackupRequest, Buckets, RestoreReport, RestoreRequest};
 pub use collections::NewCollection;
 pub use keys::NewShardKey;
 pub use points::{Updated, WriteOptions};
@@ -52,11 +56,17 @@ pub struct Settings {
     pub shard_number: u32,
     /// Where snapshots lie; `snapshots` beside the collections, if nothing is said.
     pub snapshots_path: Option<PathBuf>,
+    /// Where snapshots are brought; none: they stay in the directory of snapshots.
+    pub snapshots_bucket: Option<Arc<dyn Bucket>>,
     /// How to get a snapshot that lies elsewhere; none: URLs are refused.
     pub fetch: Option<Fetch>,
     /// Free bytes of the disk below which nothing is added; a twentieth of the disk, but at most a gigabyte and at least 128
     /// megabytes, if nothing is said.
     pub min_free_disk_bytes: Option<u64>,
+    /// How to reach a bucket of S3; none: only directories are places for backups.
+    pub buckets: Option<Buckets>,
+    /// Where backups lie if a request names no place; `backups` in the directory of snapshots, if nothing is said.
+    pub backup_location: Option<String>,
     /// What stands before the names of metrics.
     pub metrics_prefix: String,
     /// What the service calls itself.
@@ -73,8 +83,11 @@ impl Default for Settings {
             allow_string_ids: false,
             shard_number: 1,
             snapshots_path: None,
+            snapshots_bucket: None,
             fetch: None,
             min_free_disk_bytes: None,
+            buckets: None,
+            backup_location: None,
             metrics_prefix: "vectordb_".to_owned(),
             title: "vectordb - vector search engine".to_owned(),
             version: "1.20.0".to_owned(),
@@ -156,7 +169,8 @@ impl Service {
             .map(|(name, entry)| Ok((name.clone(), Arc::new(sharded(&db, name, entry)?))))
             .collect::<Result<BTreeMap<_, _>>>()?;
         let (aliases, peer_id) = (entries.aliases.clone(), entries.peer_id);
-        let shelf = directory.map(|directory| Shelf::new(settings.snapshots_path.clone().unwrap_or_else(|| directory.join(SNAPSHOTS))));
+        let root = |directory: &Path| settings.snapshots_path.clone().unwrap_or_else(|| directory.join(SNAPSHOTS));
+        let shelf = directory.map(|directory| Shelf::new(root(directory), settings.snapshots_bucket.clone()));
         if let (Some(directory), Some(shelf)) = (directory, &shelf) {
             remove_scratch(&directory.join(SCRATCH))?;
             shelf.sweep()?;

@@ -5,6 +5,7 @@
 //! place of the old ones, which are dropped last. An interruption anywhere leaves the old or the new, and leftovers that the
 //! next opening removes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -132,9 +133,14 @@ impl Service {
         for (at, archived) in manifest.collections.iter().enumerate() {
             self.install(&archived.name, archived, &scratch.path().join(UNPACKED), at)?;
         }
+        self.add_aliases(&manifest.aliases)
+    }
+
+    /// Gives collections that are here their further names, as far as no collection has them.
+    pub(super) fn add_aliases(&self, added: &BTreeMap<String, String>) -> Result<()> {
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();
-        for (alias, collection) in &manifest.aliases {
+        for (alias, collection) in added {
             if entries.collections.contains_key(collection) && !entries.collections.contains_key(alias) {
                 entries.aliases.insert(alias.clone(), collection.clone());
             }
@@ -159,7 +165,7 @@ impl Service {
             }
         }
         let target = scratch.path().join(UNPACKED);
-        std::fs::create_dir(&target).map_err(|error| crate::snapshots::failed(&target, &error))?;
+        std::fs::create_dir(&target).map_err(|error| crate::error::failed(&target, &error))?;
         let manifest = read(&path, &target)?;
         Ok((scratch, manifest))
     }
@@ -169,7 +175,7 @@ impl Service {
         if let Some(path) = uri.strip_prefix("file://") {
             let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
             let path = Path::new(&*path);
-            let real = |path: &Path| std::fs::canonicalize(path).map_err(|error| crate::snapshots::failed(path, &error));
+            let real = |path: &Path| std::fs::canonicalize(path).map_err(|error| crate::error::failed(path, &error));
             let outside = || ServiceError::new(Fault::Forbidden, "only files in the directory of snapshots can be recovered from");
             let shelf = real(self.shelf()?.root()).map_err(|_| outside())?;
             // Whether a file outside exists is no concern of a caller.
@@ -188,7 +194,7 @@ impl Service {
     }
 
     /// Makes a collection of an archived one, or replaces it.
-    fn install(&self, name: &str, archived: &ArchivedCollection, unpacked: &Path, at: usize) -> Result<()> {
+    pub(super) fn install(&self, name: &str, archived: &ArchivedCollection, unpacked: &Path, at: usize) -> Result<()> {
         let _alone = self.recovering.lock();
         let Some(present) = self.collections.read().get(name).cloned() else { return self.add(name, archived, unpacked, at) };
         let (here, there) = (present.shards.len(), archived.entry.shards.len());

@@ -1,6 +1,7 @@
 //! Making, listing, opening and deleting snapshots.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Service;
@@ -34,7 +35,7 @@ impl Service {
         let scope = self.stored(&SnapshotScope::Shard(collection.to_owned(), shard), access, CollectionAccess::Read)?;
         let scratch = self.scratch()?;
         let path = scratch.path().join("snapshot");
-        let fail = |error: std::io::Error| crate::snapshots::failed(&path, &error);
+        let fail = |error: std::io::Error| crate::error::failed(&path, &error);
         let mut file = std::fs::File::create_new(&path).map_err(fail)?;
         self.write_snapshot(&scope, &mut file)?;
         let size = file.metadata().map_err(fail)?.len();
@@ -102,28 +103,41 @@ impl Service {
     }
 
     fn write_snapshot(&self, scope: &SnapshotScope, out: &mut dyn std::io::Write) -> Result<()> {
-        let (kind, collections) = match scope {
+        let (kind, collections): (Kind, Vec<_>) = match scope {
             SnapshotScope::Full => (Kind::Full, self.collections.read().values().map(Arc::clone).collect()),
             SnapshotScope::Collection(name) => (Kind::Collection, vec![self.stored_collection(name)?]),
             SnapshotScope::Shard(name, _) => (Kind::Shard, vec![self.stored_collection(name)?]),
         };
         let aliases = if kind == Kind::Full { self.aliases.read().clone() } else { BTreeMap::new() };
         let scratch = self.scratch()?;
-        let mut archived = Vec::with_capacity(collections.len());
-        for (at, collection) in collections.iter().enumerate() {
-            let shards: Vec<&Shard> = match scope {
-                SnapshotScope::Shard(_, shard) => vec![shard_of(collection, *shard)?],
-                _ => collection.shards.iter().collect(),
-            };
-            for shard in &shards {
-                shard.data.snapshot(scratch.path().join(Manifest::shard_directory(at, shard.id)))?;
-            }
-            archived.push(self.archived(collection, &shards));
-        }
+        let only = if let SnapshotScope::Shard(_, shard) = scope { Some(*shard) } else { None };
+        let archived = self.link(&collections, only, scratch.path())?;
         write(out, &Manifest::new(kind, archived, aliases), scratch.path())
     }
 
-    fn stored_collection(&self, name: &str) -> Result<Arc<ShardedCollection>> {
+    /// Links the files of collections, or of one shard of each, into a directory as [`Manifest::shard_directory`] says. Each
+    /// shard is there as it was at one moment.
+    pub(super) fn link(
+        &self,
+        collections: &[Arc<ShardedCollection>],
+        only: Option<ShardId>,
+        target: &Path,
+    ) -> Result<Vec<ArchivedCollection>> {
+        let mut archived = Vec::with_capacity(collections.len());
+        for (at, collection) in collections.iter().enumerate() {
+            let shards: Vec<&Shard> = match only {
+                Some(shard) => vec![shard_of(collection, shard)?],
+                None => collection.shards.iter().collect(),
+            };
+            for shard in &shards {
+                shard.data.snapshot(target.join(Manifest::shard_directory(at, shard.id)))?;
+            }
+            archived.push(self.archived(collection, &shards));
+        }
+        Ok(archived)
+    }
+
+    pub(super) fn stored_collection(&self, name: &str) -> Result<Arc<ShardedCollection>> {
         self.collections.read().get(name).cloned().ok_or_else(|| ServiceError::no_collection(name))
     }
 

@@ -8,8 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vectordb_core::CollectionConfig;
 
-use super::shelf::failed;
-use crate::error::{Result, ServiceError};
+use crate::error::{Result, ServiceError, failed};
 use crate::shards::{CollectionEntry, ShardId};
 
 /// Version of the archive's form.
@@ -95,7 +94,7 @@ fn append(archive: &mut tar::Builder<impl Write>, name: &Path, bytes: u64, conte
 }
 
 /// Every file below a directory, relative to it, in order.
-fn files(root: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut left = vec![PathBuf::new()];
     while let Some(relative) = left.pop() {

@@ -5,16 +5,17 @@
 //! trusts nothing: only plain files with plain names are taken out, into a directory of their own, and the engine checks every
 //! checksum before any of it becomes data.
 //!
-//! Files: `archive` (the tar and its manifest), `activity` (what goes on), `shelf` (the directory where snapshots lie, by collection and shard), `scratch`
+//! Files: `archive` (the tar and its manifest), `activity` (what goes on), `shelf` (the directory where snapshots lie, by collection and shard), `away` (those in a bucket), `scratch`
 //! (directories that go when they are no longer needed).
 
 mod activity;
 mod archive;
+mod away;
 mod scratch;
 mod shelf;
 
 pub use activity::SnapshotActivity;
-pub(crate) use archive::{ArchivedCollection, Kind, Manifest, read, write};
+pub(crate) use archive::{ArchivedCollection, Kind, Manifest, files, read, write};
 pub use scratch::Scratch;
-pub(crate) use shelf::{Shelf, checksum, failed};
+pub(crate) use shelf::{Shelf, checksum, sha256};
 pub use shelf::{SnapshotDescription, SnapshotFile, SnapshotScope};

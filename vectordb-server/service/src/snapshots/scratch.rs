@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::shelf::failed;
-use crate::error::Result;
+use crate::error::{Result, failed};
 
 /// A directory that is removed, with all that is in it, when this is dropped.
 #[derive(Debug)]

@@ -1,18 +1,22 @@
 //! Where snapshots lie: `ROOT/COLLECTION/NAME.snapshot`, `ROOT/COLLECTION/shards/ID/NAME.snapshot` and, of everything,
-//! `ROOT/NAME.snapshot`; beside each its SHA-256 in `NAME.snapshot.checksum`.
+//! `ROOT/NAME.snapshot`; beside each its SHA-256 in `NAME.snapshot.checksum`. In a bucket the root is `snapshots`, and the directory
+//! has only what is on its way there.
 
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Fault, Result, ServiceError};
+use super::away::{bring, in_bucket, key};
+use crate::bucket::Bucket;
+use crate::error::{Fault, Result, ServiceError, failed};
 use crate::shards::ShardId;
 
-const SNAPSHOT: &str = ".snapshot";
-const CHECKSUM: &str = ".checksum";
+pub(super) const SNAPSHOT: &str = ".snapshot";
+pub(super) const CHECKSUM: &str = ".checksum";
 /// Ends the names of files that are being written.
 const PART: &str = ".part";
 /// Longest name of a file that file systems take, in bytes, less what is put around a snapshot's name.
@@ -30,7 +34,7 @@ pub enum SnapshotScope {
 }
 
 /// A snapshot that lies on the shelf.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotDescription {
     /// The name of its file.
     pub name: String,
@@ -73,15 +77,17 @@ impl SnapshotScope {
     }
 }
 
-/// The directory of all snapshots.
+/// The place of all snapshots.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     root: PathBuf,
+    /// Where they are brought; none: they stay in the directory.
+    bucket: Option<Arc<dyn Bucket>>,
 }
 
 impl Shelf {
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub(crate) fn new(root: PathBuf, bucket: Option<Arc<dyn Bucket>>) -> Self {
+        Self { root, bucket }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -126,15 +132,14 @@ impl Shelf {
 
     /// The path of a snapshot that exists.
     fn find(&self, scope: &SnapshotScope, name: &str) -> Result<PathBuf> {
-        let missing = || ServiceError::new(Fault::NotFound, format!("Snapshot {name} not found"));
         if !is_name(name) {
-            return Err(missing());
+            return Err(missing(name));
         }
         let path = self.directory(scope)?.join(name);
         match std::fs::symlink_metadata(&path) {
             Ok(found) if found.is_file() => Ok(path),
-            Ok(_) => Err(missing()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing()),
+            Ok(_) => Err(missing(name)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing(name)),
             Err(error) => Err(failed(&path, &error)),
         }
     }
@@ -148,7 +153,11 @@ impl Shelf {
     ) -> Result<SnapshotDescription> {
         let directory = self.directory(scope)?;
         std::fs::create_dir_all(&directory).map_err(|error| failed(&directory, &error))?;
-        let (name, part) = reserve(&directory, scope, peer_id)?;
+        let known = match &self.bucket {
+            Some(_) => self.list(scope)?.into_iter().map(|snapshot| snapshot.name).collect(),
+            None => Vec::new(),
+        };
+        let (name, part) = reserve(&directory, scope, peer_id, &known)?;
         let fail = |error: std::io::Error| failed(&part.0, &error);
         let file = File::options().write(true).open(&part.0).map_err(fail)?;
         let mut out = Hashing { out: BufWriter::with_capacity(1 << 20, file), digest: Sha256::new() };
@@ -167,11 +176,28 @@ impl Shelf {
             let _ = std::fs::remove_file(&side);
             return Err(failed(&path, &error));
         }
-        describe(&path, &name)
+        let made = describe(&path, &name)?;
+        if let Some(bucket) = &self.bucket {
+            let brought = bring(&**bucket, &key(scope, &name), &path, checksum);
+            // Here it is of no more use, whether it got there or not.
+            let _ = std::fs::remove_file(&path);
+            let _ = std::fs::remove_file(&side);
+            brought?;
+        }
+        Ok(made)
     }
 
     /// The snapshots of a scope, oldest name first.
     pub(crate) fn list(&self, scope: &SnapshotScope) -> Result<Vec<SnapshotDescription>> {
+        let mut found = match &self.bucket {
+            Some(bucket) => in_bucket(&**bucket, scope)?,
+            None => self.in_directory(scope)?,
+        };
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    fn in_directory(&self, scope: &SnapshotScope) -> Result<Vec<SnapshotDescription>> {
         let directory = self.directory(scope)?;
         let entries = match std::fs::read_dir(&directory) {
             Ok(entries) => entries,
@@ -191,11 +217,17 @@ impl Shelf {
                 }
             }
         }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
     }
 
     pub(crate) fn delete(&self, scope: &SnapshotScope, name: &str) -> Result<()> {
+        if let Some(bucket) = &self.bucket {
+            if !self.list(scope)?.iter().any(|snapshot| snapshot.name == name) {
+                return Err(missing(name));
+            }
+            let key = key(scope, name);
+            return bucket.delete(&[format!("{key}{CHECKSUM}"), key]);
+        }
         let path = self.find(scope, name)?;
         std::fs::remove_file(&path).map_err(|error| failed(&path, &error))?;
         // A checksum without its snapshot is passed over.
@@ -203,16 +235,35 @@ impl Shelf {
         Ok(())
     }
 
+    /// Opens a snapshot; one in a bucket is fetched first, into a file that goes when it is closed.
     pub(crate) fn open(&self, scope: &SnapshotScope, name: &str) -> Result<SnapshotFile> {
-        let path = self.find(scope, name)?;
+        let (path, fetched) = match &self.bucket {
+            Some(bucket) => self.fetched(&**bucket, scope, name).map(|part| (part.0.clone(), Some(part)))?,
+            None => (self.find(scope, name)?, None),
+        };
         let file = File::open(&path).map_err(|error| failed(&path, &error))?;
+        drop(fetched);
         let size = file.metadata().map_err(|error| failed(&path, &error))?.len();
         Ok(SnapshotFile { name: name.to_owned(), file, size })
     }
 }
 
+impl Shelf {
+    /// Fetches a snapshot into a file of its own.
+    fn fetched(&self, bucket: &dyn Bucket, scope: &SnapshotScope, name: &str) -> Result<Part> {
+        self.directory(scope)?;
+        std::fs::create_dir_all(&self.root).map_err(|error| failed(&self.root, &error))?;
+        let part = Part(self.root.join(format!(".{}{PART}", uuid::Uuid::new_v4().simple())));
+        if is_name(name) && bucket.get_file(&key(scope, name), &part.0)? { Ok(part) } else { Err(missing(name)) }
+    }
+}
+
+fn missing(name: &str) -> ServiceError {
+    ServiceError::new(Fault::NotFound, format!("Snapshot {name} not found"))
+}
+
 /// Whether this can be the name of a snapshot, and of nothing that lies elsewhere.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     name.ends_with(SNAPSHOT) && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
 }
 
@@ -228,7 +279,7 @@ impl Drop for Part {
 }
 
 /// A name that nothing has, and the file under which it is written.
-fn reserve(directory: &Path, scope: &SnapshotScope, peer_id: u64) -> Result<(String, Part)> {
+fn reserve(directory: &Path, scope: &SnapshotScope, peer_id: u64, known: &[String]) -> Result<(String, Part)> {
     let mut at = jiff::Timestamp::now();
     loop {
         let name = scope.name(peer_id, at);
@@ -238,7 +289,7 @@ fn reserve(directory: &Path, scope: &SnapshotScope, peer_id: u64) -> Result<(Str
         let part = directory.join(format!(".{name}{PART}"));
         match File::create_new(&part) {
             // The name may have been taken between the look and now, so look again while no one else can take it.
-            Ok(_) if !directory.join(&name).exists() => return Ok((name, Part(part))),
+            Ok(_) if !known.contains(&name) && !directory.join(&name).exists() => return Ok((name, Part(part))),
             Ok(_) => drop(Part(part)),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(failed(&part, &error)),
@@ -292,18 +343,13 @@ pub(crate) fn checksum(path: &Path) -> Result<String> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The SHA-256 of some bytes, in hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
-/// What a failure of the file system means to a caller.
-pub(crate) fn failed(path: &Path, error: &std::io::Error) -> ServiceError {
-    let fault = match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Fault::OutOfSpace,
-        std::io::ErrorKind::NotFound => Fault::NotFound,
-        _ => Fault::Internal,
-    };
-    ServiceError::new(fault, format!("{}: {error}", path.display()))
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -317,7 +363,7 @@ mod tests {
     #[test]
     fn a_snapshot_has_its_name_only_when_it_is_whole() {
         let dir = tempfile::tempdir().expect("a directory");
-        let shelf = Shelf::new(dir.path().join("snapshots"));
+        let shelf = Shelf::new(dir.path().join("snapshots"), None);
         let made = shelf.create(&books(), 7, |out| out.write_all(b"abc").map_err(|e| failed(Path::new(""), &e))).expect("it is made");
         assert!(made.name.starts_with("books-7-") && made.name.ends_with(".snapshot"), "{}", made.name);
         // FIPS 180-2, appendix B.1.
@@ -342,7 +388,7 @@ mod tests {
     #[test]
     fn names_lead_nowhere_else() {
         let dir = tempfile::tempdir().expect("a directory");
-        let shelf = Shelf::new(dir.path().join("snapshots"));
+        let shelf = Shelf::new(dir.path().join("snapshots"), None);
         std::fs::create_dir_all(dir.path().join("snapshots/books")).expect("directories");
         std::fs::write(dir.path().join("secret.snapshot"), b"secret").expect("a file");
         std::fs::write(dir.path().join("snapshots/books/.x.snapshot"), b"hidden").expect("a file");
@@ -359,7 +405,7 @@ mod tests {
     #[test]
     fn sweeping_removes_what_was_being_written_and_nothing_else() {
         let dir = tempfile::tempdir().expect("a directory");
-        let shelf = Shelf::new(dir.path().to_path_buf());
+        let shelf = Shelf::new(dir.path().to_path_buf(), None);
         let shards = dir.path().join("books/shards/0");
         std::fs::create_dir_all(&shards).expect("directories");
         for file in [".a.snapshot.part", "a.snapshot", "books/.b.snapshot.part", "books/shards/0/.c.snapshot.part", "books/b.part"] {
@@ -368,5 +414,36 @@ mod tests {
         shelf.sweep().expect("it is swept");
         let left = |path: &Path| std::fs::read_dir(path).expect("a directory").count();
         assert_eq!((left(dir.path()), left(&dir.path().join("books")), left(&shards)), (2, 2, 0));
+    }
+
+    #[test]
+    fn in_a_bucket_snapshots_are_made_listed_opened_and_deleted_alike() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let place = dir.path().join("place");
+        let root = dir.path().join("snapshots");
+        let shelf = Shelf::new(root.clone(), Some(Arc::new(crate::bucket::DirectoryBucket::new(&place))));
+        let odd = SnapshotScope::Collection("Bücher & more=1".into());
+        let shard = SnapshotScope::Shard("books".into(), ShardId(3));
+        for scope in [books(), odd.clone(), shard, SnapshotScope::Full] {
+            let write = |out: &mut dyn Write| out.write_all(b"abc").map_err(|error| failed(Path::new(""), &error));
+            let made = shelf.create(&scope, 7, write).expect("it is made");
+            let again = shelf.create(&scope, 7, write).expect("a second one in the same second");
+            assert_eq!(shelf.list(&scope).expect("a list").iter().map(|each| &each.name).collect::<Vec<_>>(), [&made.name, &again.name]);
+            let listed = shelf.list(&scope).expect("a list").remove(0);
+            assert_eq!((listed.size, &listed.checksum), (3, &made.checksum));
+            assert_eq!(listed.creation_time.map(|time| time.len()), Some(19));
+            let mut text = String::new();
+            shelf.open(&scope, &made.name).expect("it is there").file.read_to_string(&mut text).expect("text");
+            assert_eq!(text, "abc");
+            shelf.delete(&scope, &made.name).expect("it goes");
+            assert_eq!(shelf.delete(&scope, &made.name).expect_err("it is gone").fault, Fault::NotFound);
+            assert_eq!(shelf.open(&scope, &made.name).expect_err("it is gone").fault, Fault::NotFound);
+            assert_eq!(shelf.list(&scope).expect("a list").len(), 1);
+        }
+        let left = |path: &Path| {
+            std::fs::read_dir(path).expect("a directory").filter(|entry| entry.as_ref().is_ok_and(|e| e.path().is_file())).count()
+        };
+        assert_eq!((left(&root), left(&root.join("books")), left(&place.join("snapshots/books"))), (0, 0, 2));
+        assert_eq!(shelf.open(&odd, "../x.snapshot").expect_err("it is not found").fault, Fault::NotFound);
     }
 }

@@ -1,6 +1,7 @@
 //! The REST dialect, asked as a door asks it.
 
 mod access;
+mod backups;
 mod collections;
 mod metrics;
 mod points;

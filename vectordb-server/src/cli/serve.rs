@@ -1,0 +1,61 @@
+//! The server.
+
+use std::path::PathBuf;
+
+use super::failure::Failure;
+use crate::config::{Config, RestoreConfig};
+use crate::trace::Logs;
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Serve {
+    /// A file of settings, read after `config/config.yaml` and its like.
+    #[arg(long, value_name = "FILE")]
+    config_path: Option<PathBuf>,
+    /// A snapshot of a collection to recover before serving, and the collection's name; may be given several times.
+    #[arg(long, value_name = "PATH:NAME", value_parser = snapshot_and_name)]
+    snapshot: Vec<(PathBuf, String)>,
+    /// A snapshot of everything to recover before serving.
+    #[arg(long, value_name = "PATH")]
+    storage_snapshot: Option<PathBuf>,
+    /// Let recovered collections replace those that exist.
+    #[arg(long)]
+    force_snapshot: bool,
+}
+
+/// Takes `PATH:NAME` apart at its last colon, which no collection's name has.
+fn snapshot_and_name(text: &str) -> Result<(PathBuf, String), String> {
+    match text.rsplit_once(':') {
+        Some((path, name)) if !path.is_empty() && !name.is_empty() => Ok((path.into(), name.to_owned())),
+        _ => Err("expected PATH:NAME".to_owned()),
+    }
+}
+
+pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
+    serve_until_told(serve).map_err(|error| Failure::new(error.to_string()))
+}
+
+fn serve_until_told(serve: &Serve) -> Result<(), Box<dyn std::error::Error>> {
+    let mut config = Config::load(serve.config_path.as_deref())?;
+    config.restore =
+        RestoreConfig { storage_snapshot: serve.storage_snapshot.clone(), snapshots: serve.snapshot.clone(), force: serve.force_snapshot };
+    let logs = Logs::start(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        let server = crate::server::start(config).await?;
+        told_to_stop().await?;
+        server.stop().await;
+        Ok(())
+    });
+    logs.finish();
+    served
+}
+
+/// Waits for the signals that ask a process to end.
+async fn told_to_stop() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        pressed = tokio::signal::ctrl_c() => pressed,
+    }
+}
