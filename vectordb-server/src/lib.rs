@@ -2,13 +2,14 @@
 //! unchanged.
 //!
 //! Thin over [`vectordb_service`], which knows collections, shards and the REST dialect and needs no runtime: what is here are
-//! doors (`http`; `grpc`, whose messages are in `wire`), callers ([`Auth`]), settings (`config`) and the life of the process
+//! doors (`http`; `grpc`, whose messages are in `wire`), callers ([`Auth`]), settings (`config`), the pages of the `dashboard` and the life of the process
 //! ([`Server`]).
 
 #![forbid(unsafe_code)]
 
 mod auth;
 pub mod config;
+mod dashboard;
 mod fetch;
 mod grpc;
 mod http;

@@ -35,7 +35,7 @@ pub(crate) const HOUSES: [House; 3] = [
     },
     House {
         name: "vectordb-server",
-        storeys: &[&["config", "wire"], &["auth", "fetch", "metrics"], &["http", "grpc"], &["server", "lib", "main"]],
+        storeys: &[&["config", "wire"], &["auth", "dashboard", "fetch", "metrics"], &["http", "grpc"], &["server", "lib", "main"]],
     },
 ];
 

@@ -1,7 +1,8 @@
 //! The REST door: sockets, limits and compression around [`vectordb_service::rest`].
 //!
-//! Files: `upload` (files that come in forms), `trace` (ids of requests, and the log of slow ones).
+//! Files: `upload` (files that come in forms), `trace` (ids of requests, and the log of slow ones), `pages` (the dashboard).
 
+mod pages;
 mod trace;
 mod upload;
 
@@ -53,6 +54,9 @@ pub(crate) async fn serve(
     let door = Door { service, auth, most_bytes: config.max_request_size_mb.saturating_mul(MEGABYTE), slow };
     // Bodies in memory are limited by the door, files are not.
     let mut router = Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(door);
+    if config.enable_static_content {
+        router = router.merge(pages::routes());
+    }
     // Files are sent as they are, so that their length and checksum are what was promised.
     let compressed = DefaultPredicate::new().and(NotForContentType::const_new("application/octet-stream"));
     router = router.layer(RequestDecompressionLayer::new()).layer(CompressionLayer::new().compress_when(compressed));
@@ -72,7 +76,9 @@ pub(crate) async fn serve(
 async fn answer(State(door): State<Door>, request: Request) -> Response {
     let id = trace::id(request.headers());
     let started = Instant::now();
-    let operation = rest::operation(request.method(), request.uri().path());
+    let path = request.uri().path();
+    let operation = rest::operation(request.method(), path);
+    let allowed = rest::methods(path).filter(|_| operation.is_none());
     let service = Arc::clone(&door.service);
     let slow = door.slow;
     let mut response = answered(door, request, operation).await;
@@ -84,6 +90,9 @@ async fn answer(State(door): State<Door>, request: Request) -> Response {
         trace::slow(&id, &response, took);
     }
     let mut answer = respond(response);
+    if let Some(allowed) = allowed.and_then(|methods| HeaderValue::from_str(&methods).ok()) {
+        answer.headers_mut().insert(header::ALLOW, allowed);
+    }
     trace::name(answer.headers_mut(), &id);
     answer
 }

@@ -2,3 +2,4 @@
 
 mod door;
 mod grpc;
+mod rust_client;

@@ -77,6 +77,7 @@ fn scored(hits: &[ScoredPoint]) -> Vec<ScoredOut<'_>> {
 
 fn batch(call: &Call<'_>, translate: Translate) -> Result<Reply> {
     let body = call.json()?;
+    call.check_collection()?;
     let answers = in_parallel(searches(&body)?.iter().collect(), |search| hits(call, &translated(search, translate)?))?;
     Reply::of(&answers.iter().map(|hits| scored(hits)).collect::<Vec<_>>())
 }

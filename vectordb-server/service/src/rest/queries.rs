@@ -60,6 +60,7 @@ pub(super) fn query(call: &Call<'_>) -> Result<Reply> {
 
 pub(super) fn query_batch(call: &Call<'_>) -> Result<Reply> {
     let body = call.json()?;
+    call.check_collection()?;
     let answers = in_parallel(searches(&body)?.iter().collect(), |search| hits(call, search))?;
     Reply::of(&answers.iter().map(|hits| Points::of(hits)).collect::<Vec<_>>())
 }

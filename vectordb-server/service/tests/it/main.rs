@@ -6,4 +6,5 @@ mod metrics;
 mod points;
 mod shards;
 mod snapshots;
+mod strange;
 mod support;
