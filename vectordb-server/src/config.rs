@@ -123,27 +123,13 @@ pub struct StorageConfig {
     pub snapshots_path: PathBuf,
     /// Accept ids that are neither numbers nor UUIDs.
     pub allow_string_ids: bool,
-    /// Where snapshots and backups lie.
+    /// Where snapshots and backups lie, and which come here.
     pub snapshots_config: SnapshotsConfig,
     /// Bytes of memory that may be taken; four fifths of what the control group or the machine has, if nothing is said.
     pub memory_limit_bytes: Option<u64>,
     /// Free bytes of the disk below which nothing is added, only read and deleted; a twentieth of the disk, but at most a
     /// gigabyte and at least 128 megabytes, if nothing is said.
     pub min_free_disk_bytes: Option<u64>,
-    /// How snapshots come here.
-    pub snapshots_config: SnapshotsConfig,
-}
-
-/// How snapshots come here.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct SnapshotsConfig {
-    /// Hosts whose snapshots may be recovered by URL: `name`, `name:port`, `*.name` for all below it, or `*` for every host
-    /// with a public address. A list, or one text with commas. This server itself is always allowed.
-    #[serde(deserialize_with = "listed")]
-    pub recovery_allowed_hosts: Vec<String>,
-    /// Largest snapshot that is fetched from a URL, in bytes; what fits on the disk, if nothing is said.
-    pub recovery_max_bytes: Option<u64>,
 }
 
 /// A list, or a text of parts with commas between them, as environment variables have it.
@@ -169,12 +155,11 @@ impl Default for StorageConfig {
             snapshots_config: SnapshotsConfig::default(),
             memory_limit_bytes: None,
             min_free_disk_bytes: None,
-            snapshots_config: SnapshotsConfig::default(),
         }
     }
 }
 
-/// Where snapshots and backups lie.
+/// Where snapshots and backups lie, and which come here.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct SnapshotsConfig {
@@ -182,6 +167,12 @@ pub struct SnapshotsConfig {
     pub snapshots_storage: SnapshotsStorage,
     /// How buckets are reached.
     pub s3_config: Option<S3Config>,
+    /// Hosts whose snapshots may be recovered by URL: `name`, `name:port`, `*.name` for all below it, or `*` for every host
+    /// with a public address. A list, or one text with commas. This server itself is always allowed.
+    #[serde(deserialize_with = "listed")]
+    pub recovery_allowed_hosts: Vec<String>,
+    /// Largest snapshot that is fetched from a URL, in bytes; what fits on the disk, if nothing is said.
+    pub recovery_max_bytes: Option<u64>,
 }
 
 /// A kind of place.
