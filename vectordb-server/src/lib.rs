@@ -3,8 +3,8 @@
 //!
 //! Thin over [`vectordb_service`], which knows collections, shards and the REST dialect and needs no runtime: what is here are
 //! doors (`http`; `grpc`, whose messages are in `wire`), their encryption (`tls`), callers ([`Auth`]), what is seen of
-//! requests (`trace`), settings (`config`), the life of the process ([`Server`]), buckets of S3 (`buckets`) and the command
-//! line (`cli`).
+//! requests (`trace`), settings (`config`), the pages of the `dashboard`, the life of the process ([`Server`]), buckets of S3
+//! (`buckets`) and the command line (`cli`).
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ mod auth;
 mod buckets;
 pub mod cli;
 pub mod config;
+mod dashboard;
 mod fetch;
 mod grpc;
 mod http;

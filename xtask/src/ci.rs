@@ -7,12 +7,19 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{cargo, succeeds, tidy};
+use crate::{cargo, clients, succeeds, tidy};
 
 type Step = (&'static str, fn() -> bool);
 
-const STEPS: [Step; 6] =
-    [("format", format), ("clippy", clippy), ("tidy", || tidy::run(false)), ("test", test), ("doc", doc), ("examples", examples)];
+const STEPS: [Step; 7] = [
+    ("format", format),
+    ("clippy", clippy),
+    ("tidy", || tidy::run(false)),
+    ("test", test),
+    ("doc", doc),
+    ("examples", examples),
+    ("clients", clients),
+];
 
 /// Runs the steps up to the first that fails, and ends with a line of how many passed and failed.
 pub(crate) fn run() -> bool {
@@ -57,14 +64,9 @@ fn doc() -> bool {
     succeeds(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// Runs every example with its defaults. Cargo names the executables, which the tests have built already.
+/// Runs every example with its defaults.
 fn examples() -> bool {
-    let mut build = cargo(&["build", "--workspace", "--examples", "--message-format=json-render-diagnostics"]);
-    let output = match build.stderr(Stdio::inherit()).output() {
-        Ok(output) if output.status.success() => output.stdout,
-        _ => return false,
-    };
-    let mut programs: Vec<String> = String::from_utf8_lossy(&output).lines().filter_map(executable).collect();
+    let mut programs = built("example", &["--examples"]);
     programs.sort();
     // What the examples leave behind is theirs and goes with `target`.
     let Some(room) = programs.first().and_then(|program| Some(Path::new(program).parent()?.join("run"))) else { return false };
@@ -79,9 +81,27 @@ fn examples() -> bool {
     })
 }
 
-/// The executable of an example in a line of cargo's messages.
-fn executable(message: &str) -> Option<String> {
+/// Runs the stock clients of other languages against the server.
+pub(crate) fn clients() -> bool {
+    // The example settles cargo on the features of the tests, which have built the server already.
+    let programs = built("bin", &["--bin", "vectordb", "--example", "minimal"]);
+    programs.first().is_some_and(|server| clients::run(Path::new(server)))
+}
+
+/// Builds targets of the workspace, and names the executables of a kind. The tests have built them already.
+fn built(kind: &str, targets: &[&str]) -> Vec<String> {
+    let mut build = cargo(&["build", "--workspace", "--message-format=json-render-diagnostics"]);
+    match build.args(targets).stderr(Stdio::inherit()).output() {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| executable(line, kind)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The executable of a target of a kind in a line of cargo's messages.
+fn executable(message: &str, kind: &str) -> Option<String> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
-    let is_example = message["target"]["kind"].as_array()?.iter().any(|kind| kind == "example");
-    if is_example { message["executable"].as_str().map(str::to_owned) } else { None }
+    let is_wanted = message["target"]["kind"].as_array()?.iter().any(|each| each == kind);
+    if is_wanted { message["executable"].as_str().map(str::to_owned) } else { None }
 }

@@ -3,6 +3,7 @@
 //! `ci` and `tidy` only read, `fix` writes. Nothing here is part of what is published.
 
 mod ci;
+mod clients;
 mod rooms;
 mod source;
 mod tidy;
@@ -21,8 +22,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything a change must pass: format, lints, tidy, tests, documentation, examples. Writes nothing but `target`.
+    /// Everything a change must pass: format, lints, tidy, tests, documentation, examples, stock clients. Writes nothing but `target`.
     Ci,
+    /// The stock clients of other languages against the server.
+    Clients,
     /// Formats the sources and applies what clippy can mend by itself.
     Fix,
     /// Floors and cycles between rooms, unsafe code, dependencies, sizes.
@@ -57,6 +60,7 @@ enum Task {
 fn main() -> ExitCode {
     let passed = match Cli::parse().task {
         Task::Ci => ci::run(),
+        Task::Clients => ci::clients(),
         Task::Fix => ci::fix(),
         Task::Tidy { json } => tidy::run(json),
         Task::Crash { images, corruptions, kills, json } => {

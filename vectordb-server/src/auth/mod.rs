@@ -23,7 +23,7 @@ const API_KEY: &str = "api-key";
 const AUTHORIZATION: &str = "authorization";
 
 /// Paths that anybody may see.
-const EXEMPT: [&str; 4] = ["/", "/healthz", "/readyz", "/livez"];
+const EXEMPT: [&str; 5] = ["/", "/healthz", "/readyz", "/livez", "/openapi.json"];
 
 /// Turns what a request says of its caller into what he may do; the same for every door.
 #[derive(Clone)]

@@ -1,7 +1,8 @@
 //! The REST door: sockets, limits and compression around [`vectordb_service::rest`].
 //!
-//! Files: `upload` (files that come in forms).
+//! Files: `upload` (files that come in forms), `pages` (the dashboard).
 
+mod pages;
 mod upload;
 
 use std::sync::Arc;
@@ -54,6 +55,9 @@ pub(crate) async fn serve<L: Listener<Addr: std::fmt::Debug>>(
     let door = Door { service, auth, most_bytes: config.max_request_size_mb.saturating_mul(MEGABYTE), slow };
     // Bodies in memory are limited by the door, files are not.
     let mut router = Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(door);
+    if config.enable_static_content {
+        router = router.merge(pages::routes());
+    }
     // Files are sent as they are, so that their length and checksum are what was promised.
     let compressed = DefaultPredicate::new().and(NotForContentType::const_new("application/octet-stream"));
     router = router.layer(RequestDecompressionLayer::new()).layer(CompressionLayer::new().compress_when(compressed));
@@ -77,7 +81,9 @@ async fn answer(State(door): State<Door>, mut request: Request) -> Response {
     };
     request.extensions_mut().insert(context);
     let started = Instant::now();
-    let operation = rest::operation(request.method(), request.uri().path());
+    let path = request.uri().path();
+    let operation = rest::operation(request.method(), path);
+    let allowed = rest::methods(path).filter(|_| operation.is_none());
     let service = Arc::clone(&door.service);
     let slow = door.slow;
     let name = operation.map_or_else(|| "unknown".to_owned(), |operation| format!("{operation:?}"));
@@ -93,6 +99,9 @@ async fn answer(State(door): State<Door>, mut request: Request) -> Response {
         span.in_scope(|| trace::slow(&id, &name, collection, response.status.into(), took));
     }
     let mut answer = respond(response);
+    if let Some(allowed) = allowed.and_then(|methods| HeaderValue::from_str(&methods).ok()) {
+        answer.headers_mut().insert(header::ALLOW, allowed);
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert(HeaderName::from_static(trace::REQUEST_ID), id);
     }

@@ -5,5 +5,6 @@ mod door;
 mod fetch;
 mod grpc;
 mod process;
-mod tls;
+mod rust_client;
 mod s3;
+mod tls;

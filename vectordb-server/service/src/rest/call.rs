@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use vectordb_core::Value;
 
 use super::Request;
-use super::json::shard_keys;
+use super::json::{bad_form, shard_keys};
 use super::routes::Params;
 use crate::access::Access;
 use crate::error::{Fault, Result, ServiceError};
@@ -38,8 +38,11 @@ impl<'c> Call<'c> {
             })
             .collect();
         let mut call = Self { service, access: &request.access, params, query, body: request.body, upload: request.upload, deadline: None };
-        call.deadline = call.timeout()?.map(|timeout| Instant::now() + timeout);
+        // A moment too far away for a clock never comes.
+        call.deadline = call.timeout()?.and_then(|timeout| Instant::now().checked_add(timeout));
         call.check_consistency()?;
+        // Read where it matters, which is after a write is done.
+        call.flag("wait")?;
         Ok(call)
     }
 
@@ -51,6 +54,11 @@ impl<'c> Call<'c> {
     /// The collection the path names.
     pub(super) fn collection(&self) -> &str {
         self.param("collection_name")
+    }
+
+    /// Refuses a collection that does not exist, for requests of many parts, which may be none.
+    pub(super) fn check_collection(&self) -> Result<()> {
+        self.service.shard_keys(self.collection(), self.access).map(drop)
     }
 
     pub(super) fn query(&self, name: &str) -> Option<&str> {
@@ -94,13 +102,17 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// The body as any JSON.
+    /// The body as a JSON object with any members.
     pub(super) fn json(&self) -> Result<Value> {
-        self.read()
+        let body: Value = self.read()?;
+        if body.is_object() { Ok(body) } else { Err(bad_form("expected an object")) }
     }
 
-    /// The body as a type.
+    /// The body as a type. Every body is an object; a list would be taken for the members of one in order.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        if self.body.trim_ascii_start().first() == Some(&b'[') {
+            return Err(bad_form("expected an object"));
+        }
         serde_json::from_slice(self.body).map_err(|error| ServiceError::new(Fault::Format, error.to_string()))
     }
 

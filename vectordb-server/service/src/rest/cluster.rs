@@ -95,5 +95,6 @@ pub(super) fn recover(call: &Call<'_>) -> Result<Reply> {
 
 pub(super) fn remove_peer(call: &Call<'_>) -> Result<Reply> {
     call.access.check_manage()?;
+    call.flag("force")?;
     Err(ServiceError::alone())
 }

@@ -76,6 +76,7 @@ fn scored(hits: &[ScoredPoint]) -> Vec<ScoredOut<'_>> {
 
 fn batch(call: &Call<'_>, translate: Translate) -> Result<Reply> {
     let body = call.json()?;
+    call.check_collection()?;
     let searches = searches(&body)?.iter().collect();
     let answers =
         call.service.search_batch(call.collection(), searches, call.access, |search| hits(call, &translated(search, translate)?))?;

@@ -2,7 +2,8 @@
 //!
 //! Files: `call` (one request with what its path and query say), `reply` (envelopes), `routes` (the table of operations), and a
 //! file for each kind of thing: `collections`, `aliases`, `points`, `queries`, `legacy` (older searches), `cluster`, `about`
-//! (the service itself), `snapshots`, `backups` (ours alone); `json` reads and writes the parts of bodies.
+//! (the service itself), `snapshots`, `backups` (ours alone); `json` reads and writes the parts of bodies, `openapi` describes it
+//! all.
 
 mod about;
 mod aliases;
@@ -12,6 +13,7 @@ mod cluster;
 mod collections;
 mod json;
 mod legacy;
+mod openapi;
 mod points;
 mod queries;
 mod reply;
@@ -30,7 +32,7 @@ use crate::snapshots::SnapshotFile;
 use call::Call;
 pub use json::{collection_config, config_diff, field_schema, new_vector};
 use reply::Reply;
-pub use routes::{Operation, operations};
+pub use routes::{Operation, methods, operations};
 
 /// A request as a door got it.
 #[derive(Debug)]

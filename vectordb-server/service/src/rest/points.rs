@@ -80,6 +80,7 @@ pub(super) fn batch(call: &Call<'_>) -> Result<Reply> {
         operations: Vec<BatchOperation>,
     }
     let body: Body = call.read()?;
+    call.check_collection()?;
     let read = |operation: BatchOperation| {
         let options = call.writing(operation.shard_key())?;
         Ok((options, operation.into_update()?))
@@ -165,7 +166,10 @@ pub(super) fn scroll(call: &Call<'_>) -> Result<Reply> {
 pub(super) fn count(call: &Call<'_>) -> Result<Reply> {
     let body = if call.body.is_empty() { json!({}) } else { call.json()? };
     let filter = parts(&body)?.filter;
-    let exact = body.get("exact").and_then(Value::as_bool).unwrap_or(true);
+    let exact = match body.get("exact") {
+        None | Some(Value::Null) => true,
+        Some(exact) => exact.as_bool().ok_or_else(|| bad_form("exact: expected true or false"))?,
+    };
     let options: ReadOptions = call.reading(&body)?;
     Reply::of(&json!({"count": call.service.count(call.collection(), filter.as_ref(), exact, &options, call.access)?}))
 }

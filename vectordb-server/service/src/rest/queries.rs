@@ -59,6 +59,7 @@ pub(super) fn query(call: &Call<'_>) -> Result<Reply> {
 
 pub(super) fn query_batch(call: &Call<'_>) -> Result<Reply> {
     let body = call.json()?;
+    call.check_collection()?;
     let answers =
         call.service.search_batch(call.collection(), searches(&body)?.iter().collect(), call.access, |search| hits(call, search))?;
     Reply::of(&answers.iter().map(|hits| Points::of(hits)).collect::<Vec<_>>())

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::call::Call;
 use super::reply::Reply;
-use super::{about, aliases, backups, cluster, collections, legacy, points, queries, snapshots};
+use super::{about, aliases, backups, cluster, collections, legacy, openapi, points, queries, snapshots};
 use crate::error::Result;
 
 /// An operation of the REST API.
@@ -41,7 +41,7 @@ macro_rules! operations {
 }
 
 /// Every operation; a path that is in the table with another method is answered with 405.
-static OPERATIONS: [Operation; 79] = operations! {
+static OPERATIONS: [Operation; 80] = operations! {
     GET "/" service about::version;
     GET "/healthz" service about::health;
     GET "/livez" service about::health;
@@ -130,6 +130,7 @@ static OPERATIONS: [Operation; 79] = operations! {
 
     GET "/collections/{collection_name}/memory" service about::memory;
     GET "/issues" service about::issues;
+    GET "/openapi.json" service openapi::openapi;
 };
 
 /// Every operation of the table.
@@ -168,6 +169,13 @@ pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Operation, P
     Ok((operation, params))
 }
 
+/// The methods of a path's operations, as an `Allow` header has them; nothing for a path that has none.
+pub fn methods(path: &str) -> Option<String> {
+    let trimmed = path.trim_end_matches('/');
+    let found = PATHS.at(if trimmed.is_empty() { "/" } else { trimmed }).ok()?;
+    Some(found.value.iter().map(|operation| operation.method).collect::<Vec<_>>().join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +193,9 @@ mod tests {
         );
         assert_eq!(path(Method::GET, "/nowhere"), Err(404));
         assert_eq!(path(Method::PATCH, "/"), Err(405));
+        assert_eq!(methods("/collections/a/index/"), Some("PUT".to_owned()));
+        assert_eq!(methods("/collections/a"), Some("GET, PUT, PATCH, DELETE".to_owned()));
+        assert_eq!(methods("/nowhere"), None);
     }
 
     #[test]

@@ -70,6 +70,9 @@ impl Service {
     /// # Errors
     /// As [`vectordb_core::Collection::scroll`].
     pub fn scroll(&self, name: &str, mut request: ScrollRequest, options: &ReadOptions, access: &Access) -> Result<ScrollPage> {
+        if let (Some(offset), false) = (&request.offset, self.settings.allow_string_ids) {
+            check_id(offset)?;
+        }
         request.budget = options.budget();
         let read = Read::Points { limit: Some(request.limit), filter: request.filter.as_ref() };
         reads::scroll(&self.asked(name, &read, options, access)?.shards()?, &request)
@@ -118,6 +121,7 @@ impl Service {
     /// # Errors
     /// As [`vectordb_core::Collection::facet`].
     pub fn facet(&self, name: &str, mut request: FacetRequest, options: &ReadOptions, access: &Access) -> Result<Vec<FacetHit>> {
+        check_least("limit", request.limit, 1)?;
         request.budget = options.budget();
         reads::facet(&self.asked(name, &Read::Facet(&request), options, access)?.shards()?, &request)
     }
@@ -133,6 +137,8 @@ impl Service {
         options: &ReadOptions,
         access: &Access,
     ) -> Result<DistanceMatrix> {
+        check_least("limit", request.limit, 1)?;
+        check_least("sample", request.sample, 2)?;
         request.budget = options.budget();
         reads::distance_matrix(&self.asked(name, &Read::Matrix(&request), options, access)?.shards()?, &request)
     }
@@ -163,6 +169,11 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// Refuses a number that asks for nothing.
+fn check_least(field: &str, value: usize, least: usize) -> Result<()> {
+    if value < least { Err(ServiceError::validation(field, format!("value {value} invalid, must be {least} or larger"))) } else { Ok(()) }
 }
 
 /// The kind of a query, as metrics call it.

@@ -69,7 +69,7 @@ fn who_may_do_nothing_sees_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let service = service(dir.path());
     let before = state(&service);
-    let open = ["GET /", "GET /healthz", "GET /livez", "GET /readyz", "GET /collections", "GET /aliases"];
+    let open = ["GET /", "GET /healthz", "GET /livez", "GET /readyz", "GET /collections", "GET /aliases", "GET /openapi.json"];
     let other = Access::Collections([("other".to_owned(), CollectionAccess::Write)].into());
     for access in [Access::Collections([].into()), other] {
         for (operation, body) in answered(&service, &access) {

@@ -7,5 +7,6 @@ mod metrics;
 mod points;
 mod shards;
 mod snapshots;
+mod strange;
 mod strict;
 mod support;

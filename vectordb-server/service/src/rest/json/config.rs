@@ -50,6 +50,7 @@ pub fn collection_config(body: Value) -> Result<(CollectionConfig, Option<u32>)>
     ];
     for name in same {
         if let Some(value) = body.remove(name) {
+            check_settings(name, &value)?;
             config.insert(name.to_owned(), value);
         }
     }
@@ -70,6 +71,17 @@ fn named(vectors: Value) -> Result<Value> {
     Ok(if one { json!({UNNAMED: map}) } else { Value::Object(map) })
 }
 
+/// Refuses lists where there must be objects: they would be taken for the members of one in order.
+fn check_settings(name: &str, value: &Value) -> Result<()> {
+    let is_object = match (name, value) {
+        ("quantization_config", Value::Object(kinds)) => kinds.values().all(Value::is_object),
+        ("quantization_config", other) => other.is_string(),
+        ("hnsw_config" | "wal_config" | "optimizers_config" | "strict_mode_config", other) => other.is_object(),
+        _ => true,
+    };
+    if is_object { Ok(()) } else { Err(bad_form(format!("{name}: expected an object"))) }
+}
+
 fn read<T: serde::de::DeserializeOwned>(what: &str, json: Value) -> Result<T> {
     serde_json::from_value(json).map_err(|error| bad_form(format!("{what}: {error}")))
 }
@@ -81,6 +93,7 @@ fn read<T: serde::de::DeserializeOwned>(what: &str, json: Value) -> Result<T> {
 pub fn config_diff(body: Value, now: &CollectionConfig) -> Result<ConfigDiff> {
     let metadata = body.get("metadata").cloned().filter(|metadata| !metadata.is_null());
     let Value::Object(mut body) = without_nulls(body) else { return Err(bad_form("expected an object")) };
+    body.iter().try_for_each(|(name, value)| check_settings(name, value))?;
     let mut diff = ConfigDiff::default();
     if let Some(vectors) = body.remove("vectors") {
         let vectors: BTreeMap<String, Value> = read("vectors", vectors)?;

@@ -27,6 +27,8 @@ pub(super) use update::{
 pub(super) fn shard_keys(selector: &Value, exists: &dyn Fn(&ShardKey) -> bool) -> Result<Vec<ShardKey>> {
     let key = |json: &Value| serde_json::from_value::<ShardKey>(json.clone()).map_err(|_| bad_form("expected a shard key"));
     match selector {
+        // None at all would be taken for all shards.
+        Value::Array(keys) if keys.is_empty() => Err(bad_form("expected a shard key")),
         Value::Array(keys) => keys.iter().map(key).collect(),
         Value::Object(map) => match (map.get("target"), map.get("fallback")) {
             (Some(target), Some(fallback)) => {
