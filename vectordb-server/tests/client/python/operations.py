@@ -71,6 +71,7 @@ REST = [
     Operation("P0", "GET /readyz", [bare("/readyz", "all shards are ready")]),
     Operation("P0", "GET /metrics", [bare("/metrics", re.compile(r"(?s).*vectordb_collections_total \d+.*")), bare("/metrics?per_collection=true", ANY)]),
     Operation("P1", "GET /telemetry", [ok("/telemetry?details_level=3", None, {"app": {"features": {"staging": False}}, "collections": {"number_of_collections": ANY}})]),
+    Operation("P1", "GET /openapi.json", [bare("/openapi.json", {"openapi": "3.1.0", "paths": ANY})]),
     Operation("P2", "GET /issues", [ok("/issues", None, {"issues": []})]),
     Operation("P2", "DELETE /issues", [ok("/issues")]),
     Operation("P2", "GET /quotas", [ok("/quotas")]),

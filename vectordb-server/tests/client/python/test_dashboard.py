@@ -28,19 +28,19 @@ TOPICS = ("cats", "dogs", "birds")
 def fill(url: str, headers: dict[str, str] | None = None) -> None:
     """Three clouds of points, one for each topic."""
     numbers = random.Random(1)
-    client = httpx.Client(base_url=url, headers=headers, timeout=60)
-    vectors = {"size": 16, "distance": "Cosine"}
-    client.put("/collections/animals", json={"vectors": vectors, "shard_number": 3}).raise_for_status()
-    points = []
-    for n in range(600):
-        center = [4.0 if at // 5 == n % 3 else 0.0 for at in range(16)]
-        vector = [value + numbers.gauss(0, 1) for value in center]
-        points.append({"id": n, "vector": vector, "payload": {"topic": TOPICS[n % 3], "n": n, "title": f"About {TOPICS[n % 3]}, part {n}"}})
-    client.put("/collections/animals/points?wait=true", json={"points": points}).raise_for_status()
-    for field, schema in {"topic": "keyword", "n": "integer", "title": {"type": "text", "scoring": True}}.items():
-        client.put("/collections/animals/index?wait=true", json={"field_name": field, "field_schema": schema}).raise_for_status()
-    named = {"vectors": {"image": {"size": 4, "distance": "Dot"}, "text": {"size": 2, "distance": "Euclid"}}, "sparse_vectors": {"words": {}}}
-    client.put("/collections/named", json=named).raise_for_status()
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
+        vectors = {"size": 16, "distance": "Cosine"}
+        client.put("/collections/animals", json={"vectors": vectors, "shard_number": 3}).raise_for_status()
+        points = []
+        for n in range(600):
+            center = [4.0 if at // 5 == n % 3 else 0.0 for at in range(16)]
+            vector = [value + numbers.gauss(0, 1) for value in center]
+            points.append({"id": n, "vector": vector, "payload": {"topic": TOPICS[n % 3], "n": n, "title": f"About {TOPICS[n % 3]}, part {n}"}})
+        client.put("/collections/animals/points?wait=true", json={"points": points}).raise_for_status()
+        for field, schema in {"topic": "keyword", "n": "integer", "title": {"type": "text", "scoring": True}}.items():
+            client.put("/collections/animals/index?wait=true", json={"field_name": field, "field_schema": schema}).raise_for_status()
+        named = {"vectors": {"image": {"size": 4, "distance": "Dot"}, "text": {"size": 2, "distance": "Euclid"}}, "sparse_vectors": {"words": {}}}
+        client.put("/collections/named", json=named).raise_for_status()
 
 
 class Visit:

@@ -73,3 +73,4 @@ def test_filters_and_scores_reach_the_server(server: Server) -> None:
     assert best.page_content == "text 3" and abs(score - 1) < 1e-5
     diverse = store.max_marginal_relevance_search("text 3", k=5, fetch_k=20)
     assert len({document.page_content for document in diverse}) == 5
+    store.client.close()

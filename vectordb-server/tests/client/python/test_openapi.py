@@ -24,13 +24,13 @@ CHECKS = (
 
 
 def test_answers_are_as_the_document_says(server: Server, tmp_path: pathlib.Path) -> None:
-    client = httpx.Client(base_url=server.url, timeout=60)
-    config = {"vectors": {"size": 2, "distance": "Dot"}, "sparse_vectors": {"words": {}}, "shard_number": 2}
-    client.put("/collections/a", json=config).raise_for_status()
-    points = [{"id": n, "vector": {"": [n, 1], "words": {"indices": [n], "values": [1]}}, "payload": {"n": n, "city": "Oslo"}} for n in range(10)]
-    client.put("/collections/a/points?wait=true", json={"points": points}).raise_for_status()
-    for field, schema in (("n", "integer"), ("city", "keyword")):
-        client.put("/collections/a/index?wait=true", json={"field_name": field, "field_schema": schema}).raise_for_status()
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        config = {"vectors": {"size": 2, "distance": "Dot"}, "sparse_vectors": {"words": {}}, "shard_number": 2}
+        client.put("/collections/a", json=config).raise_for_status()
+        points = [{"id": n, "vector": {"": [n, 1], "words": {"indices": [n], "values": [1]}}, "payload": {"n": n, "city": "Oslo"}} for n in range(10)]
+        client.put("/collections/a/points?wait=true", json={"points": points}).raise_for_status()
+        for field, schema in (("n", "integer"), ("city", "keyword")):
+            client.put("/collections/a/index?wait=true", json={"field_name": field, "field_schema": schema}).raise_for_status()
 
     program = shutil.which("schemathesis", path=str(pathlib.Path(sys.executable).parent))
     assert program, "schemathesis is installed beside this Python"
@@ -43,4 +43,4 @@ def test_answers_are_as_the_document_says(server: Server, tmp_path: pathlib.Path
     result = subprocess.run([program, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     print(result.stdout[-1000:])
     assert result.returncode == 0, result.stdout[-20000:] + result.stderr[-2000:]
-    assert client.get("/readyz").status_code == 200
+    assert httpx.get(f"{server.url}/readyz").status_code == 200

