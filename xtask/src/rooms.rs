@@ -43,7 +43,7 @@ pub(crate) const HOUSES: [House; 3] = [
         name: "vectordb-server",
         storeys: &[
             &["config", "wire"],
-            &["auth", "dashboard", "tls", "trace", "fetch", "buckets", "metrics"],
+            &["auth", "tls", "trace", "dashboard", "fetch", "buckets", "metrics"],
             &["http", "grpc"],
             &["server"],
             &["cli"],

@@ -99,6 +99,9 @@ async fn answer(State(door): State<Door>, mut request: Request) -> Response {
         span.in_scope(|| trace::slow(&id, &name, collection, response.status.into(), took));
     }
     let mut answer = respond(response);
+    if let Some(allowed) = allowed.and_then(|methods| HeaderValue::from_str(&methods).ok()) {
+        answer.headers_mut().insert(header::ALLOW, allowed);
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert(HeaderName::from_static(trace::REQUEST_ID), id);
     }

@@ -36,7 +36,7 @@ class Door:
     """Asks probes through one door, and keeps what they say to keep."""
 
     def __init__(self, server: Server) -> None:
-        self.kept: dict[str, Any] = {"url": server.url}
+        self.kept: dict[str, Any] = {"url": server.url, "room": server.directory.name}
         self.http = httpx.Client(base_url=server.url, timeout=60)
         points = [{"id": n, "vector": [n, 1], "payload": {"n": n, "city": ("Oslo", "Rome")[n % 2]}} for n in range(10)]
         dense = {"size": 2, "distance": "Dot"}

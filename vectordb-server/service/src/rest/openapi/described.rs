@@ -40,7 +40,7 @@ macro_rules! described {
     };
 }
 
-pub(super) static DESCRIBED: [Described; 75] = described! {
+pub(super) static DESCRIBED: [Described; 80] = described! {
     GET "/" "Service" "What this server is" &[], None, Answer::Bare("VersionInfo");
     GET "/healthz" "Service" "Whether it is alive" &[], None, Answer::Text;
     GET "/livez" "Service" "Whether it is alive" &[], None, Answer::Text;
@@ -115,5 +115,10 @@ pub(super) static DESCRIBED: [Described; 75] = described! {
     DELETE "/cluster/peer/{peer_id}" "Cluster" "Remove a peer" &["timeout", "force"], None, Answer::Result("True");
     GET "/collections/{collection_name}/memory" "Collections" "What takes how much memory" &[], None, Answer::Result("CollectionMemory");
     GET "/issues" "Service" "What could be better" &[], None, Answer::Result("IssuesReport");
+    GET "/backups" "Backups" "The backups of a repository" &["location"], None, Answer::Result("BackupReport");
+    POST "/backups" "Backups" "Make a backup" &[], Some("CreateBackup"), Answer::Result("BackupReport");
+    POST "/backups/verify" "Backups" "Read a backup, and name what is damaged" &[], Some("VerifyBackup"), Answer::Result("BackupReport");
+    POST "/backups/restore" "Backups" "Restore a backup" &[], Some("RestoreBackup"), Answer::Result("BackupReport");
+    POST "/backups/prune" "Backups" "Drop all backups but the newest" &[], Some("PruneBackups"), Answer::Result("BackupReport");
     GET "/openapi.json" "Service" "This document" &[], None, Answer::Any;
 };

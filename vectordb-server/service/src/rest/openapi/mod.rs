@@ -75,8 +75,8 @@ fn described_operation(operation: &Operation, described: &Described) -> Value {
     });
     if let Some(body) = described.body {
         let form = if operation.takes_file() { "multipart/form-data" } else { "application/json" };
-        // Points are counted without a body, too.
-        out["requestBody"] = json!({"required": body != "CountPoints", "content": {form: {"schema": schema(body)}}});
+        let may_be_left_out = ["CountPoints", "CreateBackup", "VerifyBackup", "RestoreBackup"].contains(&body);
+        out["requestBody"] = json!({"required": !may_be_left_out, "content": {form: {"schema": schema(body)}}});
     }
     out
 }
