@@ -106,8 +106,8 @@ pub(crate) fn build(
         taken = builder.take_over(reused, pool);
         control.done.fetch_add(taken.len(), Ordering::Relaxed);
     }
-    let whole = [0..extent.rows()];
-    let parts = if let Extent::Parts(parts) = extent { parts } else { &whole };
+    let whole = 0..extent.rows();
+    let parts = if let Extent::Parts(parts) = extent { parts } else { std::slice::from_ref(&whole) };
     let mut entries = Vec::with_capacity(parts.len());
     for part in parts {
         let inside = present.partition_point(|&row| row < part.start)..present.partition_point(|&row| row < part.end);

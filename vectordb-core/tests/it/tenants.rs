@@ -176,7 +176,7 @@ fn other_settings_and_other_tenants_make_other_graphs() {
     tenants.collection().optimize().expect("works");
     // One graph over all, which a tenant's filter may go through or not.
     tenants.check();
-    let all = tenants.collection().search(&[0.1; DIM]).limit(K).run().expect("works");
+    let all = tenants.collection().search([0.1; DIM]).limit(K).run().expect("works");
     assert_eq!(all.len(), K);
     diff.hnsw_config.get_or_insert_default().m = Some(0);
     tenants.collection().update_config(&diff).expect("works");

@@ -105,9 +105,6 @@ async fn answer(State(door): State<Door>, mut request: Request) -> Response {
     if let Ok(id) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert(HeaderName::from_static(trace::REQUEST_ID), id);
     }
-    if let Some(allowed) = allowed.and_then(|methods| HeaderValue::from_str(&methods).ok()) {
-        answer.headers_mut().insert(header::ALLOW, allowed);
-    }
     answer
 }
 
