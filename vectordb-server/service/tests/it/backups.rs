@@ -159,7 +159,7 @@ fn everything_comes_back_elsewhere_and_equal() {
     let expected = digest(&here, "books");
     // What happens later is not in it.
     upsert(&here, "books", 1000..1010, "later");
-    assert_eq!(place.backups().expect("a list"), [made.clone()]);
+    assert_eq!(place.backups().expect("a list"), std::slice::from_ref(&made));
     let described: Vec<_> = made.collections.iter().map(|each| (each.name.as_str(), each.shards, each.points)).collect();
     assert_eq!(described, [("books", 3, 518), ("notes", 1, 20)]);
     assert_eq!(made.collections[0].digest.to_string(), expected);
