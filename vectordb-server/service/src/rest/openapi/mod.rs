@@ -147,11 +147,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_of_descriptions_is_that_of_operations() {
-        for (operation, described) in operations().iter().zip(&DESCRIBED) {
-            assert_eq!((operation.method, operation.path), (described.method, described.path));
-        }
-        assert_eq!(operations().len(), DESCRIBED.len());
+    fn every_operation_is_described_once() {
+        let mut operations: Vec<_> = operations().iter().map(|operation| (operation.method, operation.path)).collect();
+        let mut described: Vec<_> = DESCRIBED.iter().map(|described| (described.method, described.path)).collect();
+        operations.sort_unstable();
+        described.sort_unstable();
+        assert_eq!(operations, described);
     }
 
     #[test]
