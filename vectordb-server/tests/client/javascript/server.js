@@ -1,7 +1,7 @@
 // Starts the server on free loopback ports with its data in a temporary directory, and stops it.
 
 import { spawn } from 'node:child_process';
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +12,9 @@ const PROGRAM = process.env.VECTORDB ?? fileURLToPath(new URL('../../../../targe
 /** A running server: its `url`, and `stop()`. */
 export async function start() {
   const room = await mkdtemp(join(tmpdir(), 'vectordb-client-'));
+  // What is a list has no form in the environment.
+  await mkdir(join(room, 'config'));
+  await writeFile(join(room, 'config/local.yaml'), 'storage: {snapshots_config: {recovery_allowed_hosts: ["127.0.0.1"]}}\n');
   const log = join(room, 'log');
   const output = await open(log, 'w');
   const settings = {

@@ -218,11 +218,11 @@ REST = [
     Operation("P0", "DELETE /cluster/peer/{peer_id}", [no(405, "/cluster/peer/1")], ALONE),
     Operation("P1", "POST /cluster/recover", [no(405, "/cluster/recover")], ALONE),
     Operation("P2", "GET /cluster/telemetry", [ok("/cluster/telemetry")]),
-    Operation("P2", "POST /backups", [ok("/backups", {"location": "{room}/backups", "collections": ["a"]})]),
-    Operation("P2", "GET /backups", [ok("/backups?location={room}/backups", None, [ANY])]),
-    Operation("P2", "POST /backups/verify", [ok("/backups/verify", {"location": "{room}/backups"})]),
-    Operation("P2", "POST /backups/restore", [ok("/backups/restore", {"location": "{room}/backups", "collections": {"a": "again"}})]),
-    Operation("P2", "POST /backups/prune", [ok("/backups/prune", {"location": "{room}/backups", "keep": 1})]),
+    Operation("P2", "POST /backups", [ok("/backups", {"location": "{room}/snapshots/backups", "collections": ["a"]})]),
+    Operation("P2", "GET /backups", [ok("/backups?location={room}/snapshots/backups", None, [ANY])]),
+    Operation("P2", "POST /backups/verify", [ok("/backups/verify", {"location": "{room}/snapshots/backups"})]),
+    Operation("P2", "POST /backups/restore", [ok("/backups/restore", {"location": "{room}/snapshots/backups", "collections": {"a": "again"}})]),
+    Operation("P2", "POST /backups/prune", [ok("/backups/prune", {"location": "{room}/snapshots/backups", "keep": 1})]),
     Operation("P2", f"GET {C}/memory", [ok(f"{A}/memory", None, {"shards": [{"shard_id": 0, "resident_bytes": ANY, "components": ANY}, ANY]})]),
 ]
 

@@ -32,6 +32,9 @@ class Server:
             "LOGGER__FORMAT": "json",
             **settings,
         }
+        # What is a list has no form in the environment.
+        room.joinpath("config").mkdir()
+        room.joinpath("config/local.yaml").write_text('storage: {snapshots_config: {recovery_allowed_hosts: ["127.0.0.1"]}}\n')
         self.log = room / "log"
         environment = os.environ | {f"VECTORDB__{name}": value for name, value in values.items()}
         with self.log.open("wb") as log:
