@@ -85,6 +85,7 @@ fn text(bytes: &[u8]) -> String {
 
 fn server(directory: &Path, s3: &S3) -> Running {
     Running::new(directory, |config| {
+        config.storage.snapshots_config.recovery_allowed_hosts = vec!["127.0.0.1".to_owned()];
         config.storage.snapshots_config.snapshots_storage = SnapshotsStorage::S3;
         config.storage.snapshots_config.s3_config = Some(S3Config {
             bucket: BUCKET.into(),
