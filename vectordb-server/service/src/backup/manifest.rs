@@ -73,11 +73,12 @@ impl BackupManifest {
         Self { format: FORMAT, written_by: env!("CARGO_PKG_VERSION").to_owned(), created_at, collections, aliases }
     }
 
-    /// Its name, which holds the time and the sum of the content, and the content.
+    /// Its name, which holds the time, to the millisecond so that the order of names is that of backups, and the sum of the
+    /// content; and the content.
     pub(super) fn encode(&self) -> Result<(String, Vec<u8>)> {
         let json = serde_json::to_vec(self).map_err(|error| ServiceError::internal(error.to_string()))?;
         let sum = sha256(&json);
-        let name = format!("{}-{}", self.created_at.strftime("%Y%m%dt%H%M%Sz"), &sum[..SUM_DIGITS]);
+        let name = format!("{}-{}", self.created_at.strftime("%Y%m%dt%H%M%S%3fz"), &sum[..SUM_DIGITS]);
         Ok((name, json))
     }
 
@@ -133,13 +134,13 @@ mod tests {
     fn a_manifest_is_bound_to_its_name() {
         let manifest = BackupManifest::new(jiff::Timestamp::UNIX_EPOCH, Vec::new(), BTreeMap::from([("a".into(), "b".into())]));
         let (name, json) = manifest.encode().expect("it is JSON");
-        assert!(name.starts_with("19700101t000000z-") && is_name(&name), "{name}");
+        assert!(name.starts_with("19700101t000000000z-") && is_name(&name), "{name}");
         assert_eq!(name_of(&key(&name)), Some(&*name));
         assert_eq!(BackupManifest::decode(&name, &json).expect("it is read").aliases, manifest.aliases);
         let mut damaged = json.clone();
         damaged[20] ^= 1;
         assert!(BackupManifest::decode(&name, &damaged).expect_err("it is damaged").contains("not what its name says"));
-        assert!(BackupManifest::decode("19700101t000000z-0000000000000000", &json).is_err());
+        assert!(BackupManifest::decode("19700101t000000000z-0000000000000000", &json).is_err());
         for name in ["", "../x", "a/b", "A", "x.json"] {
             assert!(!is_name(name), "{name}");
         }
