@@ -1,6 +1,6 @@
 """The dashboard and the page of the API, in headless Chromium: what they show, that they ask nobody else, and how they look.
 
-Pictures of the pages are kept where `VECTORDB_PICTURES` says. Without Chromium (`apt-get install chromium`) the tests are skipped.
+Pictures of the pages are kept where `VECTORDB_PICTURES` says. The tests need Chromium (`apt-get install chromium`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from playwright.sync_api import Page, expect, sync_playwright
 from server import Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to look at the dashboard with")
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 TOPICS = ("cats", "dogs", "birds")
@@ -68,6 +67,7 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    assert CHROMIUM, "the dashboard is looked at with Chromium, and there is none"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser
@@ -76,9 +76,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def base(server: Server) -> str:
-    base = os.environ.get("VECTORDB_DASHBOARD", server.url)
-    fill(base)
-    return base
+    fill(server.url)
+    return server.url
 
 
 @pytest.fixture
@@ -178,7 +177,6 @@ def test_the_api_is_shown(visit: Visit) -> None:
     visit.picture("docs")
 
 
-@pytest.mark.skipif("VECTORDB_DASHBOARD" in os.environ, reason="that server has no key")
 def test_a_key_opens_the_dashboard(browser: Any) -> None:
     with Server(SERVICE__API_KEY="secret") as server:
         fill(server.url, {"api-key": "secret"})
