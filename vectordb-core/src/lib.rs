@@ -63,7 +63,7 @@ mod storage;
 mod vectors;
 mod wal;
 
-pub use collection::{CollectionInfo, DeferredJob, FieldInfo, JobKind, JobProgress, SegmentInfo, SegmentKind, Status, UpdateResult};
+pub use collection::{CollectionInfo, DeferredJob, FieldInfo, JobKind, JobProgress, LogFrame, LogPosition, SegmentInfo, SegmentKind, Staged, Status, UpdateResult};
 pub use database::{Background, Collection, CollectionBuilder, Database, Options, Search};
 pub use error::{Error, ErrorKind, Result};
 pub use model::config::{
@@ -98,3 +98,4 @@ pub use query::fuse;
 pub use storage::clock::Clock;
 pub use storage::fs::{File, Fs, FsRef, MemFs, StdFs};
 pub use storage::mmap::Mmap;
+pub use wal::Journal;

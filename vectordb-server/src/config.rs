@@ -224,11 +224,60 @@ impl SnapshotsConfig {
 }
 
 /// Peers.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
 pub struct ClusterConfig {
     /// Whether there may be other peers.
     pub enabled: bool,
+    /// How the others are spoken with.
+    pub p2p: P2pConfig,
+    /// The number of this node, at most 53 bits; a random one, if nothing is said. A node keeps its number.
+    pub peer_id: Option<u64>,
+    /// Where the others reach this node, as in `http://node-1:6335`.
+    pub uri: Option<String>,
+    /// Where any node of the cluster to join is reached. Of no consequence once this node is part of one.
+    pub bootstrap: Option<String>,
+    /// Whether replicas are moved, made and dropped to keep shards spread evenly and as often as their factor says.
+    pub rebalance: bool,
+    /// Seconds of silence after which other nodes take the place of one.
+    pub replace_peer_after_secs: u64,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            p2p: P2pConfig::default(),
+            peer_id: None,
+            uri: None,
+            bootstrap: None,
+            rebalance: true,
+            replace_peer_after_secs: 600,
+        }
+    }
+}
+
+/// How nodes speak with each other.
+#[derive(Clone, Deserialize)]
+#[serde(default)]
+pub struct P2pConfig {
+    /// Port of the door for other nodes; 0 takes a free one.
+    pub port: u16,
+    /// What nodes show each other; the API key, if nothing is said.
+    pub secret: Option<String>,
+}
+
+impl Default for P2pConfig {
+    fn default() -> Self {
+        Self { port: 6335, secret: None }
+    }
+}
+
+impl std::fmt::Debug for P2pConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Secrets do not go to the log.
+        f.debug_struct("P2pConfig").field("port", &self.port).finish_non_exhaustive()
+    }
 }
 
 /// Traces for a collector.

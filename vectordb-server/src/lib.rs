@@ -4,13 +4,14 @@
 //! Thin over [`vectordb_service`], which knows collections, shards and the REST dialect and needs no runtime: what is here are
 //! doors (`http`; `grpc`, whose messages are in `wire`), their encryption (`tls`), callers ([`Auth`]), what is seen of
 //! requests (`trace`), settings (`config`), the pages of the `dashboard`, the life of the process ([`Server`]), buckets of S3
-//! (`buckets`) and the command line (`cli`).
+//! (`buckets`), being one of a `cluster`, and the command line (`cli`).
 
 #![forbid(unsafe_code)]
 
 mod auth;
 mod buckets;
 pub mod cli;
+mod cluster;
 pub mod config;
 mod dashboard;
 mod fetch;
@@ -22,6 +23,7 @@ mod trace;
 mod wire;
 
 pub use auth::{Auth, Identity};
+pub use cluster::ClusterError;
 pub use server::{Server, StartError, start};
 pub use tls::TlsError;
 pub use trace::{LogError, Logs};

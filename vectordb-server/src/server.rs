@@ -16,6 +16,7 @@ use vectordb_core::{MemoryLimit, Options};
 use vectordb_service::{Access, Fault, Recovery, Service, ServiceError, Settings};
 
 use crate::auth::Auth;
+use crate::cluster::{ClusterError, Node};
 use crate::config::{Config, RestoreConfig, ServiceConfig};
 use crate::tls::{Certificates, TlsError, TlsListener};
 use crate::{buckets, fetch, grpc, http};
@@ -38,6 +39,9 @@ pub enum StartError {
     /// There is no encryption where there should be.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The node takes no part in a cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// A thread cannot be made.
     #[error("the data could not be opened: {0}")]
     Aborted(#[from] tokio::task::JoinError),
@@ -49,6 +53,7 @@ pub struct Server {
     http_address: SocketAddr,
     grpc_address: Option<SocketAddr>,
     service: Arc<Service>,
+    node: Option<Node>,
     stop: watch::Sender<bool>,
     doors: Vec<JoinHandle<()>>,
 }
@@ -63,14 +68,19 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let options = options(&config);
     let path = config.storage.storage_path.clone();
     let restore = config.restore.clone();
+    let peer_id = if config.cluster.enabled { Some(Node::peer_id(&path, &config.cluster)?) } else { None };
     let opened = tokio::task::spawn_blocking(move || {
-        let service = Service::open(&path, options, settings)?;
+        let service = match peer_id {
+            Some(peer_id) => Service::open_node(&path, options, settings, peer_id)?,
+            None => Service::open(&path, options, settings)?,
+        };
         restored(&service, &restore)?;
         Ok::<_, ServiceError>(service)
     });
     let service = opened.await??;
     let service = Arc::new(service);
     let auth = Auth::new(&config.service, Arc::clone(&service));
+    let node = if config.cluster.enabled { Some(take_part(&config, &service).await?) } else { None };
     let (stop, stopped) = watch::channel(false);
     let (listener, http_address) = listen(SocketAddr::new(config.service.host, config.service.http_port)).await?;
     let grpc = match config.service.grpc_port {
@@ -94,7 +104,17 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
         }
     };
     tracing::info!(%http_address, grpc_address = grpc_address.map(tracing::field::display), tls = config.service.enable_tls, "listening");
-    Ok(Server { http_address, grpc_address, service, stop, doors })
+    Ok(Server { http_address, grpc_address, service, node, stop, doors })
+}
+
+/// Takes part in a cluster.
+async fn take_part(config: &Config, service: &Arc<Service>) -> Result<Node, StartError> {
+    let mut cluster = config.cluster.clone();
+    cluster.p2p.secret = cluster.p2p.secret.or_else(|| config.service.api_key.clone());
+    let (listener, address) = listen(SocketAddr::new(config.service.host, cluster.p2p.port)).await?;
+    let node = Node::start(&config.storage.storage_path, &cluster, listener, service).await?;
+    tracing::info!(%address, peer_id = service.peer_id(), "taking part in a cluster");
+    Ok(node)
 }
 
 /// The certificates to show, if the doors are to be encrypted.
@@ -202,6 +222,9 @@ impl Server {
         for door in self.doors {
             // A door that panicked has nothing more to finish.
             let _ = door.await;
+        }
+        if let Some(node) = self.node {
+            node.stop().await;
         }
         let service = self.service;
         let closed = tokio::task::spawn_blocking(move || match Arc::into_inner(service) {

@@ -34,7 +34,7 @@ pub(crate) const HOUSES: [House; 3] = [
         storeys: &[
             &["error"],
             &["access", "limits"],
-            &["bucket", "shards", "snapshots", "backup", "metrics"],
+            &["bucket", "shards", "cluster", "snapshots", "backup", "metrics"],
             &["service"],
             &["rest", "lib"],
         ],
@@ -43,7 +43,7 @@ pub(crate) const HOUSES: [House; 3] = [
         name: "vectordb-server",
         storeys: &[
             &["config", "wire"],
-            &["auth", "tls", "trace", "dashboard", "fetch", "buckets", "metrics"],
+            &["auth", "tls", "trace", "dashboard", "fetch", "buckets", "metrics", "cluster"],
             &["http", "grpc"],
             &["server"],
             &["cli"],

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::model::config::{CollectionConfig, FieldSchema};
@@ -16,7 +16,7 @@ use super::maintain::Effort;
 use super::{Collection, View};
 
 /// Whether a collection is at rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Nothing waits to be done.
@@ -28,7 +28,7 @@ pub enum Status {
 }
 
 /// A collection's figures.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CollectionInfo {
     /// Whether work is going on.
@@ -62,7 +62,7 @@ pub struct CollectionInfo {
 }
 
 /// A payload index.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FieldInfo {
     /// Its settings.
     pub schema: FieldSchema,
@@ -71,7 +71,7 @@ pub struct FieldInfo {
 }
 
 /// A segment's figures.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SegmentInfo {
     /// Where it is in its life.
     pub kind: SegmentKind,
@@ -86,7 +86,7 @@ pub struct SegmentInfo {
 }
 
 /// Where a segment is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SegmentKind {
     /// Takes writes.
@@ -98,7 +98,7 @@ pub enum SegmentKind {
 }
 
 /// What kind of job is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobKind {
     /// Turning a full growing segment into files.
@@ -112,7 +112,7 @@ pub enum JobKind {
 }
 
 /// How far a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobProgress {
     /// What it does.
     pub kind: JobKind,
@@ -124,7 +124,7 @@ pub struct JobProgress {
 
 /// A job that takes more memory than the database may have. It is done when there is enough; until then the rows it is about
 /// are searched as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeferredJob {
     /// What it would do.
     pub kind: JobKind,

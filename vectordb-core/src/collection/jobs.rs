@@ -42,8 +42,9 @@ impl Collection {
 
     pub(super) fn planned(&self, effort: Effort) -> Plan {
         let view = self.view.load();
+        let Some(frozen) = self.sealable(&view.frozen) else { return Plan::default() };
         let sizes: Vec<Sizes> = view.sealed.iter().map(|sealed| sizes(sealed, &view.config)).collect();
-        plan(view.frozen.len(), &sizes, &view.config, effort, self.around.allowance.job_room())
+        plan(frozen, &sizes, &view.config, effort, self.around.allowance.job_room())
     }
 
     /// Runs the next job, if there is one; true when there was.
@@ -97,6 +98,8 @@ impl Collection {
     fn run_next(&self, effort: Effort) -> Result<bool> {
         self.check_maintainable()?;
         let _alone = self.maintenance.lock();
+        // It may have been closed meanwhile, and its files be in other hands.
+        self.check_open()?;
         self.check_unpoisoned()?;
         self.shorten_log()?;
         let Some(job) = self.planned(effort).job else { return Ok(false) };
@@ -178,6 +181,7 @@ impl Collection {
             }
             (writer.applied, Arc::clone(&view.config))
         };
+        self.wait_published(lsn)?;
         self.commit(Commit { lsn, config, removed: Vec::new(), unfreeze: false, built: None, changed: Vec::new() })
     }
 
@@ -194,6 +198,7 @@ impl Collection {
 
     fn seal(&self, view: &View) -> Result<()> {
         let Some(frozen) = view.frozen.first() else { return Ok(()) };
+        self.wait_published(frozen.last)?;
         let inputs = vec![Input { segment: Arc::clone(&frozen.segment) as Arc<dyn Segment> }];
         let built = self.build(view, &inputs, frozen.last, JobKind::Seal)?;
         self.commit(Commit {
@@ -278,7 +283,9 @@ impl Collection {
         if let Some(wal) = &self.wal {
             wal.commit(commit.lsn, Durability::Sync)?;
         }
-        self.published.fetch_max(commit.lsn.0, Ordering::AcqRel);
+        if !self.around.replicated {
+            self.published.fetch_max(commit.lsn.0, Ordering::AcqRel);
+        }
         let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
         let before = self.view.load();
         let metas = self.metas_at(&before, &commit, generation)?;

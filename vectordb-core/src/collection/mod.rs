@@ -6,7 +6,7 @@
 //!
 //! Files: `view` (what a reader holds), `writer` (validate, log, apply), `prepare` (updates → changes → effects),
 //! `manifest` (which files are the collection), `recover` (open = manifest + files + log), `maintain` (what to do next, pure),
-//! `jobs` (doing it), `learn` (lengths of candidate lists), `snapshot`, `info`.
+//! `jobs` (doing it), `learn` (lengths of candidate lists), `replica` (the log as replicas exchange it), `snapshot`, `info`.
 
 mod info;
 mod jobs;
@@ -16,6 +16,7 @@ mod manifest;
 mod pools;
 mod prepare;
 mod recover;
+mod replica;
 mod snapshot;
 mod view;
 mod writer;
@@ -48,9 +49,11 @@ use crate::wal::Wal;
 pub use info::{CollectionInfo, DeferredJob, FieldInfo, JobKind, JobProgress, SegmentInfo, SegmentKind, Status};
 pub(crate) use pools::Pools;
 pub(crate) use recover::create;
+pub use replica::{LogFrame, LogPosition, Staged};
 pub(crate) use snapshot::restore;
 pub(crate) use view::View;
 use view::ViewCell;
+use replica::Epochs;
 use writer::WriterState;
 
 /// What a collection needs of its surroundings.
@@ -59,6 +62,8 @@ pub(crate) struct Surroundings {
     pub(crate) fs: FsRef,
     pub(crate) pools: Arc<Pools>,
     pub(crate) read_only: bool,
+    /// Batches are published by whoever replicates them.
+    pub(crate) replicated: bool,
     /// What time it is.
     pub(crate) clock: Clock,
     /// Memory that all collections together may take.
@@ -102,6 +107,10 @@ pub(crate) struct Collection {
     progress: Mutex<Option<Running>>,
     last_error: Mutex<Option<Error>>,
     closed: AtomicBool,
+    /// Of batches that are not in files yet.
+    epochs: Mutex<Epochs>,
+    /// Lsn of the newest change of the configuration since the collection was opened.
+    configured: AtomicU64,
     next_segment: AtomicU64,
     /// Generations given to manifests so far; a failed attempt uses one up, so that its files are never mistaken for others.
     generations: AtomicU64,

@@ -55,6 +55,8 @@ impl Collection {
             progress: Mutex::new(None),
             last_error: Mutex::new(None),
             closed: AtomicBool::new(false),
+            epochs: Mutex::default(),
+            configured: AtomicU64::new(0),
             next_segment: AtomicU64::new(manifest.next_segment),
             generations: AtomicU64::new(manifest.generation),
             path,
@@ -75,9 +77,13 @@ impl Collection {
         let log = self.path.join(LOG_DIRECTORY);
         for frame in Tail::open(Arc::clone(&self.around.fs), &log, writer.applied)? {
             let frame = frame?;
+            self.epochs.lock().note(frame.lsn, frame.epoch);
             self.replay(&mut writer, frame.lsn, &frame.body, &log)?;
         }
-        self.published.store(writer.applied.0, Ordering::Release);
+        // Whether the last batches count is for the primary to say.
+        if !self.around.replicated {
+            self.published.store(writer.applied.0, Ordering::Release);
+        }
         Ok(())
     }
 

@@ -34,6 +34,16 @@ pub(super) struct WriterState {
     pub(super) poisoned: Option<String>,
 }
 
+/// A batch in the log.
+#[derive(Debug)]
+pub(super) struct Logged {
+    pub(super) lsn: Lsn,
+    pub(super) body: Vec<u8>,
+    pub(super) points: u64,
+    /// What the collection asks for.
+    pub(super) durability: Durability,
+}
+
 /// Free space below which writes that add data are refused, so that deletes and maintenance still find room.
 pub(super) const RESERVED_BYTES: u64 = 64 << 20;
 /// Memory of a point beside its vectors, its payload and its id's text; and of its value in a payload index.
@@ -53,14 +63,24 @@ impl Collection {
     /// The same without waiting for maintenance, for maintenance itself.
     pub(super) fn write_now(&self, updates: Vec<Update>) -> Result<UpdateResult> {
         self.check_writable()?;
-        // What the batch takes while it is prepared and logged; what stays of it is counted by the growing segment.
-        let _held = self.around.allowance.take(needed_bytes(&updates, &self.config()));
         // A job may be writing the very vectors that are to go, so it is stopped; it will be planned again without them.
         let drops_vectors = updates.iter().any(|update| matches!(update, Update::DropVector { .. }));
         let _no_job = drops_vectors.then(|| {
             self.cancel_job();
             self.maintenance.lock()
         });
+        let logged = self.log(updates, 0)?;
+        // Files made from now on lack the vectors, so no restart may find the collection still having them.
+        self.make_durable(logged.lsn, if drops_vectors { Durability::Sync } else { logged.durability })?;
+        self.wake_if_due();
+        Ok(UpdateResult { lsn: logged.lsn, points: logged.points })
+    }
+
+    /// Validates, logs and applies a batch; nobody sees it before it is published.
+    pub(super) fn log(&self, updates: Vec<Update>, epoch: u64) -> Result<Logged> {
+        self.check_writable()?;
+        // What the batch takes while it is prepared and logged; what stays of it is counted by the growing segment.
+        let _held = self.around.allowance.take(needed_bytes(&updates, &self.config()));
         let adds = updates.iter().any(|update| !matches!(update, Update::Delete(_) | Update::ClearPayload(_)));
         if adds {
             self.check_space()?;
@@ -81,26 +101,31 @@ impl Collection {
         if adds {
             self.check_memory(&pending, &view)?;
         }
-        // Files made from now on lack the vectors, so no restart may find the collection still having them.
-        let durability = if drops_vectors { Durability::Sync } else { pending.config.durability };
+        let durability = pending.config.durability;
         let lsn = writer.applied.next();
         let body = codec::encode(&changes)?;
         if body.len() as u64 > MAX_BATCH_BYTES {
             return Err(Error::LimitExceeded { what: "bytes of a batch", actual: body.len() as u64, limit: MAX_BATCH_BYTES });
         }
         if let Some(wal) = &self.wal {
-            wal.append(lsn, 0, &body)?;
+            wal.append(lsn, epoch, &body)?;
         }
+        self.epochs.lock().note(lsn, epoch);
         drop(changes);
         let points = self.apply_logged(&mut writer, lsn, pending)?;
-        drop(writer);
-        self.make_durable(lsn, durability)?;
-        self.wake_if_due();
-        Ok(UpdateResult { lsn, points })
+        Ok(Logged { lsn, body, points, durability })
     }
 
     /// Changes the configuration: a logged update like any other.
     pub(super) fn reconfigure(&self, diff: &ConfigDiff) -> Result<()> {
+        let logged = self.log_config(diff, 0)?;
+        self.make_durable(logged.lsn, logged.durability)?;
+        self.wake_if_due();
+        Ok(())
+    }
+
+    /// Logs and applies a change of the configuration; it counts when it is published.
+    pub(super) fn log_config(&self, diff: &ConfigDiff, epoch: u64) -> Result<Logged> {
         self.check_writable()?;
         let mut writer = self.writer.lock();
         self.check_open()?;
@@ -112,14 +137,13 @@ impl Collection {
         // The stricter of the old and the new mode: a change to `sync` must itself be durable.
         let durability = if view.config.durability == Durability::Sync { Durability::Sync } else { pending.config.durability };
         let lsn = writer.applied.next();
+        let body = codec::encode(&vec![change])?;
         if let Some(wal) = &self.wal {
-            wal.append(lsn, 0, &codec::encode(&vec![change])?)?;
+            wal.append(lsn, epoch, &body)?;
         }
-        self.apply_logged(&mut writer, lsn, pending)?;
-        drop(writer);
-        self.make_durable(lsn, durability)?;
-        self.wake_if_due();
-        Ok(())
+        self.epochs.lock().note(lsn, epoch);
+        let points = self.apply_logged(&mut writer, lsn, pending)?;
+        Ok(Logged { lsn, body, points, durability })
     }
 
     /// Applies a batch that the log has taken. A failure leaves memory behind the log, so nothing more is written until the
@@ -132,7 +156,14 @@ impl Collection {
 
     /// Applies a logged batch: replay, and readers that follow a writer. The caller holds the writer lock.
     pub(super) fn replay(&self, writer: &mut WriterState, lsn: Lsn, body: &[u8], file: &std::path::Path) -> Result<()> {
-        let changes: Vec<Change> = codec::decode(body, file, 0)?;
+        self.replay_changes(writer, lsn, &Self::changes(body, file)?)
+    }
+
+    pub(super) fn changes(body: &[u8], file: &std::path::Path) -> Result<Vec<Change>> {
+        codec::decode(body, file, 0)
+    }
+
+    pub(super) fn replay_changes(&self, writer: &mut WriterState, lsn: Lsn, changes: &[Change]) -> Result<()> {
         let view = self.view.load();
         let mut pending = Pending::new(&view, writer.applied);
         changes.iter().try_for_each(|change| pending.change(change))?;
@@ -146,6 +177,7 @@ impl Collection {
         let at = Lsn(lsn.0 - 1);
         if pending.configured {
             self.switch_config(at, &pending.config)?;
+            self.configured.store(lsn.0, Ordering::Release);
         }
         let view = self.view.load();
         let mut touched = 0;
@@ -267,7 +299,7 @@ impl Collection {
 
     /// Holds a writer back while more waits to be sealed and indexed than searches should have to scan, or while jobs may
     /// still give memory back that its batch needs.
-    fn wait_for_backlog(&self, needed_bytes: u64) {
+    pub(super) fn wait_for_backlog(&self, needed_bytes: u64) {
         let Some(wake) = &self.around.wake else { return };
         let allowance = &self.around.allowance;
         let mut guard = self.backlog.0.lock();
@@ -287,7 +319,7 @@ impl Collection {
         self.progress.lock().is_some() || self.next_job().is_some()
     }
 
-    fn wake_if_due(&self) {
+    pub(super) fn wake_if_due(&self) {
         if let Some(wake) = &self.around.wake
             && (!self.view.load().frozen.is_empty() || self.next_job().is_some())
         {
@@ -297,7 +329,7 @@ impl Collection {
 }
 
 /// Memory that the points of updates will take, as far as it is known before they are resolved.
-fn needed_bytes(updates: &[Update], config: &CollectionConfig) -> u64 {
+pub(super) fn needed_bytes(updates: &[Update], config: &CollectionConfig) -> u64 {
     let upserts = updates.iter().filter_map(|update| if let Update::Upsert { points, .. } = update { Some(points) } else { None });
     let bytes = |point: &Point| POINT_BYTES + vector_bytes(config, &point.vectors) + owned_bytes(&point.id, &point.payload);
     upserts.flatten().map(bytes).sum::<usize>() as u64

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Database, Search};
-use crate::collection::{self, CollectionInfo, UpdateResult};
+use crate::collection::{self, CollectionInfo, LogFrame, LogPosition, Staged, UpdateResult};
 use crate::error::{Error, Result};
 use crate::model::PointId;
 use crate::model::config::{CollectionConfig, ConfigDiff, Distance, FieldSchema, SparseVectorParams, VectorParams};
@@ -146,6 +146,67 @@ impl Collection {
     /// That of the first operation that cannot be done.
     pub fn apply(&self, updates: impl IntoIterator<Item = Update>) -> Result<UpdateResult> {
         self.inner.apply(updates.into_iter().collect())
+    }
+
+    /// Logs and applies a batch in a [replicated](crate::Options::replicated) database, where nobody sees it before it is
+    /// [published](Self::publish). It is durable after [`sync_log`](Self::sync_log).
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn stage(&self, updates: impl IntoIterator<Item = Update>, epoch: u64) -> Result<Staged> {
+        self.inner.stage(updates.into_iter().collect(), epoch)
+    }
+
+    /// Waits while more lies without a graph than searches should have to scan, as [`apply`](Self::apply) does before it begins.
+    pub fn wait_for_room(&self, updates: &[Update]) {
+        self.inner.wait_for_room(updates);
+    }
+
+    /// The same for a change of the configuration.
+    ///
+    /// # Errors
+    /// As [`update_config`](Self::update_config).
+    pub fn stage_config(&self, diff: &ConfigDiff, epoch: u64) -> Result<Staged> {
+        self.inner.stage_config(diff, epoch)
+    }
+
+    /// Takes over the next batch of a primary's log.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a batch that does not follow on the last one, [`Error::Corrupt`] for a damaged one.
+    pub fn follow(&self, frame: &LogFrame) -> Result<()> {
+        self.inner.follow(frame)
+    }
+
+    /// Returns when the log is as durable up to a batch as the collection asks for. Many threads share one sync.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] and the first cause of it.
+    pub fn sync_log(&self, lsn: Lsn) -> Result<()> {
+        self.inner.sync_log(lsn)
+    }
+
+    /// Shows readers everything up to a batch.
+    pub fn publish(&self, lsn: Lsn) {
+        self.inner.publish(lsn);
+    }
+
+    /// How far the log goes.
+    pub fn log_position(&self) -> LogPosition {
+        self.inner.log_position()
+    }
+
+    /// The epoch of a batch that lies in the log alone; `None` when it lies in files, or was never there.
+    pub fn log_epoch(&self, lsn: Lsn) -> Option<u64> {
+        self.inner.log_epoch(lsn)
+    }
+
+    /// The batches behind one, as far as they are written.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the log begins later, because files hold what was before.
+    pub fn log_after(&self, lsn: Lsn) -> Result<impl Iterator<Item = Result<LogFrame>> + use<>> {
+        self.inner.log_after(lsn)
     }
 
     /// Removes points by ids or by filter; ids that do not exist are passed over.

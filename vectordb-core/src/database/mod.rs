@@ -24,6 +24,7 @@ use crate::collection::{self, Pools, Surroundings};
 use crate::error::{Error, Result};
 use crate::model::config::CollectionConfig;
 use crate::model::memory::{DatabaseMemory, MemoryReport, ProcessMemory};
+use crate::model::point::Lsn;
 use crate::storage::allowance::Allowance;
 use crate::storage::fs::{FsRef, MemFs};
 use crate::storage::mmap::{give_back_freed, map_large_blocks};
@@ -147,6 +148,7 @@ impl Database {
             fs: Arc::clone(fs),
             pools: Arc::new(Pools::new(options.threads)),
             read_only: options.read_only,
+            replicated: options.replicated,
             clock: options.clock.clone(),
             allowance: Allowance::new(limit.map(|limit| limit.bytes)),
             wake: (options.background == Background::Thread && !options.read_only).then(|| worker::waker(wake)),
@@ -237,6 +239,23 @@ impl Database {
     pub fn restore(&self, name: &str, snapshot: impl AsRef<Path>) -> Result<Collection> {
         check_name(name)?;
         self.inner.add(name, |path| collection::restore(&self.inner.around.fs, snapshot.as_ref(), path).map(drop))
+    }
+
+    /// Takes back what a replicated collection's log holds behind a batch, none of which may be published. Handles of the
+    /// collection answer [`Error::Closed`] from now on; the new one is returned.
+    ///
+    /// # Errors
+    /// [`Error::CollectionNotFound`], [`Error::Internal`] for what is published, and those of the file system.
+    pub fn cut_log(&self, name: &str, last: Lsn) -> Result<Collection> {
+        self.inner.check_writable()?;
+        let catalog = self.inner.catalog.read();
+        let unknown = || Error::CollectionNotFound { name: name.into() };
+        let directory = catalog.collections.get(name).ok_or_else(unknown)?;
+        let old = self.inner.open.read().get(name).cloned().ok_or_else(unknown)?;
+        old.cut_log(last)?;
+        let collection = self.inner.open_collection(name, directory)?;
+        self.inner.open.write().insert(name.to_owned(), Arc::clone(&collection));
+        Ok(Collection::new(self.clone(), collection))
     }
 
     /// Shows what the writing process did since: new and dropped collections, and new points. Does nothing for a writer.

@@ -33,6 +33,8 @@ pub struct Options {
     pub threads: usize,
     /// Open for reading beside a writer.
     pub read_only: bool,
+    /// Batches are published by whoever replicates them: see [`Options::replicated`].
+    pub replicated: bool,
     /// Make the directory when it is not there.
     pub create: bool,
     /// Memory of its own that the database may take.
@@ -48,6 +50,7 @@ impl Default for Options {
             background: Background::Thread,
             threads: 0,
             read_only: false,
+            replicated: false,
             create: true,
             memory_limit: MemoryLimit::default(),
             clock: Clock::default(),
@@ -88,6 +91,15 @@ impl Options {
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
+        self
+    }
+
+    /// Sets whether the collections are replicas of a cluster's shards. Their batches are visible only when they are published
+    /// ([`Collection::publish`](crate::Collection::publish)), which someone who knows of the other replicas does; after opening,
+    /// what lies in files is.
+    #[must_use]
+    pub fn replicated(mut self, replicated: bool) -> Self {
+        self.replicated = replicated;
         self
     }
 

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::filter::Condition;
 use super::payload::{DateTime, GeoPoint, PayloadPath, Value};
 
 /// A formula and what stands in for missing values.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Formula {
     /// The expression.
     pub expression: Expression,
@@ -15,7 +17,7 @@ pub struct Formula {
 }
 
 /// An expression whose value is a number.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Expression {
     /// A number.
@@ -91,7 +93,7 @@ pub enum Expression {
 }
 
 /// How a decay falls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DecayCurve {
     /// A straight line down to 0.
     Linear,

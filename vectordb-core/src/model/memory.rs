@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How much memory of its own a database may take.
 ///
@@ -34,7 +34,7 @@ pub enum MemoryLimit {
 }
 
 /// Memory of one component.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComponentMemory {
     /// Memory of our own: on the heap, by what was allocated, or in hot copies, by the pages that are there.
     pub anonymous_bytes: u64,
@@ -84,7 +84,7 @@ impl AddAssign for ComponentMemory {
 /// assert_eq!(memory.total().resident_bytes(), memory.components().iter().map(|(_, part)| part.resident_bytes()).sum::<u64>());
 /// # Ok(()) }
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MemoryReport {
     /// Vectors of sealed segments, and which rows have them.

@@ -228,7 +228,7 @@ impl Point {
 }
 
 /// A point as it is stored, with what the read asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The point's id.
     pub id: PointId,
@@ -243,7 +243,7 @@ pub struct Record {
 }
 
 /// A search hit.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoredPoint {
     /// The point's id.
     pub id: PointId,

@@ -17,7 +17,7 @@ use super::vector::Vector;
 pub const MAX_RESULTS: usize = 10_000_000;
 
 /// What a search is near to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Target {
     /// A vector.
@@ -92,7 +92,7 @@ pub enum Strategy {
 }
 
 /// Settings of one search.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SearchParams {
     /// Size of the graph's candidate list; `None` takes the collection's `ef_construct`, and at least the limit.
     pub hnsw_ef: Option<usize>,
@@ -118,7 +118,7 @@ pub struct SearchParams {
 }
 
 /// A nearest-neighbour search.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SearchRequest {
     /// What to be near to.
     pub target: Target,
@@ -139,6 +139,7 @@ pub struct SearchRequest {
     /// Which vectors to return.
     pub with_vectors: VectorSelector,
     /// When to give up.
+    #[serde(skip)]
     pub budget: Budget,
 }
 
@@ -170,7 +171,7 @@ pub struct Budget {
 }
 
 /// The order of a scroll by a payload field.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OrderBy {
     /// The field; it needs an integer, float or datetime index.
     pub key: PayloadPath,
@@ -181,7 +182,7 @@ pub struct OrderBy {
 }
 
 /// A value to start an ordered scroll from.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum OrderValue {
     /// An integer.
     Integer(i64),
@@ -192,7 +193,7 @@ pub enum OrderValue {
 }
 
 /// A walk over the points of a collection.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ScrollRequest {
     /// Only points that satisfy this.
     pub filter: Option<Filter>,
@@ -207,11 +208,12 @@ pub struct ScrollRequest {
     /// Which vectors to return.
     pub with_vectors: VectorSelector,
     /// When to give up.
+    #[serde(skip)]
     pub budget: Budget,
 }
 
 /// One page of a scroll.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ScrollPage {
     /// The records of this page.
     pub records: Vec<super::point::Record>,

@@ -1,5 +1,7 @@
 //! What the points of a query are ranked by, and queries made of queries.
 
+use serde::{Deserialize, Serialize};
+
 use super::filter::Filter;
 use super::formula::Formula;
 use super::payload::{PayloadPath, Value};
@@ -11,7 +13,7 @@ use super::text::TextQuery;
 pub const MAX_PREFETCH_DEPTH: usize = 16;
 
 /// What points are ranked by.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Query {
     /// Closeness to a vector or to a stored point.
@@ -119,7 +121,7 @@ impl<T: Into<Target>> From<T> for Query {
 }
 
 /// Maximal marginal relevance (Carbonell & Goldstein 1998).
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Mmr {
     /// From 0, closeness to the query alone, to 1, difference from what was chosen alone; `None` is one half.
     pub diversity: Option<f32>,
@@ -128,7 +130,7 @@ pub struct Mmr {
 }
 
 /// How the examples of a recommendation count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum RecommendStrategy {
     /// The nearest to `2 · mean(positive) − mean(negative)`; to `mean(positive)` without negatives.
     #[default]
@@ -140,7 +142,7 @@ pub enum RecommendStrategy {
 }
 
 /// Two examples: what is wanted is closer to the first.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContextPair {
     /// The wanted side.
     pub positive: Target,
@@ -149,7 +151,7 @@ pub struct ContextPair {
 }
 
 /// An earlier answer and how well it was liked.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FeedbackItem {
     /// The answer.
     pub example: Target,
@@ -158,7 +160,7 @@ pub struct FeedbackItem {
 }
 
 /// Weights of relevance feedback: `a · s(target) + Σ (mark difference)^b · c · (s(better) − s(worse))` over all pairs of answers.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NaiveFeedback {
     /// Weight of the target.
     pub a: f32,
@@ -169,7 +171,7 @@ pub struct NaiveFeedback {
 }
 
 /// Reciprocal rank fusion: a point at position `p ≥ 0` of a list of weight `w` gets `1 / ((p + 1) / w + k − 1)` for it.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Rrf {
     /// `None` is 2.
     pub k: Option<u32>,
@@ -178,7 +180,7 @@ pub struct Rrf {
 }
 
 /// A query whose answer is the material of another one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Prefetch {
     /// Its own material.
     pub prefetch: Vec<Prefetch>,
@@ -199,7 +201,7 @@ pub struct Prefetch {
 }
 
 /// Vectors of another collection that the ids of a query stand for. These points are not left out of the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LookupLocation {
     /// The collection.
     pub collection: String,
@@ -237,7 +239,7 @@ impl Default for Prefetch {
 /// assert_eq!(books.query_points(&both)?.len(), 10);
 /// # Ok::<(), vectordb_core::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QueryRequest {
     /// Queries whose answers are ranked; empty: all points are.
     pub prefetch: Vec<Prefetch>,
@@ -262,6 +264,7 @@ pub struct QueryRequest {
     /// Ids in the query are those of another collection's points.
     pub lookup_from: Option<LookupLocation>,
     /// When to give up.
+    #[serde(skip)]
     pub budget: Budget,
 }
 
@@ -286,7 +289,7 @@ impl QueryRequest {
 }
 
 /// Points of another collection that belong to groups: their ids are the values that the groups share.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupLookup {
     /// The collection.
     pub collection: String,
@@ -297,7 +300,7 @@ pub struct GroupLookup {
 }
 
 /// A query whose hits come in groups.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GroupsRequest {
     /// The query; its `limit` is the number of groups, its `offset` must be 0.
     pub query: QueryRequest,
@@ -310,7 +313,7 @@ pub struct GroupsRequest {
 }
 
 /// A group of hits.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PointGroup {
     /// The value they share.
     pub id: Value,
@@ -321,7 +324,7 @@ pub struct PointGroup {
 }
 
 /// How often each value of a field occurs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FacetRequest {
     /// The field: strings, integers and booleans are counted, each once for a point.
     pub key: PayloadPath,
@@ -334,11 +337,12 @@ pub struct FacetRequest {
     /// have, and rare values may be missing.
     pub exact: bool,
     /// When to give up.
+    #[serde(skip)]
     pub budget: Budget,
 }
 
 /// A value and how many points have it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FacetHit {
     /// The value.
     pub value: Value,
@@ -347,7 +351,7 @@ pub struct FacetHit {
 }
 
 /// The nearest neighbours of a sample among itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MatrixRequest {
     /// Only points that satisfy this.
     pub filter: Option<Filter>,
@@ -360,11 +364,12 @@ pub struct MatrixRequest {
     /// The same seed over the same points gives the same sample.
     pub seed: Option<u64>,
     /// When to give up.
+    #[serde(skip)]
     pub budget: Budget,
 }
 
 /// A sparse matrix of scores between sampled points.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DistanceMatrix {
     /// The sample, in the order of ids.
     pub ids: Vec<PointId>,

@@ -29,7 +29,7 @@ pub(crate) const DEFAULT_B: f32 = 0.75;
 /// assert_eq!(notes.query_points(&request)?[0].id, 2u64.into());
 /// # Ok::<(), vectordb_core::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TextQuery {
     /// The text, cut into words as the index cuts texts. A word that comes twice counts once.
     pub query: String,
@@ -45,7 +45,7 @@ impl TextQuery {
 }
 
 /// Functions texts are ranked by.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TextQueryScoring {
     /// BM25 (Robertson & Zaragoza 2009).
@@ -63,7 +63,7 @@ impl Default for TextQueryScoring {
 ///
 /// `idf` is `ln(1 + (N − d + 0.5) / (d + 0.5))` for a word in `d` of `N` texts, as in Lucene: always above 0. A text is all
 /// that a point holds in the field, and only live points with at least one word count, in all segments together.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Bm25Params {
     /// How much it counts that a word comes again, from 0 on; `None` is 1.2.
     pub k: Option<f32>,
@@ -89,7 +89,7 @@ impl Bm25Params {
 }
 
 /// A text that a model makes a vector of. The one model is `qdrant/bm25`, in upper or lower case; see [`Bm25`](crate::Bm25).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Document {
     /// The text.
     pub text: String,

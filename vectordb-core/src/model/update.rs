@@ -12,7 +12,7 @@ use super::point::{Point, PointId};
 use super::vector::Vectors;
 
 /// Which points an update is about.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Target {
     /// These; ids that do not exist are passed over where the update allows it.
     Ids(Vec<PointId>),
@@ -52,7 +52,7 @@ pub enum UpsertMode {
 }
 
 /// One operation of a batch.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Update {
     /// Insert or replace whole points. The last of several points with one id wins.

@@ -6,11 +6,14 @@
 //! succeed (Rebello et al., *Can Applications Recover from fsync Failures?*, 2020).
 //!
 //! The log never looks inside a frame's body. Files: `frame` (the layout, and when a frame is torn), `tail` (reading),
-//! `file` (names and headers), `end` (the mark of a clean close).
+//! `file` (names and headers), `end` (the mark of a clean close), `cut` (taking frames back),
+//! `journal` (the log by itself).
 
+mod cut;
 mod end;
 mod file;
 mod frame;
+mod journal;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -25,8 +28,10 @@ use crate::model::point::Lsn;
 use crate::storage::fs::{File, FsRef, write_atomic};
 use crate::storage::heap;
 
+pub(crate) use cut::cut;
 pub(crate) use end::write as mark_end;
 use file::{HEADER_BYTES, Header, file_name, files};
+pub use journal::Journal;
 pub(crate) use tail::Tail;
 
 /// Bytes that may wait in memory when nobody asks for durability.

@@ -4,12 +4,13 @@
 use std::path::Path;
 
 use http::StatusCode;
+use serde::{Deserialize, Serialize};
 
 /// Result of every fallible call of this crate.
 pub type Result<T, E = ServiceError> = std::result::Result<T, E>;
 
 /// What went wrong, by what a client can do about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Fault {
     /// The request makes no sense for this collection.
@@ -46,7 +47,7 @@ pub enum Fault {
 }
 
 /// A failed call: what kind of fault it was, and the facts for a person.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
 #[error("{}{message}", .fault.prefix())]
 pub struct ServiceError {
     /// What kind of fault.

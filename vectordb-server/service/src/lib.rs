@@ -16,6 +16,7 @@
 mod access;
 mod backup;
 mod bucket;
+mod cluster;
 mod error;
 mod limits;
 mod metrics;
@@ -29,11 +30,12 @@ pub use backup::{
     BackupDescription, CollectionDescription, ContentDigest, DamagedObject, Progress, PruneReport, Repository, Stored, VerifyReport,
 };
 pub use bucket::{Bucket, DirectoryBucket, StoredObject};
+pub use cluster::{Cluster, ClusterStatus, PeerStatus, ReplicaOperation, ReplicaState, RoutedCollection, RoutedShard};
 pub use error::{Fault, Result, ServiceError, grpc_code};
 pub use metrics::{Family, FamilyKind, Metrics, families};
 pub use service::{
     AliasChange, BackupReport, BackupRequest, Buckets, CollectionState, Fetch, NewCollection, NewShardKey, ReadOptions, Recovery,
     RestoreReport, RestoreRequest, Service, Settings, ShardState, SnapshotLocation, Updated, WriteOptions,
 };
-pub use shards::{ShardId, ShardKey};
+pub use shards::{Answer, Question, ShardId, ShardKey, ShardRoute};
 pub use snapshots::{Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope};

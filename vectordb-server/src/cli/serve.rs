@@ -11,6 +11,12 @@ pub(super) struct Serve {
     /// A file of settings, read after `config/config.yaml` and its like.
     #[arg(long, value_name = "FILE")]
     config_path: Option<PathBuf>,
+    /// Where the other nodes of a cluster reach this one, as in http://node-1:6335.
+    #[arg(long, env = "QDRANT_URI", value_name = "URI")]
+    uri: Option<String>,
+    /// Where any node of the cluster to join is reached.
+    #[arg(long, env = "QDRANT_BOOTSTRAP", value_name = "URI")]
+    bootstrap: Option<String>,
     /// A snapshot of a collection to recover before serving, and the collection's name; may be given several times.
     #[arg(long, value_name = "PATH:NAME", value_parser = snapshot_and_name)]
     snapshot: Vec<(PathBuf, String)>,
@@ -38,6 +44,8 @@ fn serve_until_told(serve: &Serve) -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::load(serve.config_path.as_deref())?;
     config.restore =
         RestoreConfig { storage_snapshot: serve.storage_snapshot.clone(), snapshots: serve.snapshot.clone(), force: serve.force_snapshot };
+    config.cluster.uri = serve.uri.clone().or(config.cluster.uri);
+    config.cluster.bootstrap = serve.bootstrap.clone().or(config.cluster.bootstrap);
     let logs = Logs::start(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {

@@ -1,5 +1,7 @@
 //! Second names of collections.
 
+use std::collections::BTreeMap;
+
 use super::Service;
 use super::collections::check_name;
 use crate::access::{Access, CollectionAccess};
@@ -36,27 +38,13 @@ impl Service {
     /// [`Fault::NotFound`] for unknown collections and aliases, [`Fault::AlreadyExists`] where a collection has the name.
     pub fn change_aliases(&self, changes: &[AliasChange], access: &Access) -> Result<()> {
         access.check_manage()?;
+        if let Some(cluster) = self.cluster()? {
+            let has = |name: &str| self.collections.read().contains_key(name);
+            return cluster.set_aliases(changed(self.aliases.read().clone(), has, changes)?);
+        }
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();
-        let unknown = |alias: &str| ServiceError::new(Fault::NotFound, format!("Alias {alias} does not exists!"));
-        for change in changes {
-            let (alias, collection) = match change {
-                AliasChange::Delete { alias } => {
-                    entries.aliases.remove(alias).ok_or_else(|| unknown(alias))?;
-                    continue;
-                }
-                AliasChange::Create { alias, collection } => (alias, collection.clone()),
-                AliasChange::Rename { old, new } => (new, entries.aliases.remove(old).ok_or_else(|| unknown(old))?),
-            };
-            check_name(alias)?;
-            if !entries.collections.contains_key(&collection) {
-                return Err(ServiceError::no_collection(&collection));
-            }
-            if entries.collections.contains_key(alias) {
-                return Err(ServiceError::new(Fault::AlreadyExists, format!("Collection `{alias}` already exists!")));
-            }
-            entries.aliases.insert(alias.clone(), collection);
-        }
+        entries.aliases = changed(entries.aliases, |name| catalog.entries.collections.contains_key(name), changes)?;
         let aliases = entries.aliases.clone();
         catalog.replace(entries)?;
         *self.aliases.write() = aliases;
@@ -77,4 +65,32 @@ impl Service {
         let collection = self.collection(name, access, CollectionAccess::Read)?;
         Ok(self.aliases(access).into_iter().filter(|(_, of)| *of == collection.name).collect())
     }
+}
+
+/// Aliases after some changes.
+fn changed(
+    mut aliases: BTreeMap<String, String>,
+    exists: impl Fn(&str) -> bool,
+    changes: &[AliasChange],
+) -> Result<BTreeMap<String, String>> {
+    let unknown = |alias: &str| ServiceError::new(Fault::NotFound, format!("Alias {alias} does not exists!"));
+    for change in changes {
+        let (alias, collection) = match change {
+            AliasChange::Delete { alias } => {
+                aliases.remove(alias).ok_or_else(|| unknown(alias))?;
+                continue;
+            }
+            AliasChange::Create { alias, collection } => (alias, collection.clone()),
+            AliasChange::Rename { old, new } => (new, aliases.remove(old).ok_or_else(|| unknown(old))?),
+        };
+        check_name(alias)?;
+        if !exists(&collection) {
+            return Err(ServiceError::no_collection(&collection));
+        }
+        if exists(alias) {
+            return Err(ServiceError::new(Fault::AlreadyExists, format!("Collection `{alias}` already exists!")));
+        }
+        aliases.insert(alias.clone(), collection);
+    }
+    Ok(aliases)
 }

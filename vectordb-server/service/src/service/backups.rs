@@ -178,6 +178,7 @@ impl Service {
         progress: Progress<'_>,
         access: &Access,
     ) -> Result<RestoreReport> {
+        self.check_alone("restoring a backup")?;
         access.check_manage()?;
         let (backup, manifest) = from.manifest(request.backup.as_deref())?;
         let chosen = self.targets(&backup, &manifest, request)?;
@@ -235,7 +236,7 @@ impl Service {
         let collection = self.collection(name, access, CollectionAccess::Read)?;
         let mut digest = ContentDigest::default();
         for shard in &collection.shards {
-            digest.add(digest_of(&shard.data)?);
+            digest.add(digest_of(&shard.data.local()?)?);
         }
         Ok(digest)
     }

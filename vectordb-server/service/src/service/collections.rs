@@ -62,6 +62,9 @@ impl Service {
         config.shard_number = count;
         config.validate()?;
         StrictMode::of(config.strict_mode_config.as_ref())?;
+        if let Some(cluster) = self.cluster()? {
+            return cluster.create_collection(&name, &config, if custom { 1 } else { count });
+        }
         let mut catalog = self.catalog.lock();
         if catalog.entries.collections.contains_key(&name) || catalog.entries.aliases.contains_key(&name) {
             return Err(ServiceError::new(Fault::AlreadyExists, format!("Collection `{name}` already exists!")));
@@ -92,7 +95,11 @@ impl Service {
     pub fn update_collection(&self, name: &str, diff: &ConfigDiff, access: &Access) -> Result<()> {
         access.check_manage()?;
         StrictMode::of(diff.strict_mode_config.as_ref())?;
-        self.collection(name, access, CollectionAccess::Write)?.update_config(diff)
+        let collection = self.collection(name, access, CollectionAccess::Write)?;
+        if let Some(cluster) = self.cluster()? {
+            cluster.update_config(&collection.name, diff)?;
+        }
+        collection.update_config(diff)
     }
 
     /// Drops a collection with its aliases; false when there is none of this name.
@@ -101,6 +108,9 @@ impl Service {
     /// Those of the disk.
     pub fn delete_collection(&self, name: &str, access: &Access) -> Result<bool> {
         access.check_manage()?;
+        if let Some(cluster) = self.cluster()? {
+            return cluster.delete_collection(name);
+        }
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();
         let Some(entry) = entries.collections.remove(name) else { return Ok(false) };

@@ -34,6 +34,12 @@ impl Service {
             return Err(ServiceError::validation("shards_number", "value 0 invalid, must be 1 or larger"));
         }
         self.check_disk()?;
+        if let Some(cluster) = self.cluster()? {
+            if collection.has_key(&new.key) {
+                return Err(ServiceError::request(format!("Sharding key {} already exists for collection {name}", new.key)));
+            }
+            return cluster.create_shard_key(&collection.name, &new.key, new.shards.unwrap_or(config.shard_number));
+        }
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();
         let entry = entries.collections.get_mut(&collection.name).ok_or_else(|| ServiceError::no_collection(name))?;
@@ -63,6 +69,9 @@ impl Service {
         let collection = self.collection(name, access, CollectionAccess::Write)?;
         if !collection.has_key(key) {
             return Err(ServiceError::new(Fault::BadRequest, format!("Sharding key {key} does not exist for collection {name}")));
+        }
+        if let Some(cluster) = self.cluster()? {
+            return cluster.delete_shard_key(&collection.name, key).map(|()| true);
         }
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();

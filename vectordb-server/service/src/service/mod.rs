@@ -3,7 +3,7 @@
 //! It speaks the engine's model. What a caller may do is checked here, with the name under which a collection is stored.
 //!
 //! Files: `collections` (making, changing and dropping), `aliases`, `points` (updates), `questions` (reads), `keys` (shard keys),
-//! `parallel` (batches), `strict` (strict mode), `disk` (what is kept free), `state` (what collections say about themselves),
+//! `node` (being one of a cluster), `parallel` (batches), `strict` (strict mode), `disk` (what is kept free), `state` (what collections say about themselves),
 //! `snapshots` (making and finding them), `recovery` (data from them), `backups` (many states in one place), `figures` (metrics
 //! and telemetry).
 
@@ -13,6 +13,7 @@ mod collections;
 mod disk;
 mod figures;
 mod keys;
+mod node;
 mod parallel;
 mod points;
 mod questions;
@@ -23,7 +24,7 @@ mod strict;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
@@ -31,6 +32,7 @@ use vectordb_core::{Budget, Database, Options};
 
 use crate::access::{Access, CollectionAccess};
 use crate::bucket::Bucket;
+use crate::cluster::Cluster;
 use crate::error::{Result, ServiceError, failed};
 use crate::metrics::Metrics;
 use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection};
@@ -129,6 +131,8 @@ pub struct Service {
     recovering: Mutex<()>,
     metrics: Metrics,
     activity: Mutex<BTreeMap<String, SnapshotActivity>>,
+    /// None where the service stands alone.
+    cluster: Option<OnceLock<Arc<dyn Cluster>>>,
 }
 
 /// Below the data: what is not finished, and goes when the service is opened.
@@ -188,6 +192,7 @@ impl Service {
             recovering: Mutex::new(()),
             metrics: Metrics::default(),
             activity: Mutex::new(BTreeMap::new()),
+            cluster: None,
         })
     }
 

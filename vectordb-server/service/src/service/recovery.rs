@@ -79,6 +79,7 @@ impl Service {
     /// [`Fault::BadRequest`] for a damaged snapshot, one of another checksum and one of another number of shards than the
     /// collection has; [`Fault::Forbidden`] for a location that may not be read, [`Fault::OutOfSpace`].
     pub fn recover_collection(&self, name: &str, from: &Recovery, access: &Access) -> Result<()> {
+        self.check_alone("recovering a collection")?;
         access.check_manage()?;
         check_name(name)?;
         let name = self.found(name).map_or_else(|| name.to_owned(), |found| found.name.clone());
@@ -97,6 +98,7 @@ impl Service {
     /// [`Fault::BadRequest`] for a snapshot of another shard, of a collection with another number of shards or with other
     /// vectors.
     pub fn recover_shard(&self, name: &str, shard: ShardId, from: &Recovery, access: &Access) -> Result<()> {
+        self.check_alone("recovering a shard")?;
         access.check_manage()?;
         let collection = self.found(name).ok_or_else(|| ServiceError::no_collection(name))?;
         shard_of(&collection, shard)?;
@@ -119,6 +121,7 @@ impl Service {
     /// As [`Service::recover_collection`]; [`Fault::AlreadyExists`] when a collection is there already and `replace` is not
     /// said, before anything is done.
     pub fn recover_all(&self, from: &Recovery, replace: bool, access: &Access) -> Result<()> {
+        self.check_alone("recovering everything")?;
         access.check_manage()?;
         let (scratch, manifest) = self.unpacked(from)?;
         if manifest.kind != Kind::Full {

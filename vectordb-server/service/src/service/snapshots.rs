@@ -130,7 +130,7 @@ impl Service {
                 None => collection.shards.iter().collect(),
             };
             for shard in &shards {
-                shard.data.snapshot(target.join(Manifest::shard_directory(at, shard.id)))?;
+                shard.data.local()?.snapshot(target.join(Manifest::shard_directory(at, shard.id)))?;
             }
             archived.push(self.archived(collection, &shards));
         }

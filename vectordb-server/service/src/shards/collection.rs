@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tracing::Span;
 use vectordb_core::{Collection, CollectionConfig, ConfigDiff, PointId, Update, UpdateResult};
 
+use super::ask::{ShardData, ShardRoute};
 use super::catalog::ShardEntry;
 use super::ring::{ShardId, ShardKey, shard_of};
 use super::split::split;
@@ -30,17 +31,22 @@ pub(crate) struct Shard {
     pub(crate) id: ShardId,
     pub(crate) key: Option<ShardKey>,
     pub(crate) generation: u32,
-    pub(crate) data: Collection,
+    pub(crate) data: ShardData,
 }
 
 impl Shard {
     pub(crate) fn new(entry: &ShardEntry, data: Collection) -> Self {
-        Self { id: entry.id, key: entry.key.clone(), generation: entry.generation, data }
+        Self { id: entry.id, key: entry.key.clone(), generation: entry.generation, data: ShardData::Here(data) }
     }
 
     /// Asks the shard, or changes it, as a step of the caller's trace.
-    pub(super) fn step<R>(&self, caller: &Span, operation: &'static str, work: impl FnOnce(&Collection) -> R) -> R {
+    pub(super) fn step<R>(&self, caller: &Span, operation: &'static str, work: impl FnOnce(&ShardData) -> R) -> R {
         tracing::debug_span!(parent: caller, "shard", operation, shard = self.id.0).in_scope(|| work(&self.data))
+    }
+
+    /// A shard whose replicas lie anywhere in a cluster.
+    pub(crate) fn routed(id: ShardId, key: Option<ShardKey>, route: Arc<dyn ShardRoute>) -> Self {
+        Self { id, key, generation: 0, data: ShardData::Routed(route) }
     }
 
     pub(crate) fn entry(&self) -> ShardEntry {
@@ -121,7 +127,7 @@ impl ShardedCollection {
     pub(crate) fn update_config(&self, diff: &ConfigDiff) -> Result<()> {
         let changed = self.shards.iter().try_for_each(|shard| shard.data.update_config(diff));
         self.gate.change(&self.config());
-        changed.map_err(ServiceError::from)
+        changed
     }
 
     /// The configuration, which is the same in all shards.

@@ -4,10 +4,12 @@
 //! over the shards of a key, or over all shards where there are no keys: with one shard more, only the points that move into
 //! it move.
 //!
-//! Files: `ring` (point → shard), `split` (an update → updates of shards), `collection` (the shards of a collection), `reads`
+//! Files: `ring` (point → shard), `split` (an update → updates of shards), `collection` (the shards of a collection), `ask` (what a shard is
+//! asked, wherever it lies), `reads`
 //! (questions to several shards), `tree` (queries of queries over several shards), `catalog` (what is known of collections on
 //! disk).
 
+mod ask;
 mod catalog;
 mod collection;
 pub(crate) mod reads;
@@ -15,6 +17,7 @@ mod ring;
 mod split;
 mod tree;
 
+pub use ask::{Answer, Question, ShardRoute};
 pub(crate) use catalog::{Catalog, CollectionEntry, ShardEntry};
 pub(crate) use collection::{Shard, ShardedCollection};
 pub use ring::{ShardId, ShardKey};

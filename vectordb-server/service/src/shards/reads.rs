@@ -7,14 +7,15 @@ use std::collections::HashMap;
 
 use tracing::Span;
 use vectordb_core::{
-    Collection, Condition, DistanceMatrix, FacetHit, FacetRequest, FieldTest, Filter, GroupsRequest, MAX_RESULTS, MatchValue,
+    Condition, DistanceMatrix, FacetHit, FacetRequest, FieldTest, Filter, GroupsRequest, MAX_RESULTS, MatchValue,
     MatrixRequest, OrderBy, PayloadSelector, PointGroup, PointId, Prefetch, Query, QueryRequest, Record, ScoredPoint, ScrollPage,
     ScrollRequest, SearchTarget, Value, VectorSelector,
 };
 
+use super::ask::ShardData;
 use super::collection::{Shard, on_each};
 use super::tree;
-use crate::error::{Result, ServiceError};
+use crate::error::Result;
 
 /// Records of a page when no limit is given.
 const PAGE: usize = 10;
@@ -23,11 +24,11 @@ const PAGE: usize = 10;
 pub(super) fn ask<R: Send>(
     shards: &[&Shard],
     operation: &'static str,
-    question: impl Fn(&Collection) -> vectordb_core::Result<R> + Sync,
+    question: impl Fn(&ShardData) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
     let caller = Span::current();
     let answers = on_each(shards.to_vec(), |shard| shard.step(&caller, operation, &question));
-    answers.into_iter().map(|answer| answer.map_err(ServiceError::from)).collect()
+    answers.into_iter().collect()
 }
 
 /// The records of those ids that exist, in the order asked for, each once.

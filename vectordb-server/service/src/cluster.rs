@@ -1,0 +1,180 @@
+//! What a service that is one node of a cluster asks of the cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use vectordb_core::{CollectionConfig, ConfigDiff};
+
+use crate::error::Result;
+use crate::shards::{ShardId, ShardKey, ShardRoute};
+
+/// Decides what all nodes agree on. Each call returns when this node has the outcome.
+pub trait Cluster: std::fmt::Debug + Send + Sync {
+    /// Makes a collection with so many shards.
+    ///
+    /// # Errors
+    /// [`AlreadyExists`](crate::Fault::AlreadyExists), and [`Unavailable`](crate::Fault::Unavailable) without a leader.
+    fn create_collection(&self, name: &str, config: &CollectionConfig, shards: u32) -> Result<()>;
+
+    /// Drops a collection with its aliases; false when there is none.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::Fault::Unavailable).
+    fn delete_collection(&self, name: &str) -> Result<bool>;
+
+    /// Changes what new shards of a collection are made of, and how many replicas there are.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Fault::NotFound), [`Unavailable`](crate::Fault::Unavailable).
+    fn update_config(&self, name: &str, diff: &ConfigDiff) -> Result<()>;
+
+    /// Takes over aliases as they are to be.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::Fault::Unavailable).
+    fn set_aliases(&self, aliases: BTreeMap<String, String>) -> Result<()>;
+
+    /// Makes the shards of a key.
+    ///
+    /// # Errors
+    /// [`BadRequest`](crate::Fault::BadRequest) when it exists, [`Unavailable`](crate::Fault::Unavailable).
+    fn create_shard_key(&self, name: &str, key: &ShardKey, shards: u32) -> Result<()>;
+
+    /// Drops the shards of a key.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::Fault::Unavailable).
+    fn delete_shard_key(&self, name: &str, key: &ShardKey) -> Result<()>;
+
+    /// Does something about the replicas of a collection.
+    ///
+    /// # Errors
+    /// [`BadRequest`](crate::Fault::BadRequest) for what makes no sense, [`Unavailable`](crate::Fault::Unavailable).
+    fn operate(&self, name: &str, operation: &ReplicaOperation) -> Result<()>;
+
+    /// Takes a peer out of the cluster.
+    ///
+    /// # Errors
+    /// [`BadRequest`](crate::Fault::BadRequest) when it has the only copy of something, unless forced.
+    fn remove_peer(&self, peer: u64, force: bool) -> Result<()>;
+
+    /// The cluster as this node sees it.
+    fn status(&self) -> ClusterStatus;
+
+    /// Where the replicas of a collection lie.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Fault::NotFound).
+    fn replicas(&self, name: &str) -> Result<Vec<ReplicaState>>;
+
+    /// Whether this node has caught up with what was agreed on when it started, and its replicas are in sync.
+    fn is_ready(&self) -> bool;
+}
+
+/// A change of where replicas lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplicaOperation {
+    /// Makes a replica on a peer.
+    Replicate {
+        /// The shard.
+        shard: ShardId,
+        /// Where.
+        to: u64,
+    },
+    /// Makes a replica on one peer, and drops that on another when it is in sync.
+    Move {
+        /// The shard.
+        shard: ShardId,
+        /// Whose goes.
+        from: u64,
+        /// Where.
+        to: u64,
+    },
+    /// Drops a replica; refused for the last one.
+    Drop {
+        /// The shard.
+        shard: ShardId,
+        /// Whose.
+        from: u64,
+    },
+    /// Gives up making a replica.
+    Abort {
+        /// The shard.
+        shard: ShardId,
+        /// Where it was to be.
+        to: u64,
+    },
+}
+
+/// A peer.
+#[derive(Debug, Clone, Serialize)]
+pub struct PeerStatus {
+    /// Where the others reach it.
+    pub uri: String,
+    /// Its version.
+    #[serde(skip)]
+    pub version: String,
+}
+
+/// The cluster as a node sees it.
+#[derive(Debug, Clone)]
+pub struct ClusterStatus {
+    /// The node.
+    pub peer_id: u64,
+    /// All of them.
+    pub peers: BTreeMap<u64, PeerStatus>,
+    /// Who leads, if known.
+    pub leader: Option<u64>,
+    /// Term of the leader.
+    pub term: u64,
+    /// What is agreed on.
+    pub commit: u64,
+    /// What is agreed on, and not known here yet.
+    pub pending: u64,
+    /// `Leader`, `Follower`, `Candidate` or `Learner`.
+    pub role: &'static str,
+    /// Whether the node has a vote.
+    pub is_voter: bool,
+    /// Why agreement stopped here, if it did.
+    pub stopped: Option<String>,
+}
+
+/// A replica of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaState {
+    /// The shard.
+    pub shard: ShardId,
+    /// Its key.
+    pub key: Option<ShardKey>,
+    /// Where it lies.
+    pub peer: u64,
+    /// `Active`, `Partial` or `Dead`.
+    pub state: &'static str,
+    /// Whether writes begin there.
+    pub is_primary: bool,
+    /// Whose replica goes when this one is in sync.
+    pub moving_from: Option<u64>,
+}
+
+/// A collection of a cluster, as its node shows it to the service.
+#[derive(Debug, Clone)]
+pub struct RoutedCollection {
+    /// Its name.
+    pub name: String,
+    /// RFC 3339.
+    pub created_at: String,
+    /// Its shards, in order.
+    pub shards: Vec<RoutedShard>,
+}
+
+/// A shard of a cluster.
+#[derive(Debug, Clone)]
+pub struct RoutedShard {
+    /// Its number.
+    pub id: ShardId,
+    /// Its key.
+    pub key: Option<ShardKey>,
+    /// The way to it.
+    pub route: Arc<dyn ShardRoute>,
+}

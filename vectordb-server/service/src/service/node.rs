@@ -1,0 +1,101 @@
+//! A service that is one node of a cluster: it has the collections that the cluster shows it, and asks the cluster where it would
+//! decide alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use parking_lot::{Mutex, RwLock};
+use vectordb_core::{Database, Options};
+
+use super::{SCRATCH, SNAPSHOTS, Service, Settings, remove_scratch};
+use crate::cluster::{Cluster, RoutedCollection, RoutedShard};
+use crate::error::{Fault, Result, ServiceError};
+use crate::metrics::Metrics;
+use crate::shards::{Catalog, Shard, ShardedCollection};
+use crate::snapshots::Shelf;
+
+impl Service {
+    /// Opens the node of a cluster in a directory. It has no collections before the cluster [shows](Self::show) some.
+    ///
+    /// # Errors
+    /// Those of the engine, and [`Fault::BadRequest`] for the directory of a service that stood
+    /// alone and has collections.
+    pub fn open_node(directory: &Path, options: Options, settings: Settings, peer_id: u64) -> Result<Self> {
+        if Catalog::exists(directory) && !Catalog::open(Some(directory))?.entries.collections.is_empty() {
+            let message = "the collections of a server that stood alone are no part of a cluster: start it without `cluster.enabled`, \
+                take a backup, and restore it here";
+            return Err(ServiceError::request(message));
+        }
+        let db = Database::open_with(directory, options.replicated(true))?;
+        let root = settings.snapshots_path.clone().unwrap_or_else(|| directory.join(SNAPSHOTS));
+        let shelf = Shelf::new(root, settings.snapshots_bucket.clone());
+        remove_scratch(&directory.join(SCRATCH))?;
+        shelf.sweep()?;
+        Ok(Self {
+            db,
+            directory: Some(directory.to_path_buf()),
+            settings,
+            catalog: Mutex::new(Catalog::open(None)?),
+            collections: RwLock::default(),
+            aliases: RwLock::default(),
+            peer_id,
+            started: Instant::now(),
+            shelf: Some(shelf),
+            recovering: Mutex::new(()),
+            metrics: Metrics::default(),
+            activity: Mutex::new(BTreeMap::new()),
+            cluster: Some(OnceLock::new()),
+        })
+    }
+
+    /// Gives a node its cluster, once.
+    pub fn join(&self, cluster: Arc<dyn Cluster>) {
+        if let Some(place) = &self.cluster {
+            place.get_or_init(|| cluster);
+        }
+    }
+
+    /// The cluster that this service is a node of.
+    ///
+    /// # Errors
+    /// [`Fault::Unavailable`] while it starts.
+    pub fn cluster(&self) -> Result<Option<&Arc<dyn Cluster>>> {
+        let starting = || ServiceError::new(Fault::Unavailable, "the node is starting");
+        self.cluster.as_ref().map(|place| place.get().ok_or_else(starting)).transpose()
+    }
+
+    /// Takes over what collections and aliases the cluster has; collections whose shards are the same stay what they are.
+    pub fn show(&self, collections: Vec<RoutedCollection>, aliases: BTreeMap<String, String>) {
+        let mut shown = self.collections.write();
+        let mut now = BTreeMap::new();
+        for new in collections {
+            let same = shown.get(&new.name).filter(|old| is_same(old, &new)).cloned();
+            let collection = same.unwrap_or_else(|| {
+                let shard = |shard: RoutedShard| Shard::routed(shard.id, shard.key, shard.route);
+                Arc::new(ShardedCollection::new(&new.name, &new.created_at, new.shards.into_iter().map(shard).collect()))
+            });
+            collection.gate.change(&collection.config());
+            now.insert(new.name, collection);
+        }
+        for gone in shown.keys().filter(|name| !now.contains_key(*name)) {
+            self.metrics.forget(gone);
+        }
+        *shown = now;
+        *self.aliases.write() = aliases;
+    }
+
+    /// Refuses what a node cannot do by itself.
+    pub(super) fn check_alone(&self, what: &str) -> Result<()> {
+        if self.cluster.is_none() {
+            return Ok(());
+        }
+        Err(ServiceError::request(format!("{what} is not possible on the node of a cluster")))
+    }
+}
+
+fn is_same(old: &ShardedCollection, new: &RoutedCollection) -> bool {
+    let same = |(old, new): (&Shard, &RoutedShard)| old.id == new.id && old.key == new.key && old.data.goes(&new.route);
+    old.created_at == new.created_at && old.shards.len() == new.shards.len() && old.shards.iter().zip(&new.shards).all(same)
+}

@@ -1,0 +1,248 @@
+//! What a shard is asked, as values, so that it can be asked wherever it lies.
+
+use serde::{Deserialize, Serialize};
+use vectordb_core::{
+    Collection, CollectionConfig, CollectionInfo, ConfigDiff, DistanceMatrix, FacetHit, FacetRequest, Filter, GroupsRequest, MatrixRequest,
+    PayloadSelector, PointGroup, PointId, QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest, Update, UpdateResult,
+    VectorSelector,
+};
+
+use crate::error::{Result, ServiceError};
+
+/// A question to one shard. Budgets do not travel: who sends it gives the time that is left beside it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Question {
+    /// The best points of a query.
+    Query(Box<QueryRequest>),
+    /// Points by their ids.
+    Retrieve {
+        /// The ids.
+        ids: Vec<PointId>,
+        /// Which payload to return.
+        payload: PayloadSelector,
+        /// Which vectors to return.
+        vectors: VectorSelector,
+    },
+    /// How many points there are.
+    Count {
+        /// Only those that satisfy this.
+        filter: Option<Filter>,
+        /// Or about how many.
+        exact: bool,
+    },
+    /// A page of a walk.
+    Scroll(ScrollRequest),
+    /// Values of a field and their counts.
+    Facet(FacetRequest),
+    /// Hits in groups.
+    Groups(Box<GroupsRequest>),
+    /// Distances among a sample.
+    Matrix(MatrixRequest),
+    /// State and sizes.
+    Info,
+}
+
+/// The answer to a [`Question`] of the same name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Answer {
+    /// To `Query`.
+    Points(Vec<ScoredPoint>),
+    /// To `Retrieve`.
+    Records(Vec<Record>),
+    /// To `Count`.
+    Count(u64),
+    /// To `Scroll`.
+    Page(ScrollPage),
+    /// To `Facet`.
+    Facets(Vec<FacetHit>),
+    /// To `Groups`.
+    Groups(Vec<PointGroup>),
+    /// To `Matrix`.
+    Matrix(DistanceMatrix),
+    /// To `Info`.
+    Info(Box<CollectionInfo>),
+}
+
+impl Question {
+    /// Answers from a collection of the engine.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn answer(&self, of: &Collection) -> Result<Answer> {
+        Ok(match self {
+            Self::Query(request) => Answer::Points(of.query_points(request)?),
+            Self::Retrieve { ids, payload, vectors } => Answer::Records(of.retrieve(ids, payload, vectors)?),
+            Self::Count { filter, exact } => Answer::Count(of.count(filter.as_ref(), *exact)?),
+            Self::Scroll(request) => Answer::Page(of.scroll(request)?),
+            Self::Facet(request) => Answer::Facets(of.facet(request)?),
+            Self::Groups(request) => Answer::Groups(of.groups(request)?),
+            Self::Matrix(request) => Answer::Matrix(of.distance_matrix(request)?),
+            Self::Info => Answer::Info(Box::new(of.info()?)),
+        })
+    }
+
+    /// When whoever asks gives up.
+    pub fn deadline(&self) -> Option<std::time::Instant> {
+        match self {
+            Self::Query(request) => request.budget.deadline,
+            Self::Scroll(request) => request.budget.deadline,
+            Self::Facet(request) => request.budget.deadline,
+            Self::Groups(request) => request.query.budget.deadline,
+            Self::Matrix(request) => request.budget.deadline,
+            Self::Retrieve { .. } | Self::Count { .. } | Self::Info => None,
+        }
+    }
+
+    /// Sets when to give up, where that can be said.
+    pub fn set_deadline(&mut self, deadline: Option<std::time::Instant>) {
+        match self {
+            Self::Query(request) => request.budget.deadline = deadline,
+            Self::Scroll(request) => request.budget.deadline = deadline,
+            Self::Facet(request) => request.budget.deadline = deadline,
+            Self::Groups(request) => request.query.budget.deadline = deadline,
+            Self::Matrix(request) => request.budget.deadline = deadline,
+            Self::Retrieve { .. } | Self::Count { .. } | Self::Info => {}
+        }
+    }
+}
+
+/// The way to a shard whose replicas lie anywhere in a cluster.
+pub trait ShardRoute: std::fmt::Debug + Send + Sync {
+    /// Asks a replica that knows everything acknowledged.
+    ///
+    /// # Errors
+    /// Those of the question, and [`Unavailable`](crate::Fault::Unavailable) when no such replica answers in time.
+    fn ask(&self, question: Question) -> Result<Answer>;
+
+    /// Applies updates in order, all or none; acknowledged by every in-sync replica when it returns.
+    ///
+    /// # Errors
+    /// Those of the updates, and [`Unavailable`](crate::Fault::Unavailable); whether it was done is then not known.
+    fn update(&self, updates: Vec<Update>) -> Result<UpdateResult>;
+
+    /// Changes the configuration.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    fn update_config(&self, diff: &ConfigDiff) -> Result<()>;
+
+    /// The configuration, as the cluster has agreed on it.
+    fn config(&self) -> CollectionConfig;
+
+    /// The replica on this node, if there is one that knows everything acknowledged.
+    fn local(&self) -> Option<Collection>;
+}
+
+/// The data of a shard: a collection of the engine here, or a way to wherever it is.
+#[derive(Debug, Clone)]
+pub(crate) enum ShardData {
+    Here(Collection),
+    Routed(std::sync::Arc<dyn ShardRoute>),
+}
+
+/// An answer of another kind than the question.
+fn strange() -> ServiceError {
+    ServiceError::internal("a shard answered something else than it was asked")
+}
+
+macro_rules! asked {
+    ($self:ident, $question:expr, $answer:path) => {
+        match $self.ask($question)? {
+            $answer(value) => Ok(value),
+            _ => Err(strange()),
+        }
+    };
+}
+
+impl ShardData {
+    fn ask(&self, question: Question) -> Result<Answer> {
+        match self {
+            Self::Here(data) => question.answer(data),
+            Self::Routed(route) => route.ask(question),
+        }
+    }
+
+    pub(crate) fn query_points(&self, request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
+        match self {
+            Self::Here(data) => Ok(data.query_points(request)?),
+            Self::Routed(_) => asked!(self, Question::Query(Box::new(request.clone())), Answer::Points),
+        }
+    }
+
+    pub(crate) fn retrieve(&self, ids: &[PointId], payload: &PayloadSelector, vectors: &VectorSelector) -> Result<Vec<Record>> {
+        match self {
+            Self::Here(data) => Ok(data.retrieve(ids, payload, vectors)?),
+            Self::Routed(_) => {
+                let question = Question::Retrieve { ids: ids.to_vec(), payload: payload.clone(), vectors: vectors.clone() };
+                asked!(self, question, Answer::Records)
+            }
+        }
+    }
+
+    pub(crate) fn count(&self, filter: Option<&Filter>, exact: bool) -> Result<u64> {
+        match self {
+            Self::Here(data) => Ok(data.count(filter, exact)?),
+            Self::Routed(_) => asked!(self, Question::Count { filter: filter.cloned(), exact }, Answer::Count),
+        }
+    }
+
+    pub(crate) fn scroll(&self, request: &ScrollRequest) -> Result<ScrollPage> {
+        asked!(self, Question::Scroll(request.clone()), Answer::Page)
+    }
+
+    pub(crate) fn facet(&self, request: &FacetRequest) -> Result<Vec<FacetHit>> {
+        asked!(self, Question::Facet(request.clone()), Answer::Facets)
+    }
+
+    pub(crate) fn groups(&self, request: &GroupsRequest) -> Result<Vec<PointGroup>> {
+        asked!(self, Question::Groups(Box::new(request.clone())), Answer::Groups)
+    }
+
+    pub(crate) fn distance_matrix(&self, request: &MatrixRequest) -> Result<DistanceMatrix> {
+        asked!(self, Question::Matrix(request.clone()), Answer::Matrix)
+    }
+
+    pub(crate) fn info(&self) -> Result<CollectionInfo> {
+        asked!(self, Question::Info, Answer::Info).map(|info| *info)
+    }
+
+    pub(crate) fn apply(&self, updates: Vec<Update>) -> Result<UpdateResult> {
+        match self {
+            Self::Here(data) => Ok(data.apply(updates)?),
+            Self::Routed(route) => route.update(updates),
+        }
+    }
+
+    pub(crate) fn update_config(&self, diff: &ConfigDiff) -> Result<()> {
+        match self {
+            Self::Here(data) => Ok(data.update_config(diff)?),
+            Self::Routed(route) => route.update_config(diff),
+        }
+    }
+
+    pub(crate) fn config(&self) -> CollectionConfig {
+        match self {
+            Self::Here(data) => data.config(),
+            Self::Routed(route) => route.config(),
+        }
+    }
+
+    /// Whether this goes a certain way.
+    pub(crate) fn goes(&self, way: &std::sync::Arc<dyn ShardRoute>) -> bool {
+        matches!(self, Self::Routed(route) if std::sync::Arc::ptr_eq(route, way))
+    }
+
+    /// The collection of the engine on this node.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::Fault::Unavailable) when no replica lies here.
+    pub(crate) fn local(&self) -> Result<Collection> {
+        let local = match self {
+            Self::Here(data) => Some(data.clone()),
+            Self::Routed(route) => route.local(),
+        };
+        local.ok_or_else(|| ServiceError::new(crate::Fault::Unavailable, "this node has no replica of the shard"))
+    }
+}

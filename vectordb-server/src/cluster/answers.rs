@@ -1,0 +1,165 @@
+//! What callers of the API ask of the cluster.
+
+use std::collections::BTreeMap;
+
+use openraft::ServerState;
+use vectordb_core::{CollectionConfig, ConfigDiff};
+use vectordb_service::{
+    Cluster, ClusterStatus, Fault, PeerStatus, ReplicaOperation, ReplicaState, Result, ServiceError, ShardId, ShardKey,
+};
+
+use super::node::Shared;
+use super::placement::{Health, only_copies, place};
+use super::state::{CollectionMeta, Command, Member, PeerId, ShardMeta, ShardRef};
+
+impl Shared {
+    /// Peers for new shards. Who is not the leader takes everybody for alive.
+    fn places(&self, shards: u32, factor: usize) -> Result<Vec<Vec<PeerId>>> {
+        let state = self.agreed();
+        let everybody = state.peers.iter().map(|(&peer, known)| (peer, Member { peer, disk: known.disk })).collect();
+        let seen = self.beats.lock().health(&state, super::leader::is_leader(self), self.give_up_after);
+        let health = if seen.alive.is_empty() { Health { alive: everybody, ..Health::default() } } else { seen };
+        let places = place(&state, &health, shards, factor);
+        if places.len() < shards as usize {
+            return Err(ServiceError::new(Fault::Unavailable, "there is no peer that takes shards"));
+        }
+        Ok(places)
+    }
+
+    fn meta(&self, name: &str) -> Result<CollectionMeta> {
+        self.agreed().collections.get(name).cloned().ok_or_else(|| ServiceError::no_collection(name))
+    }
+
+    fn shard_meta(&self, name: &str, shard: ShardId) -> Result<(ShardRef, ShardMeta)> {
+        let meta = self.meta(name)?;
+        let found = meta.shards.into_iter().find(|of| of.id == shard);
+        let found = found.ok_or_else(|| ServiceError::new(Fault::NotFound, format!("Shard {shard} of collection {name} not found")))?;
+        Ok((ShardRef { uid: meta.uid, shard }, found))
+    }
+}
+
+impl Cluster for Shared {
+    fn create_collection(&self, name: &str, config: &CollectionConfig, shards: u32) -> Result<()> {
+        let placement = self.places(shards, config.replication_factor as usize)?;
+        let created_at = jiff::Timestamp::now().to_string();
+        self.agree(Command::CreateCollection { name: name.to_owned(), config: Box::new(config.clone()), created_at, placement }).map(drop)
+    }
+
+    fn delete_collection(&self, name: &str) -> Result<bool> {
+        self.agree(Command::DeleteCollection { name: name.to_owned() })
+    }
+
+    fn update_config(&self, name: &str, diff: &ConfigDiff) -> Result<()> {
+        let meta = self.meta(name)?;
+        let config = diff.applied_to(&meta.config)?;
+        self.agree(Command::SetConfig { uid: meta.uid, config: Box::new(config) }).map(drop)
+    }
+
+    fn set_aliases(&self, aliases: BTreeMap<String, String>) -> Result<()> {
+        self.agree(Command::SetAliases { aliases }).map(drop)
+    }
+
+    fn create_shard_key(&self, name: &str, key: &ShardKey, shards: u32) -> Result<()> {
+        let placement = self.places(shards, self.meta(name)?.factor())?;
+        self.agree(Command::CreateShardKey { name: name.to_owned(), key: key.clone(), placement }).map(drop)
+    }
+
+    fn delete_shard_key(&self, name: &str, key: &ShardKey) -> Result<()> {
+        self.agree(Command::DeleteShardKey { name: name.to_owned(), key: key.clone() }).map(drop)
+    }
+
+    fn operate(&self, name: &str, operation: &ReplicaOperation) -> Result<()> {
+        let (id, peers) = match operation {
+            ReplicaOperation::Replicate { shard, to } | ReplicaOperation::Abort { shard, to } => (*shard, vec![*to]),
+            ReplicaOperation::Move { shard, from, to } => (*shard, vec![*from, *to]),
+            ReplicaOperation::Drop { shard, from } => (*shard, vec![*from]),
+        };
+        let state = self.agreed();
+        if let Some(unknown) = peers.iter().find(|peer| !state.peers.contains_key(peer)) {
+            return Err(ServiceError::request(format!("Peer {unknown} does not exist")));
+        }
+        let (shard, meta) = self.shard_meta(name, id)?;
+        let has = |peer: &PeerId| meta.replicas.contains(peer);
+        let command = match operation {
+            ReplicaOperation::Replicate { to, .. } | ReplicaOperation::Move { to, .. } if has(to) => {
+                return Err(ServiceError::request(format!("Shard {id} is already on peer {to}")));
+            }
+            ReplicaOperation::Move { from, .. } | ReplicaOperation::Drop { from, .. } if !has(from) => {
+                return Err(ServiceError::request(format!("Shard {id} does not exist on peer {from}")));
+            }
+            ReplicaOperation::Abort { to, .. } if !has(to) || meta.is_in_sync(*to) => {
+                return Err(ServiceError::new(Fault::NotFound, format!("Shard {id} is not being transferred to peer {to}")));
+            }
+            ReplicaOperation::Replicate { to, .. } => Command::Assign { shard, peer: *to, instead_of: None },
+            ReplicaOperation::Move { from, to, .. } => Command::Assign { shard, peer: *to, instead_of: Some(*from) },
+            ReplicaOperation::Drop { from: peer, .. } | ReplicaOperation::Abort { to: peer, .. } => {
+                Command::Unassign { shard, peer: *peer }
+            }
+        };
+        self.agree(command).map(drop)
+    }
+
+    fn remove_peer(&self, peer: u64, force: bool) -> Result<()> {
+        let state = self.agreed();
+        if !state.peers.contains_key(&peer) {
+            return Err(ServiceError::new(Fault::NotFound, format!("Peer {peer} does not exist")));
+        }
+        let alone = only_copies(&state, peer);
+        if let Some((name, shard)) = alone.first().filter(|_| !force) {
+            let message = format!("peer {peer} has the only copy of shard {shard} of `{name}`");
+            return Err(ServiceError::request(message));
+        }
+        self.agree(Command::RemovePeer { id: peer, force }).map(drop)
+    }
+
+    fn status(&self) -> ClusterStatus {
+        let metrics = self.group.raft.metrics().borrow().clone();
+        let state = self.agreed();
+        let peer = |(&id, peer): (&PeerId, &super::state::Peer)| {
+            (id, PeerStatus { uri: format!("{}/", peer.uri.trim_end_matches('/')), version: peer.version.clone() })
+        };
+        let membership = metrics.membership_config.membership();
+        let commit = metrics.last_applied.map_or(0, |last| last.index);
+        ClusterStatus {
+            peer_id: self.me.peer,
+            peers: state.peers.iter().map(peer).collect(),
+            leader: metrics.current_leader,
+            term: metrics.current_term,
+            commit,
+            pending: metrics.last_log_index.unwrap_or(0).saturating_sub(commit),
+            role: match metrics.state {
+                ServerState::Leader => "Leader",
+                ServerState::Candidate => "Candidate",
+                ServerState::Learner => "Learner",
+                ServerState::Follower | ServerState::Shutdown => "Follower",
+            },
+            is_voter: membership.voter_ids().any(|id| id == self.me.peer),
+            stopped: metrics.running_state.err().map(|error| error.to_string()),
+        }
+    }
+
+    fn replicas(&self, name: &str) -> Result<Vec<ReplicaState>> {
+        let state = self.agreed();
+        let meta = self.meta(name)?;
+        let of = |shard: &ShardMeta| -> Vec<ReplicaState> {
+            let replica = |&peer: &PeerId| ReplicaState {
+                shard: shard.id,
+                key: shard.key.clone(),
+                peer,
+                state: match shard.in_sync.iter().find(|member| member.peer == peer) {
+                    Some(member) if state.peers.get(&peer).is_some_and(|known| known.disk == member.disk) => "Active",
+                    Some(_) => "Dead",
+                    None => "Partial",
+                },
+                is_primary: shard.primary.peer == peer,
+                moving_from: shard.moving.get(&peer).copied(),
+            };
+            shard.replicas.iter().map(replica).collect()
+        };
+        Ok(meta.shards.iter().flat_map(of).collect())
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_in_order()
+    }
+}

@@ -1,0 +1,97 @@
+//! Calls to other nodes: one POST each, with a body of MessagePack, and the secret of the cluster.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The header that holds the secret.
+pub(crate) const SECRET_HEADER: &str = "x-cluster-secret";
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum PeerError {
+    /// Nobody took it: it was not done.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It was taken, perhaps, and what came of it is not known.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// Speaks to other nodes.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerClient {
+    http: reqwest::Client,
+    secret: Option<String>,
+}
+
+impl PeerClient {
+    /// # Errors
+    /// When no connections can be made at all.
+    pub(crate) fn new(secret: Option<String>) -> Result<Self, String> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .pool_idle_timeout(Duration::from_secs(30))
+            .tcp_nodelay(true)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { http, secret })
+    }
+
+    /// Calls a node and waits for its answer.
+    pub(crate) async fn call<Q: Serialize + ?Sized, A: DeserializeOwned>(
+        &self,
+        uri: &str,
+        path: &str,
+        question: &Q,
+        timeout: Duration,
+    ) -> Result<A, PeerError> {
+        let body = encode(question).map_err(PeerError::Unreachable)?;
+        self.send(uri, path, body, timeout).await
+    }
+
+    /// The same with a body of any kind.
+    pub(crate) async fn send<A: DeserializeOwned>(
+        &self,
+        uri: &str,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+        timeout: Duration,
+    ) -> Result<A, PeerError> {
+        let mut request = self.http.post(format!("{}{path}", uri.trim_end_matches('/'))).timeout(timeout).body(body);
+        if let Some(secret) = &self.secret {
+            request = request.header(SECRET_HEADER, secret);
+        }
+        let refused = |error: &reqwest::Error| {
+            let text = with_causes(error);
+            if error.is_connect() { PeerError::Unreachable(text) } else { PeerError::Broken(text) }
+        };
+        let answer = request.send().await.map_err(|error| refused(&error))?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(|error| PeerError::Broken(with_causes(&error)))?;
+        if !status.is_success() {
+            let text = format!("{uri}{path}: {status}: {}", String::from_utf8_lossy(&bytes[..bytes.len().min(200)]));
+            // Whoever is not let in has done nothing.
+            return Err(if status.is_client_error() { PeerError::Unreachable(text) } else { PeerError::Broken(text) });
+        }
+        decode(&bytes).map_err(|error| PeerError::Broken(format!("{uri}{path}: {error}")))
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// A message as bytes.
+pub(crate) fn encode<T: Serialize + ?Sized>(message: &T) -> Result<Vec<u8>, String> {
+    rmp_serde::to_vec_named(message).map_err(|error| error.to_string())
+}
+
+/// A message out of bytes.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    rmp_serde::from_slice(bytes).map_err(|error| error.to_string())
+}

@@ -1,0 +1,212 @@
+//! What other nodes call. Every call needs the cluster's secret, if it has one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use openraft::BasicNode;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use vectordb_service::{Fault, ServiceError};
+
+use super::client::{SECRET_HEADER, decode, encode};
+use super::leader::is_leader;
+use super::node::Shared;
+use super::raft::Types;
+use super::replica::Append;
+use super::route::{Ask, Reply, Write};
+use super::state::{Command, Member, Outcome, ShardRef};
+
+type Node = Arc<Shared>;
+
+/// Largest message; files have none.
+const MESSAGE_BYTES: usize = 1 << 30;
+
+/// Answers other nodes until told to stop.
+pub(super) async fn serve(listener: TcpListener, node: Node, secret: Option<String>, mut stopped: watch::Receiver<bool>) {
+    let secret = secret.map(|secret| Sha256::digest(secret.as_bytes()));
+    let guard = middleware::from_fn(move |headers: HeaderMap, request: Request<Body>, next: Next| async move {
+        let given = headers.get(SECRET_HEADER).map(|given| Sha256::digest(given.as_bytes()));
+        let open = match (secret, given) {
+            (None, _) => true,
+            (Some(secret), Some(given)) => secret.ct_eq(&given).into(),
+            (Some(_), None) => false,
+        };
+        if open { next.run(request).await } else { (StatusCode::FORBIDDEN, "not a node of this cluster").into_response() }
+    });
+    let router = Router::new()
+        .route("/raft/append", post(append_entries))
+        .route("/raft/vote", post(vote))
+        .route("/raft/snapshot", post(install_snapshot))
+        .route("/join", post(join))
+        .route("/propose", post(propose))
+        .route("/beat", post(beat))
+        .route("/settled", post(settled))
+        .route("/replica/append", post(append))
+        .route("/replica/files", post(files))
+        .route("/shard/ask", post(ask))
+        .route("/shard/write", post(write))
+        .layer(guard)
+        .layer(DefaultBodyLimit::max(MESSAGE_BYTES))
+        // Whoever only looks whether somebody is there needs no secret.
+        .route("/healthz", get(|| async { "a peer of a cluster" }))
+        .with_state(node);
+    let told = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
+    // What is under way gets a moment; the data is closed after that.
+    let serving = axum::serve(listener, router).with_graceful_shutdown(told);
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the door for peers closed");
+    }
+}
+
+fn reply<T: Serialize>(answer: &T) -> Response {
+    match encode(answer) {
+        Ok(bytes) => bytes.into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Response> {
+    decode(body).map_err(|error| (StatusCode::BAD_REQUEST, error).into_response())
+}
+
+/// Does blocking work and answers with what came of it.
+async fn working<T: Serialize + Send + 'static>(work: impl FnOnce() -> Reply<T> + Send + 'static) -> Response {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => reply(&answer),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+fn told<T>(result: Result<T, ServiceError>) -> Reply<T> {
+    match result {
+        Ok(value) => Reply::Done(value),
+        Err(error) => Reply::Failed(error),
+    }
+}
+
+async fn append_entries(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+    let request: openraft::raft::AppendEntriesRequest<Types> = read(&body)?;
+    Ok(reply(&node.group.raft.append_entries(request).await))
+}
+
+async fn vote(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+    Ok(reply(&node.group.raft.vote(read(&body)?).await))
+}
+
+async fn install_snapshot(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+    let request: openraft::raft::InstallSnapshotRequest<Types> = read(&body)?;
+    Ok(reply(&node.group.raft.install_snapshot(request).await))
+}
+
+/// Lets a node in, or hands its wish on to the leader.
+async fn join(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+    let command: Command = read(&body)?;
+    if !is_leader(&node) {
+        let answer: Outcome = match node.leader() {
+            Some((id, uri)) if id != node.me.peer => {
+                let asked = node.client.call(&uri, "/join", &command, Duration::from_secs(10)).await;
+                asked.unwrap_or_else(|error| Err(ServiceError::new(Fault::Unavailable, error.to_string())))
+            }
+            _ => Err(ServiceError::new(Fault::Unavailable, "there is no leader now")),
+        };
+        return Ok(reply(&answer));
+    }
+    Ok(reply(&let_in(&node, command).await))
+}
+
+async fn let_in(node: &Node, command: Command) -> Outcome {
+    let Command::AddPeer { id, uri, disk, .. } = &command else { return Err(ServiceError::request("that is no way to join")) };
+    let state = node.agreed();
+    if let Some(known) = state.peers.get(id).filter(|known| known.disk != *disk) {
+        let message = format!("peer {id} is known at {} with other data: remove it first, or let this node choose a number", known.uri);
+        return Err(ServiceError::request(message));
+    }
+    let holds = |id: u64| state.collections.values().flat_map(|collection| &collection.shards).any(|shard| shard.replicas.contains(&id));
+    if let Some((other, _)) = state.peers.iter().find(|(other, peer)| *other != id && peer.uri == *uri && holds(**other)) {
+        return Err(ServiceError::request(format!("{uri} is the address of peer {other}, which has shards: this node is empty")));
+    }
+    let unavailable = |error: String| ServiceError::new(Fault::Unavailable, error);
+    let learner = node.group.raft.add_learner(*id, BasicNode::new(uri), false).await;
+    learner.map_err(|error| unavailable(error.to_string()))?;
+    let (outcome, _) = node.propose(command).await?;
+    outcome
+}
+
+async fn propose(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+    let command: Command = read(&body)?;
+    if !is_leader(&node) {
+        return Ok(reply(&None::<(Outcome, u64)>));
+    }
+    let done = node.group.raft.client_write(command).await.ok();
+    Ok(reply(&done.map(|done| (done.data.0.unwrap_or(Ok(false)), done.log_id.index))))
+}
+
+/// Notes that a node lives, and tells it what is agreed on.
+async fn beat(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+    let member: Member = read(&body)?;
+    if !is_leader(&node) {
+        return Err((StatusCode::CONFLICT, "not the leader").into_response());
+    }
+    node.beats.lock().note(member);
+    let last = node.group.raft.metrics().borrow().last_applied.map_or(0, |last| last.index);
+    Ok(reply(&last))
+}
+
+async fn settled(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+    node.reconciled_to(read(&body)?, Duration::from_secs(5)).await;
+    Ok(reply(&()))
+}
+
+async fn append(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+    let message: Append = read(&body)?;
+    let Some(replica) = node.replica(message.shard) else { return Ok(reply(&Reply::<super::replica::AppendReply>::NotHere)) };
+    Ok(working(move || told(replica.append(&message))).await)
+}
+
+async fn ask(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+    let Ask { shard, within, mut question } = read(&body)?;
+    let replica = node.replica(shard).filter(|_| node.is_in_sync(shard));
+    let Some(replica) = replica else { return Ok(reply(&Reply::<vectordb_service::Answer>::NotHere)) };
+    question.set_deadline(within.map(|within| Instant::now() + Duration::from_millis(within)));
+    Ok(working(move || told(replica.ask(&question))).await)
+}
+
+async fn write(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+    let Write { shard, within, change } = read(&body)?;
+    let deadline = Instant::now() + Duration::from_millis(within);
+    let work = move || match node.write_here(shard, change, deadline) {
+        None => Reply::NotHere,
+        Some(result) => told(result.map(|done| (done.lsn.0, done.points))),
+    };
+    Ok(working(work).await)
+}
+
+/// Where files go.
+#[derive(Debug, Deserialize)]
+struct Files {
+    uid: u64,
+    shard: u32,
+    epoch: u64,
+}
+
+/// Takes the files of a shard.
+async fn files(State(node): State<Node>, Query(files): Query<Files>, body: Body) -> Response {
+    let shard = ShardRef { uid: files.uid, shard: vectordb_service::ShardId(files.shard) };
+    let Some(replica) = node.replica(shard) else { return reply(&Reply::<()>::NotHere) };
+    let received = super::files::receive(&node.scratch_path, body).await;
+    match received {
+        Ok(received) => working(move || told(replica.install(files.epoch, &received.path()))).await,
+        Err(error) => reply(&Reply::<()>::Failed(ServiceError::internal(format!("the files did not come: {error}")))),
+    }
+}

@@ -1,0 +1,158 @@
+//! Files of a shard on their way: an archive that is streamed, for replicas that lack more than the log holds.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use axum::body::Body;
+use futures_util::TryStreamExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio_util::io::{ReaderStream, StreamReader};
+use vectordb_service::ServiceError;
+
+use super::client::PeerError;
+use super::node::Shared;
+use super::replica::Replica;
+use super::route::Reply;
+
+/// How long the files of a shard may take.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// A directory that goes when it is not needed any more.
+#[derive(Debug)]
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(root: &Path) -> std::io::Result<Self> {
+        let path = root.join(uuid::Uuid::new_v4().to_string());
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
+    fn archive(&self) -> PathBuf {
+        self.0.join("files.tar")
+    }
+
+    /// The files.
+    pub(super) fn path(&self) -> PathBuf {
+        self.0.join("files")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::debug!(path = %self.0.display(), %error, "what was in transit stays until the next start");
+        }
+    }
+}
+
+impl Shared {
+    /// Sends the files of a shard as they are now.
+    pub(super) async fn send_files(&self, replica: &Arc<Replica>, uri: &str, epoch: u64) -> Result<(), ServiceError> {
+        let failed = |error: std::io::Error| ServiceError::internal(error.to_string());
+        let (root, source) = (self.scratch_path.clone(), Arc::clone(replica));
+        let packed = tokio::task::spawn_blocking(move || pack(&root, &source)).await;
+        let scratch = packed.map_err(|error| ServiceError::internal(error.to_string()))??;
+        let archive = tokio::fs::File::open(scratch.archive()).await.map_err(failed)?;
+        let body = reqwest::Body::wrap_stream(ReaderStream::with_capacity(archive, 1 << 18));
+        let path = format!("/replica/files?uid={}&shard={}&epoch={epoch}", replica.shard.uid, replica.shard.shard);
+        let reply: Result<Reply<()>, PeerError> = self.client.send(uri, &path, body, TIMEOUT).await;
+        match reply {
+            Ok(Reply::Done(())) => Ok(()),
+            Ok(Reply::Failed(error)) => Err(error),
+            Ok(Reply::NotHere) => Err(ServiceError::internal("the peer has no such replica")),
+            Err(error) => Err(ServiceError::internal(error.to_string())),
+        }
+    }
+}
+
+fn pack(root: &Path, replica: &Replica) -> Result<Scratch, ServiceError> {
+    let failed = |error: std::io::Error| ServiceError::internal(error.to_string());
+    let scratch = Scratch::new(root).map_err(failed)?;
+    replica.snapshot(&scratch.path())?;
+    let mut archive = tar::Builder::new(std::fs::File::create(scratch.archive()).map_err(failed)?);
+    archive.append_dir_all(".", scratch.path()).map_err(failed)?;
+    archive.into_inner().map_err(failed)?;
+    Ok(scratch)
+}
+
+/// Takes an archive in, and unpacks it.
+pub(super) async fn receive(root: &Path, body: Body) -> std::io::Result<Scratch> {
+    let scratch = Scratch::new(root)?;
+    let mut archive = tokio::fs::File::create(scratch.archive()).await?;
+    let mut stream = StreamReader::new(body.into_data_stream().map_err(std::io::Error::other));
+    tokio::io::copy_buf(&mut stream, &mut archive).await?;
+    archive.flush().await?;
+    drop(archive);
+    tokio::task::spawn_blocking(move || {
+        unpack(&scratch.archive(), &scratch.path())?;
+        std::fs::remove_file(scratch.archive())?;
+        Ok(scratch)
+    })
+    .await
+    .map_err(std::io::Error::other)?
+}
+
+/// Unpacks files and directories; anything else, and any path that leads elsewhere, is refused.
+fn unpack(archive: &Path, target: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(target)?;
+    let mut archive = tar::Archive::new(std::fs::File::open(archive)?);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let kind = entry.header().entry_type();
+        let plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !plain || !(kind.is_file() || kind.is_dir()) {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, format!("{} is no plain file", path.display())));
+        }
+        if kind.is_dir() {
+            std::fs::create_dir_all(target.join(path))?;
+            continue;
+        }
+        let place = target.join(path);
+        std::fs::create_dir_all(place.parent().unwrap_or(target))?;
+        let mut file = std::fs::File::create(&place)?;
+        std::io::copy(&mut entry, &mut file)?;
+        // They become the replica's own by links.
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive_with(name: &str, kind: tar::EntryType) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let mut builder = tar::Builder::new(file.reopen().expect("the same file"));
+        let mut header = tar::Header::new_gnu();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_entry_type(kind);
+        header.set_size(0);
+        header.set_mode(0o644);
+        if kind.is_symlink() {
+            header.set_link_name("/etc/passwd").expect("a short name");
+        }
+        header.set_cksum();
+        builder.append(&header, std::io::empty()).expect("it is written");
+        builder.finish().expect("it is written");
+        file
+    }
+
+    #[test]
+    fn files_stay_where_they_belong() {
+        let target = tempfile::tempdir().expect("a directory");
+        let unpacked = |name, kind| unpack(archive_with(name, kind).path(), target.path());
+        unpacked("./wal/1.log", tar::EntryType::Regular).expect("a plain file");
+        assert!(target.path().join("wal/1.log").exists());
+        for (name, kind) in [
+            ("../escape", tar::EntryType::Regular),
+            ("/absolute", tar::EntryType::Regular),
+            ("link", tar::EntryType::Symlink),
+            ("device", tar::EntryType::Char),
+        ] {
+            assert!(unpacked(name, kind).is_err(), "{name}");
+        }
+    }
+}

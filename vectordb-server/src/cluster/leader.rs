@@ -1,0 +1,166 @@
+//! What the leader of the group does beside leading: it sees who lives, gives votes, and keeps replicas where they should be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openraft::{BasicNode, ChangeMembers, ServerState};
+
+use super::node::Shared;
+use super::placement::{Health, plan};
+use super::state::{ClusterState, Member, PeerId};
+
+/// How often a node says that it lives.
+pub(super) const BEAT: Duration = Duration::from_millis(500);
+/// How long a node may be silent before others take over from it.
+const DOWN_AFTER: Duration = Duration::from_secs(3);
+
+/// Whom the leader has heard of.
+#[derive(Debug, Default)]
+pub(super) struct Beats {
+    heard: BTreeMap<PeerId, (Member, Instant)>,
+    leading_since: Option<Instant>,
+}
+
+impl Beats {
+    pub(super) fn note(&mut self, member: Member) {
+        self.heard.insert(member.peer, (member, Instant::now()));
+    }
+
+    /// Who lives, as far as a leader of so long can know.
+    pub(super) fn health(&mut self, state: &ClusterState, leads: bool, give_up_after: Duration) -> Health {
+        if !leads {
+            self.leading_since = None;
+            self.heard.clear();
+            return Health::default();
+        }
+        let since = *self.leading_since.get_or_insert_with(Instant::now);
+        let mut health = Health::default();
+        for (&peer, known) in &state.peers {
+            let heard = self.heard.get(&peer);
+            let silent_since = heard.map_or(since, |(_, at)| *at);
+            // A new leader believes in everybody for a while.
+            let member = heard.map_or(Member { peer, disk: known.disk }, |(member, _)| *member);
+            if silent_since.elapsed() < DOWN_AFTER {
+                health.alive.insert(peer, member);
+            } else if silent_since.elapsed() >= give_up_after {
+                health.given_up.insert(peer);
+            }
+        }
+        health
+    }
+}
+
+pub(super) fn is_leader(node: &Shared) -> bool {
+    let metrics = node.group.raft.metrics().borrow().clone();
+    metrics.state == ServerState::Leader && metrics.current_leader == Some(node.me.peer)
+}
+
+/// Leads, whenever it is this node's turn, until the node stops.
+pub(super) async fn run(node: Arc<Shared>) {
+    while !node.is_stopping() {
+        tokio::time::sleep(BEAT / 2).await;
+        let leads = is_leader(&node);
+        let state = node.agreed();
+        let health = node.beats.lock().health(&state, leads, node.give_up_after);
+        if !leads {
+            continue;
+        }
+        if let Err(error) = give_votes(&node, &state, &health).await {
+            tracing::debug!(%error, "votes are not changed now");
+        }
+        if node.rebalances() {
+            for command in plan(&state, &health) {
+                tracing::info!(?command, "reconciling");
+                if let Err(error) = node.group.raft.client_write(command).await {
+                    tracing::debug!(%error, "not proposed");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Who should have votes: three of three or four, five of more, so that the loss of one changes nothing.
+fn voters(now: &BTreeSet<PeerId>, state: &ClusterState, health: &Health) -> BTreeSet<PeerId> {
+    let peers = state.peers.len();
+    let wanted = match peers {
+        0..=3 => peers,
+        4 => 3,
+        _ => 5,
+    };
+    let stays = |peer: &&PeerId| state.peers.get(peer).is_some_and(|peer| !peer.draining) && !health.given_up.contains(peer);
+    let mut voters: BTreeSet<PeerId> = now.iter().filter(stays).copied().collect();
+    let fresh = health.alive.keys().filter(|peer| state.peers.get(peer).is_some_and(|peer| !peer.draining));
+    for &peer in fresh {
+        if voters.len() >= wanted {
+            break;
+        }
+        voters.insert(peer);
+    }
+    // Nobody is left without need, above all not the last.
+    if voters.is_empty() { now.clone() } else { voters }
+}
+
+async fn give_votes(node: &Shared, state: &ClusterState, health: &Health) -> Result<(), String> {
+    let metrics = node.group.raft.metrics().borrow().clone();
+    let membership = metrics.membership_config.membership().clone();
+    let known: BTreeMap<PeerId, BasicNode> = membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
+    let write = |change| node.group.raft.change_membership(change, true);
+    let moved: BTreeMap<PeerId, BasicNode> = state
+        .peers
+        .iter()
+        .filter(|(id, peer)| known.get(id).is_some_and(|node| node.addr != peer.uri))
+        .map(|(id, peer)| (*id, BasicNode::new(&peer.uri)))
+        .collect();
+    if !moved.is_empty() {
+        return write(ChangeMembers::SetNodes(moved)).await.map(drop).map_err(|error| error.to_string());
+    }
+    let now: BTreeSet<PeerId> = membership.voter_ids().collect();
+    let wanted: BTreeSet<PeerId> = voters(&now, state, health).into_iter().filter(|peer| known.contains_key(peer)).collect();
+    if wanted != now && !wanted.is_empty() {
+        return write(ChangeMembers::ReplaceAllVoters(wanted)).await.map(drop).map_err(|error| error.to_string());
+    }
+    let gone: BTreeSet<PeerId> = known.keys().copied().filter(|id| !state.peers.contains_key(id) && !now.contains(id)).collect();
+    if !gone.is_empty() && !state.peers.is_empty() {
+        return write(ChangeMembers::RemoveNodes(gone)).await.map(drop).map_err(|error| error.to_string());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::tests::{member, of_peers};
+    use super::*;
+
+    fn healthy(peers: std::ops::RangeInclusive<u64>) -> Health {
+        Health { alive: peers.map(|peer| (peer, member(peer))).collect(), given_up: BTreeSet::new() }
+    }
+
+    #[test]
+    fn three_or_five_have_votes_and_the_dead_give_theirs_up() {
+        for (peers, expected) in [(1, 1), (2, 2), (3, 3), (4, 3), (5, 5), (9, 5)] {
+            let voters = voters(&BTreeSet::from([1]), &of_peers(peers), &healthy(1..=peers));
+            assert_eq!(voters.len(), expected, "{peers}");
+        }
+        let health = Health { given_up: BTreeSet::from([2]), ..healthy(3..=5) };
+        assert_eq!(voters(&BTreeSet::from([1, 2, 3]), &of_peers(4), &health), BTreeSet::from([1, 3, 4]));
+        let mut draining = of_peers(1);
+        draining.apply(&super::super::state::Command::SetDraining { id: 1, draining: true }).expect("it is a peer");
+        assert_eq!(voters(&BTreeSet::from([1]), &draining, &healthy(1..=1)), BTreeSet::from([1]));
+    }
+
+    #[test]
+    fn a_new_leader_believes_in_everybody_for_a_while() {
+        let state = of_peers(2);
+        let mut beats = Beats::default();
+        assert!(beats.health(&state, false, DOWN_AFTER).alive.is_empty());
+        assert_eq!(beats.health(&state, true, DOWN_AFTER * 2).alive.len(), 2);
+        beats.leading_since = Instant::now().checked_sub(DOWN_AFTER * 3 / 2);
+        beats.note(member(1));
+        let health = beats.health(&state, true, DOWN_AFTER * 2);
+        assert_eq!((health.alive.len(), health.given_up.len()), (1, 0));
+        beats.leading_since = Instant::now().checked_sub(DOWN_AFTER * 3);
+        assert_eq!(beats.health(&state, true, DOWN_AFTER * 2).given_up, BTreeSet::from([2]));
+    }
+}

@@ -1,0 +1,23 @@
+//! A node of a cluster: agreement on what there is, replicas of shards that are copied, and the ways between nodes.
+//!
+//! Files: `state` (what is agreed on, pure), `placement` (where replicas are to lie, pure), `raft` (agreement), `replica` (one
+//! replica, primary or backup), `sender` (copies a primary's log), `route` (this node's way to a shard), `node` (all of it
+//! together, and the reconciliation of what is here with what is agreed), `leader` (what the leader does beside), `door` (what
+//! other nodes call), `client` (calling them), `files` (a shard on its way), `identity` (who this node is), `answers` (what callers of the API are told).
+
+mod answers;
+mod client;
+mod door;
+mod files;
+mod identity;
+mod leader;
+mod node;
+mod placement;
+mod raft;
+mod replica;
+mod route;
+mod sender;
+mod state;
+
+pub use node::ClusterError;
+pub(crate) use node::Node;

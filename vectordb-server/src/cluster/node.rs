@@ -1,0 +1,613 @@
+//! A node: everything it needs to take part, and the reconciliation of what is here with what is agreed on.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use openraft::BasicNode;
+use parking_lot::{Mutex, RwLock};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use vectordb_core::{Database, UpdateResult};
+use vectordb_service::{Fault, RoutedCollection, RoutedShard, Service, ServiceError, ShardRoute};
+
+use super::client::PeerClient;
+use super::door;
+use super::identity::Identity;
+use super::leader::{self, Beats};
+use super::raft::{ConsensusError, Group};
+use super::replica::Replica;
+use super::route::{Change, Route};
+use super::sender;
+use super::state::{ClusterState, Command, Member, Outcome, PeerId, ShardRef};
+use crate::config::ClusterConfig;
+
+/// How long a change may take until everybody agrees.
+const AGREEMENT: Duration = Duration::from_secs(15);
+/// How often things are looked at although nothing is known to have changed.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// Why a node does not take part.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClusterError {
+    /// The settings make no sense.
+    #[error("{0}")]
+    Settings(String),
+    /// Its files cannot be read or written.
+    #[error("{path}: {source}")]
+    Files {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no agreement.
+    #[error(transparent)]
+    Consensus(#[from] ConsensusError),
+    /// Nobody of the cluster lets it in.
+    #[error("no peer of the cluster answers at {uri}: {reason}")]
+    Join {
+        /// Whom it asked.
+        uri: String,
+        /// What came of it.
+        reason: String,
+    },
+    /// The service and its data.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+/// What all parts of a node share.
+pub(crate) struct Shared {
+    pub(crate) me: Member,
+    pub(crate) uri: String,
+    pub(crate) group: Group,
+    pub(crate) client: PeerClient,
+    pub(super) beats: Mutex<Beats>,
+    pub(super) give_up_after: Duration,
+    rebalance: bool,
+    handle: Handle,
+    service: Weak<Service>,
+    db: Database,
+    /// Files of replicas.
+    replicas_path: PathBuf,
+    /// Work that is not finished, on the file system of the data.
+    pub(super) scratch_path: PathBuf,
+    replicas: RwLock<BTreeMap<ShardRef, Arc<Replica>>>,
+    routes: Mutex<BTreeMap<ShardRef, Arc<Route>>>,
+    reconciling: Mutex<()>,
+    /// The entry that what is here agrees with.
+    reconciled: watch::Sender<u64>,
+    /// What the leader had agreed on when this node first heard of it since it started.
+    pub(super) first_heard: Mutex<Option<u64>>,
+    /// Set once everything was in order, and never reset: troubles of others are not this node's.
+    was_ready: AtomicBool,
+    stopping: AtomicBool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Node({})", self.me.peer)
+    }
+}
+
+/// A running node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Node {
+    /// Who the node of a data directory is, at most 53 bits.
+    ///
+    /// # Errors
+    /// [`ClusterError::Files`].
+    pub(crate) fn peer_id(storage: &Path, config: &ClusterConfig) -> Result<u64, ClusterError> {
+        Ok(identity(storage, config)?.peer_id)
+    }
+
+    /// Takes part in a cluster: in the one it was part of, or in that of the peer it is to join, or in one that it founds.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub(crate) async fn start(
+        storage: &Path,
+        config: &ClusterConfig,
+        listener: TcpListener,
+        service: &Arc<Service>,
+    ) -> Result<Self, ClusterError> {
+        let identity = identity(storage, config)?;
+        let client = PeerClient::new(config.p2p.secret.clone()).map_err(ClusterError::Settings)?;
+        let directory = cluster_directory(storage);
+        let group = Group::start(identity.peer_id, &directory.join("raft"), client.clone()).await?;
+        let port = listener.local_addr().map_err(|source| ClusterError::Files { path: directory.clone(), source })?.port();
+        let uri = config.uri.clone().unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
+        let shared = Arc::new(Shared {
+            me: identity.member(),
+            uri,
+            group,
+            client,
+            beats: Mutex::default(),
+            give_up_after: Duration::from_secs(config.replace_peer_after_secs),
+            rebalance: config.rebalance,
+            handle: Handle::current(),
+            service: Arc::downgrade(service),
+            db: service.database().clone(),
+            replicas_path: directory.join("replicas"),
+            scratch_path: directory.join("scratch"),
+            replicas: RwLock::default(),
+            routes: Mutex::default(),
+            reconciling: Mutex::default(),
+            reconciled: watch::Sender::new(0),
+            first_heard: Mutex::default(),
+            was_ready: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        });
+        shared.prepare()?;
+        let (stop, stopped) = watch::channel(false);
+        let secret = config.p2p.secret.clone();
+        let mut tasks = vec![tokio::spawn(door::serve(listener, Arc::clone(&shared), secret, stopped.clone()))];
+        shared.enter(config).await?;
+        service.join(Arc::clone(&shared) as Arc<dyn vectordb_service::Cluster>);
+        tasks.push(tokio::spawn(reconcile_always(Arc::clone(&shared), stopped.clone())));
+        tasks.push(tokio::spawn(beat_always(Arc::clone(&shared))));
+        tasks.push(tokio::spawn(leader::run(Arc::clone(&shared))));
+        Ok(Self { shared, tasks, stop })
+    }
+
+    /// Takes no more part. Replicas of others take over.
+    pub(crate) async fn stop(self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        let _ = self.stop.send(true);
+        if let Err(error) = self.shared.group.raft.shutdown().await {
+            tracing::warn!(%error, "agreement did not end well");
+        }
+        for task in self.tasks {
+            // What panicked has nothing more to finish.
+            let _ = task.await;
+        }
+        let shared = self.shared;
+        let noted = tokio::task::spawn_blocking(move || shared.note_commits());
+        let _ = noted.await;
+    }
+}
+
+fn cluster_directory(storage: &Path) -> PathBuf {
+    storage.join("cluster")
+}
+
+fn identity(storage: &Path, config: &ClusterConfig) -> Result<Identity, ClusterError> {
+    let path = cluster_directory(storage);
+    Identity::of(&path, config.peer_id).map_err(|source| ClusterError::Files { path, source })
+}
+
+/// Brings what is here in line with what is agreed on, whenever that changes.
+async fn reconcile_always(node: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    let mut agreed = node.group.agreed.clone();
+    while !node.is_stopping() {
+        let working = Arc::clone(&node);
+        let result = tokio::task::spawn_blocking(move || {
+            working.reconcile();
+            working.note_commits();
+        });
+        if let Err(error) = result.await {
+            tracing::error!(%error, "reconciling was cut short");
+        }
+        tokio::select! {
+            _ = agreed.changed() => {}
+            () = tokio::time::sleep(GLANCE) => {}
+            _ = stopped.changed() => {}
+        }
+    }
+}
+
+/// Tells the leader that this node lives.
+async fn beat_always(node: Arc<Shared>) {
+    while !node.is_stopping() {
+        let leader = node.leader();
+        match leader {
+            Some((id, _)) if id == node.me.peer => {
+                node.beats.lock().note(node.me);
+                let last = node.group.raft.metrics().borrow().last_applied.map_or(0, |last| last.index);
+                node.first_heard.lock().get_or_insert(last);
+            }
+            Some((_, uri)) => {
+                let answer: Result<u64, _> = node.client.call(&uri, "/beat", &node.me, leader::BEAT).await;
+                if let Ok(commit) = answer {
+                    node.first_heard.lock().get_or_insert(commit);
+                }
+            }
+            None => {}
+        }
+        tokio::time::sleep(leader::BEAT).await;
+    }
+}
+
+impl Shared {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(super) fn rebalances(&self) -> bool {
+        self.rebalance
+    }
+
+    pub(crate) fn agreed(&self) -> Arc<ClusterState> {
+        Arc::clone(&self.group.agreed.borrow().state)
+    }
+
+    /// Waits for something from a thread that may wait.
+    pub(crate) fn wait_for<T>(&self, what: impl Future<Output = T>) -> T {
+        self.handle.block_on(what)
+    }
+
+    pub(crate) fn uri_of(&self, peer: PeerId) -> Option<String> {
+        self.agreed().peers.get(&peer).map(|peer| peer.uri.clone())
+    }
+
+    pub(crate) fn replica(&self, shard: ShardRef) -> Option<Arc<Replica>> {
+        self.replicas.read().get(&shard).cloned()
+    }
+
+    pub(crate) fn is_in_sync(&self, shard: ShardRef) -> bool {
+        self.agreed().shard(shard).is_some_and(|(_, _, meta)| meta.in_sync.contains(&self.me))
+    }
+
+    /// Other nodes to ask for a shard's points, the primary first.
+    pub(crate) fn readers(&self, shard: ShardRef) -> Vec<(PeerId, String)> {
+        let state = self.agreed();
+        let Some((_, _, meta)) = state.shard(shard) else { return Vec::new() };
+        let others = meta.in_sync.iter().filter(|member| **member != meta.primary);
+        let all = std::iter::once(&meta.primary).chain(others).filter(|member| **member != self.me);
+        all.filter_map(|member| Some((member.peer, state.peers.get(&member.peer)?.uri.clone()))).collect()
+    }
+
+    pub(super) fn leader(&self) -> Option<(PeerId, String)> {
+        let metrics = self.group.raft.metrics().borrow().clone();
+        let leader = metrics.current_leader?;
+        let node = metrics.membership_config.membership().get_node(&leader)?;
+        Some((leader, node.addr.clone()))
+    }
+
+    /// Removes what an interruption left behind.
+    fn prepare(&self) -> Result<(), ClusterError> {
+        let files = |path: &Path, source| ClusterError::Files { path: path.to_path_buf(), source };
+        match std::fs::remove_dir_all(&self.scratch_path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(files(&self.scratch_path, error)),
+            _ => {}
+        }
+        for path in [&self.scratch_path, &self.replicas_path] {
+            std::fs::create_dir_all(path).map_err(|error| files(path, error))?;
+        }
+        Ok(())
+    }
+
+    async fn enter(self: &Arc<Self>, config: &ClusterConfig) -> Result<(), ClusterError> {
+        let raft = &self.group.raft;
+        let known = raft.is_initialized().await.map_err(|error| ConsensusError::Start(error.to_string()))?;
+        match &config.bootstrap {
+            _ if known => {}
+            Some(other) if other.trim_end_matches('/') != self.uri.trim_end_matches('/') => self.join(other).await?,
+            _ => {
+                let founder = BTreeMap::from([(self.me.peer, BasicNode::new(&self.uri))]);
+                raft.initialize(founder).await.map_err(|error| ConsensusError::Start(error.to_string()))?;
+            }
+        }
+        let announcing = Arc::clone(self);
+        tokio::spawn(async move { announcing.announce().await });
+        Ok(())
+    }
+
+    /// Asks a peer to be let in, for a minute.
+    async fn join(&self, other: &str) -> Result<(), ClusterError> {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let asked = self.client.call::<_, Outcome>(other, "/join", &self.introduction(), AGREEMENT).await;
+            let reason = match asked {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) if error.fault == Fault::BadRequest => {
+                    return Err(ClusterError::Join { uri: other.to_owned(), reason: error.message });
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            if Instant::now() > until {
+                return Err(ClusterError::Join { uri: other.to_owned(), reason });
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    fn introduction(&self) -> Command {
+        let version = crate::version().to_owned();
+        Command::AddPeer { id: self.me.peer, uri: self.uri.clone(), disk: self.me.disk, version }
+    }
+
+    /// Says where this node is, until that is agreed on.
+    async fn announce(self: Arc<Self>) {
+        while !self.is_stopping() {
+            let known = self.agreed().peers.get(&self.me.peer).is_some_and(|peer| {
+                peer.uri == self.uri && peer.disk == self.me.disk && peer.version == crate::version()
+            });
+            if known || matches!(self.propose(self.introduction()).await, Ok((Ok(_), _))) {
+                return;
+            }
+            tokio::time::sleep(leader::BEAT).await;
+        }
+    }
+
+    /// Has a command agreed on; its outcome, and the entry in which it happened.
+    pub(crate) async fn propose(&self, command: Command) -> Result<(Outcome, u64), ServiceError> {
+        let until = Instant::now() + AGREEMENT;
+        let mut reason = "there is no leader".to_owned();
+        while Instant::now() < until && !self.is_stopping() {
+            match self.leader() {
+                Some((id, _)) if id == self.me.peer => match self.group.raft.client_write(command.clone()).await {
+                    Ok(done) => return Ok((done.data.0.unwrap_or(Ok(false)), done.log_id.index)),
+                    Err(error) => reason = error.to_string(),
+                },
+                Some((_, uri)) => {
+                    let answer = self.client.call::<_, Option<(Outcome, u64)>>(&uri, "/propose", &command, AGREEMENT).await;
+                    match answer {
+                        Ok(Some(done)) => return Ok(done),
+                        Ok(None) => {}
+                        Err(super::client::PeerError::Unreachable(why)) => reason = why,
+                        Err(super::client::PeerError::Broken(why)) => {
+                            return Err(ServiceError::internal(format!("the leader did not answer, it may or may not be done: {why}")));
+                        }
+                    }
+                }
+                None => {}
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(ServiceError::new(Fault::Unavailable, format!("no agreement: {reason}")))
+    }
+
+    /// The same from a thread that may wait; returns when this node, and every other that answers, is in line with it.
+    pub(crate) fn agree(&self, command: Command) -> Outcome {
+        let (outcome, index) = self.wait_for(self.propose(command))?;
+        if outcome.is_ok() {
+            self.wait_for(self.settled(index));
+        }
+        outcome
+    }
+
+    /// Proposes what somebody will propose again if it is not heard.
+    pub(super) fn propose_quietly(self: &Arc<Self>, command: Command) {
+        let node = Arc::clone(self);
+        self.handle.spawn(async move {
+            match node.propose(command).await {
+                Ok((Ok(_), _)) => {}
+                Ok((Err(error), _)) | Err(error) => tracing::debug!(%error, "a proposal came to nothing"),
+            }
+        });
+    }
+
+    /// Returns when the nodes that answer are in line with an entry, or after a few seconds.
+    async fn settled(&self, index: u64) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let others: Vec<String> = {
+            let state = self.agreed();
+            state.peers.iter().filter(|(id, _)| **id != self.me.peer).map(|(_, peer)| peer.uri.clone()).collect()
+        };
+        let asked = others.iter().map(|uri| self.client.call::<_, ()>(uri, "/settled", &index, PATIENCE));
+        let (_, _) = tokio::join!(self.reconciled_to(index, PATIENCE), futures_util::future::join_all(asked));
+    }
+
+    pub(super) async fn reconciled_to(&self, index: u64, patience: Duration) {
+        let mut reconciled = self.reconciled.subscribe();
+        let waiting = reconciled.wait_for(|done| *done >= index);
+        drop(tokio::time::timeout(patience, waiting).await);
+    }
+
+    /// Whether what is agreed on here is at least what the leader had when this node came.
+    pub(super) fn has_caught_up(&self) -> bool {
+        let here = self.group.agreed.borrow().index;
+        self.first_heard.lock().is_some_and(|first| here >= first)
+    }
+
+    pub(super) fn is_in_order(&self) -> bool {
+        if self.was_ready.load(Ordering::Acquire) {
+            return true;
+        }
+        let state = self.agreed();
+        let shards = state.collections.values().flat_map(|collection| {
+            collection.shards.iter().map(move |shard| (ShardRef { uid: collection.uid, shard: shard.id }, shard))
+        });
+        let mine = shards.filter(|(_, shard)| shard.in_sync.contains(&self.me));
+        let ready = self.has_caught_up()
+            && *self.reconciled.borrow() >= self.first_heard.lock().unwrap_or(u64::MAX)
+            && mine.into_iter().all(|(of, _)| self.replica(of).is_some_and(|replica| replica.readable().is_some()));
+        if ready {
+            self.was_ready.store(true, Ordering::Release);
+        }
+        ready
+    }
+
+    /// Brings replicas, senders and the service in line with what is agreed on.
+    fn reconcile(self: &Arc<Self>) {
+        let _alone = self.reconciling.lock();
+        if self.is_stopping() {
+            return;
+        }
+        let (index, state) = {
+            let agreed = self.group.agreed.borrow();
+            (agreed.index, Arc::clone(&agreed.state))
+        };
+        let mut in_line = true;
+        for collection in state.collections.values() {
+            for meta in &collection.shards {
+                let shard = ShardRef { uid: collection.uid, shard: meta.id };
+                if let Err(error) = self.reconcile_shard(shard, &collection.config, meta) {
+                    tracing::warn!(%shard, %error, "a replica is not in line with what is agreed on");
+                    in_line = false;
+                }
+            }
+        }
+        self.remove_dismissed(&state);
+        self.show(&state);
+        if in_line {
+            self.reconciled.send_replace(index);
+        }
+    }
+
+    fn reconcile_shard(
+        self: &Arc<Self>,
+        shard: ShardRef,
+        config: &vectordb_core::CollectionConfig,
+        meta: &super::state::ShardMeta,
+    ) -> Result<(), ServiceError> {
+        if !meta.replicas.contains(&self.me.peer) {
+            return Ok(());
+        }
+        let known = self.replica(shard);
+        let replica = match known {
+            Some(replica) => replica,
+            None => {
+                let replica = Arc::new(Replica::open(shard, self.me, &self.replicas_path, &self.db, config)?);
+                self.replicas.write().insert(shard, Arc::clone(&replica));
+                replica
+            }
+        };
+        replica.learn(meta)?;
+        if replica.wants_epoch(meta) {
+            self.propose_quietly(Command::Regrant { shard, epoch: meta.epoch });
+        }
+        if replica.acting_epoch() == Some(meta.epoch) {
+            let mut started = replica.senders.lock();
+            for &peer in meta.replicas.iter().filter(|&&peer| peer != self.me.peer) {
+                if started.insert(peer, meta.epoch) != Some(meta.epoch) {
+                    self.handle.spawn(sender::run(Arc::clone(self), Arc::clone(&replica), peer, meta.epoch));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes replicas that are not to be here any more. What is known of a later epoch than this state is not touched: the
+    /// state is an old one then, which this node has yet to see the rest of.
+    fn remove_dismissed(&self, state: &ClusterState) {
+        let dismissed = |shard: &ShardRef, replica: &Replica| match state.shard(*shard) {
+            Some((_, _, meta)) => !meta.replicas.contains(&self.me.peer) && meta.epoch >= replica.epoch(),
+            None => state.is_gone(*shard),
+        };
+        let gone: Vec<Arc<Replica>> = {
+            let replicas = self.replicas.read();
+            replicas.iter().filter(|(shard, replica)| dismissed(shard, replica)).map(|(_, replica)| Arc::clone(replica)).collect()
+        };
+        for replica in gone {
+            self.replicas.write().remove(&replica.shard);
+            if let Err(error) = replica.remove() {
+                tracing::warn!(shard = %replica.shard, %error, "a replica that went left files behind");
+            }
+        }
+        if self.has_caught_up() {
+            self.remove_strays(state);
+        }
+    }
+
+    /// Removes data of the engine that no replica holds, and files of replicas that are no more.
+    fn remove_strays(&self, state: &ClusterState) {
+        // In this order: what is being installed has its name first, and its replica says so when it is done.
+        let names = self.db.collections();
+        let replicas: Vec<Arc<Replica>> = self.replicas.read().values().cloned().collect();
+        let held: Vec<String> = replicas.iter().map(|replica| replica.engine()).collect();
+        for name in names.into_iter().filter(|name| !held.contains(name)) {
+            let shard = shard_of_engine(&name);
+            if shard.is_none_or(|shard| state.is_gone(shard) || self.replica(shard).is_some()) {
+                tracing::info!(name, "removing data that an interruption left behind");
+                if let Err(error) = self.db.drop_collection(&name) {
+                    tracing::warn!(name, %error, "it stays");
+                }
+            }
+        }
+    }
+
+    /// Shows the service the collections of the cluster.
+    fn show(self: &Arc<Self>, state: &ClusterState) {
+        let Some(service) = self.service.upgrade() else { return };
+        let mut routes = self.routes.lock();
+        let mut shown = BTreeMap::new();
+        let collections = state.collections.iter().map(|(name, collection)| {
+            let shards = collection.shards.iter().map(|meta| {
+                let shard = ShardRef { uid: collection.uid, shard: meta.id };
+                let route = routes.get(&shard).cloned();
+                let route = route.unwrap_or_else(|| Arc::new(Route { shard, node: Arc::downgrade(self) }));
+                shown.insert(shard, Arc::clone(&route));
+                RoutedShard { id: meta.id, key: meta.key.clone(), route: route as Arc<dyn ShardRoute> }
+            });
+            RoutedCollection { name: name.clone(), created_at: collection.created_at.clone(), shards: shards.collect() }
+        });
+        let collections: Vec<RoutedCollection> = collections.collect();
+        *routes = shown;
+        service.show(collections, state.aliases.clone());
+    }
+
+    fn note_commits(&self) {
+        let replicas: Vec<Arc<Replica>> = self.replicas.read().values().cloned().collect();
+        replicas.iter().for_each(|replica| replica.note_commit());
+    }
+
+    /// A write through the primary here; nothing when it is not here, and nothing was done.
+    pub(crate) fn write_here(
+        self: &Arc<Self>,
+        shard: ShardRef,
+        change: Change,
+        deadline: Instant,
+    ) -> Option<Result<UpdateResult, ServiceError>> {
+        let replica = self.replica(shard).filter(|replica| replica.is_primary())?;
+        let state = self.agreed();
+        let (_, collection, _) = state.shard(shard)?;
+        let least = collection.config.write_consistency_factor.max(1) as usize;
+        let about_config = match &change {
+            Change::Config(_) => true,
+            Change::Updates(updates) => updates.iter().any(changes_config),
+        };
+        let result = match change {
+            Change::Updates(updates) => {
+                replica.data().wait_for_room(&updates);
+                replica.write(least, deadline, |data, epoch| data.stage(updates, epoch))
+            }
+            Change::Config(diff) => replica.write(least, deadline, |data, epoch| data.stage_config(&diff, epoch)),
+        };
+        if result.is_ok() && about_config {
+            // New shards are made of it.
+            let config = replica.data().config();
+            if config != collection.config {
+                let agreed = self.agree(Command::SetConfig { uid: shard.uid, config: Box::new(config) });
+                return Some(agreed.and(result));
+            }
+        }
+        Some(result)
+    }
+}
+
+/// Whether an update changes what a collection is made of.
+fn changes_config(update: &vectordb_core::Update) -> bool {
+    use vectordb_core::Update;
+    matches!(
+        update,
+        Update::CreateFieldIndex { .. }
+            | Update::DropFieldIndex { .. }
+            | Update::CreateVector { .. }
+            | Update::CreateSparseVector { .. }
+            | Update::DropVector { .. }
+    )
+}
+
+/// The shard whose data has a name in the engine.
+fn shard_of_engine(name: &str) -> Option<ShardRef> {
+    let mut parts = name.splitn(3, '-');
+    let (uid, shard) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    parts.next()?;
+    Some(ShardRef { uid, shard: vectordb_service::ShardId(shard) })
+}

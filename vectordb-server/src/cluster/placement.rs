@@ -1,0 +1,300 @@
+//! Where replicas are to lie, and what is to be done about it: pure functions of what is agreed on and of who lives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vectordb_service::ShardId;
+
+use super::state::{ClusterState, CollectionMeta, Command, Member, PeerId, ShardMeta, ShardRef};
+
+/// Replicas that are made at the same time.
+const MOST_TRANSFERS: usize = 2;
+
+/// What the leader knows of the peers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Health {
+    /// Peers that were heard of lately, with the disks they have.
+    pub(crate) alive: BTreeMap<PeerId, Member>,
+    /// Peers that have been silent for so long that others take their place.
+    pub(crate) given_up: BTreeSet<PeerId>,
+}
+
+impl Health {
+    fn has(&self, member: &Member) -> bool {
+        self.alive.get(&member.peer) == Some(member)
+    }
+}
+
+/// Replicas of each peer.
+fn loads(state: &ClusterState) -> BTreeMap<PeerId, usize> {
+    let mut loads: BTreeMap<PeerId, usize> = state.peers.keys().map(|&peer| (peer, 0)).collect();
+    for peer in state.collections.values().flat_map(|collection| &collection.shards).flat_map(|shard| &shard.replicas) {
+        *loads.entry(*peer).or_default() += 1;
+    }
+    loads
+}
+
+/// Peers for the replicas of new shards: each shard on as many peers as `factor` says, neighbours in a ring that begins with the
+/// peers that have least (chained declustering, Hsiao & DeWitt 1990), so that the loss of one peer is spread over two others.
+pub(crate) fn place(state: &ClusterState, health: &Health, shards: u32, factor: usize) -> Vec<Vec<PeerId>> {
+    let loads = loads(state);
+    let usable = |peer: &PeerId| health.alive.contains_key(peer) && state.peers.get(peer).is_some_and(|peer| !peer.draining);
+    let mut ring: Vec<PeerId> = state.peers.keys().copied().filter(usable).collect();
+    if ring.is_empty() {
+        return Vec::new();
+    }
+    ring.sort_by_key(|peer| (loads.get(peer).copied().unwrap_or(0), *peer));
+    let copies = factor.clamp(1, ring.len());
+    (0..shards as usize).map(|shard| (0..copies).map(|copy| ring[(shard + copy) % ring.len()]).collect()).collect()
+}
+
+/// What the leader should propose now. It is asked again after each change, so it may name only the first steps.
+pub(crate) fn plan(state: &ClusterState, health: &Health) -> Vec<Command> {
+    let mut commands: Vec<Command> = shards(state).filter_map(|(of, _, shard)| fail_over(of, shard, health)).collect();
+    if !commands.is_empty() {
+        return commands;
+    }
+    let mut transfers = shards(state).map(|(_, _, shard)| making(shard, health)).sum::<usize>();
+    let mut loads = loads(state);
+    for (of, collection, shard) in shards(state) {
+        if let Some(gone) = surplus(state, collection, shard, health, &loads) {
+            commands.push(Command::Unassign { shard: of, peer: gone });
+            continue;
+        }
+        if transfers >= MOST_TRANSFERS || shard.learners().next().is_some() {
+            continue;
+        }
+        if let Some(peer) = missing(state, collection, shard, health, &loads) {
+            *loads.entry(peer).or_default() += 1;
+            transfers += 1;
+            commands.push(Command::Assign { shard: of, peer, instead_of: None });
+        }
+    }
+    if commands.is_empty() && transfers == 0 {
+        commands.extend(move_one(state, health, &loads).or_else(|| hand_over_one(state, health)));
+    }
+    commands
+}
+
+fn shards(state: &ClusterState) -> impl Iterator<Item = (ShardRef, &CollectionMeta, &ShardMeta)> {
+    state.collections.values().flat_map(|collection| {
+        collection.shards.iter().map(move |shard| (ShardRef { uid: collection.uid, shard: shard.id }, collection, shard))
+    })
+}
+
+/// Learners that live.
+fn making(shard: &ShardMeta, health: &Health) -> usize {
+    shard.learners().filter(|peer| health.alive.contains_key(peer)).count()
+}
+
+/// Another primary for a shard whose own is silent, or has another disk.
+fn fail_over(of: ShardRef, shard: &ShardMeta, health: &Health) -> Option<Command> {
+    if health.has(&shard.primary) {
+        return None;
+    }
+    let primary = *shard.in_sync.iter().find(|member| health.has(member))?;
+    Some(Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: false })
+}
+
+fn is_leaving(state: &ClusterState, health: &Health, peer: PeerId) -> bool {
+    health.given_up.contains(&peer) || state.peers.get(&peer).is_none_or(|peer| peer.draining)
+}
+
+/// Replicas that a shard can have.
+fn wanted(state: &ClusterState, collection: &CollectionMeta, health: &Health) -> usize {
+    let usable = health.alive.keys().filter(|&&peer| !is_leaving(state, health, peer)).count();
+    collection.factor().min(usable.max(1))
+}
+
+/// A peer whose replica is not needed, while as many others as are wanted are in sync.
+fn surplus(
+    state: &ClusterState,
+    collection: &CollectionMeta,
+    shard: &ShardMeta,
+    health: &Health,
+    loads: &BTreeMap<PeerId, usize>,
+) -> Option<PeerId> {
+    let wanted = wanted(state, collection, health);
+    let staying = |but: PeerId| {
+        shard.in_sync.iter().filter(|member| member.peer != but && health.has(member) && !is_leaving(state, health, member.peer)).count()
+    };
+    // A learner that was given up is in nobody's way but its own.
+    if let Some(dead) = shard.learners().find(|&peer| is_leaving(state, health, peer)) {
+        return Some(dead);
+    }
+    let moved = shard.moving.iter().find(|(to, _)| shard.is_in_sync(**to)).map(|(_, from)| *from);
+    let leaving = shard.replicas.iter().copied().find(|&peer| is_leaving(state, health, peer));
+    let too_many = || {
+        let extra = shard.in_sync.len() > wanted && shard.moving.is_empty();
+        let most = shard.in_sync.iter().map(|member| member.peer).filter(|&peer| peer != shard.primary.peer);
+        most.max_by_key(|peer| loads.get(peer).copied().unwrap_or(0)).filter(|_| extra)
+    };
+    moved.or(leaving).or_else(too_many).filter(|&peer| staying(peer) >= wanted)
+}
+
+/// A peer for one more replica, if there are too few.
+fn missing(
+    state: &ClusterState,
+    collection: &CollectionMeta,
+    shard: &ShardMeta,
+    health: &Health,
+    loads: &BTreeMap<PeerId, usize>,
+) -> Option<PeerId> {
+    let staying = shard.replicas.iter().filter(|&&peer| !is_leaving(state, health, peer)).count();
+    if staying >= wanted(state, collection, health) || !shard.in_sync.iter().any(|member| health.has(member)) {
+        return None;
+    }
+    let free = health.alive.keys().copied().filter(|&peer| !shard.replicas.contains(&peer) && !is_leaving(state, health, peer));
+    free.min_by_key(|peer| (loads.get(peer).copied().unwrap_or(0), *peer))
+}
+
+/// One replica from the peer that has most to the one that has least.
+fn move_one(state: &ClusterState, health: &Health, loads: &BTreeMap<PeerId, usize>) -> Option<Command> {
+    let usable = || loads.iter().filter(|(peer, _)| health.alive.contains_key(peer) && !is_leaving(state, health, **peer));
+    let (&to, &least) = usable().min_by_key(|(peer, load)| (**load, **peer))?;
+    let (&from, &most) = usable().max_by_key(|(peer, load)| (**load, **peer))?;
+    if most < least + 2 {
+        return None;
+    }
+    let fits = |shard: &&(ShardRef, &CollectionMeta, &ShardMeta)| {
+        shard.2.is_in_sync(from) && !shard.2.replicas.contains(&to) && shard.2.learners().next().is_none()
+    };
+    let all: Vec<_> = shards(state).collect();
+    // A backup is moved before a primary, for then nobody notices.
+    let backup = all.iter().filter(fits).find(|shard| shard.2.primary.peer != from);
+    let (of, _, _) = backup.or_else(|| all.iter().find(fits))?;
+    Some(Command::Assign { shard: *of, peer: to, instead_of: Some(from) })
+}
+
+/// One primary from the peer that has most of them to an in-sync one that has at least two fewer.
+fn hand_over_one(state: &ClusterState, health: &Health) -> Option<Command> {
+    let mut primaries: BTreeMap<PeerId, usize> = health.alive.keys().map(|&peer| (peer, 0)).collect();
+    for (_, _, shard) in shards(state) {
+        *primaries.entry(shard.primary.peer).or_default() += 1;
+    }
+    shards(state).find_map(|(of, _, shard)| {
+        let here = primaries.get(&shard.primary.peer)?;
+        let better = |member: &&Member| {
+            health.has(member)
+                && !is_leaving(state, health, member.peer)
+                && primaries.get(&member.peer).is_some_and(|there| there + 2 <= *here)
+        };
+        let primary = *shard.in_sync.iter().find(better)?;
+        Some(Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: true })
+    })
+}
+
+/// Whether a shard would be left without any copy if a peer went.
+pub(crate) fn only_copies(state: &ClusterState, peer: PeerId) -> Vec<(String, ShardId)> {
+    let of = |(name, collection): (&String, &CollectionMeta)| {
+        let alone = collection.shards.iter().filter(|shard| shard.is_in_sync(peer) && shard.in_sync.len() == 1);
+        alone.map(|shard| (name.clone(), shard.id)).collect::<Vec<_>>()
+    };
+    state.collections.iter().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::tests::{member, of_peers, with_collection};
+    use super::*;
+
+    fn healthy(peers: impl IntoIterator<Item = PeerId>) -> Health {
+        Health { alive: peers.into_iter().map(|peer| (peer, member(peer))).collect(), given_up: BTreeSet::new() }
+    }
+
+    /// Does what is planned, with replicas that catch up at once, until nothing is left to do.
+    fn settle(state: &mut ClusterState, health: &Health) -> usize {
+        for round in 0..200 {
+            let commands = plan(state, health);
+            if commands.is_empty() {
+                return round;
+            }
+            for command in commands {
+                state.apply(&command).expect("what is planned can be done");
+            }
+            let learners: Vec<(ShardRef, u64, PeerId)> =
+                shards(state).flat_map(|(of, _, shard)| shard.learners().map(move |peer| (of, shard.epoch, peer))).collect();
+            for (shard, epoch, peer) in learners.into_iter().filter(|(_, _, peer)| health.alive.contains_key(peer)) {
+                state.apply(&Command::Expand { shard, epoch, member: member(peer) }).expect("it caught up");
+            }
+        }
+        panic!("the plan never ends: {:?}", plan(state, health));
+    }
+
+    fn spread(state: &ClusterState) -> Vec<usize> {
+        loads(state).into_values().collect()
+    }
+
+    #[test]
+    fn three_shards_twice_on_three_peers_are_three_different_pairs() {
+        let state = of_peers(3);
+        let places = place(&state, &healthy(1..=3), 3, 2);
+        assert_eq!(places, [[1, 2], [2, 3], [3, 1]]);
+        assert_eq!(place(&state, &healthy([2]), 2, 2), [[2], [2]]);
+        assert!(place(&state, &Health::default(), 2, 2).is_empty());
+    }
+
+    #[test]
+    fn new_peers_get_their_share_and_every_shard_keeps_its_copies() {
+        let mut state = of_peers(3);
+        with_collection(&mut state, "books", 2, &[&[1, 2], &[2, 3], &[3, 1], &[1, 2], &[2, 3], &[3, 1]]);
+        let more = of_peers(5);
+        state.peers = more.peers;
+        settle(&mut state, &healthy(1..=5));
+        let loads = spread(&state);
+        assert!(loads.iter().max().expect("peers") - loads.iter().min().expect("peers") <= 1, "{loads:?}");
+        assert!(shards(&state).all(|(_, _, shard)| shard.in_sync.len() == 2 && shard.replicas.len() == 2 && shard.moving.is_empty()));
+        let primaries: BTreeSet<PeerId> = shards(&state).map(|(_, _, shard)| shard.primary.peer).collect();
+        assert!(primaries.len() >= 4, "{primaries:?}");
+    }
+
+    #[test]
+    fn draining_peers_end_with_nothing_and_nothing_is_lost() {
+        let mut state = of_peers(5);
+        with_collection(&mut state, "books", 2, &[&[1, 2], &[2, 3], &[3, 4], &[4, 5], &[5, 1]]);
+        for id in [4, 5] {
+            state.apply(&Command::SetDraining { id, draining: true }).expect("it is a peer");
+        }
+        settle(&mut state, &healthy(1..=5));
+        assert!(shards(&state).all(|(_, _, shard)| shard.in_sync.len() == 2 && shard.replicas.iter().all(|&peer| peer <= 3)));
+        for id in [4, 5] {
+            assert!(only_copies(&state, id).is_empty());
+            state.apply(&Command::RemovePeer { id, force: false }).expect("nothing is there any more");
+        }
+    }
+
+    #[test]
+    fn a_silent_primary_is_followed_by_one_in_sync_and_replaced_when_given_up() {
+        let mut state = of_peers(3);
+        with_collection(&mut state, "books", 2, &[&[1, 2]]);
+        let mut health = healthy([2, 3]);
+        settle(&mut state, &health);
+        let shard = |state: &ClusterState| state.collections["books"].shards[0].clone();
+        assert_eq!((shard(&state).primary.peer, shard(&state).in_sync.len()), (2, 1));
+        assert!(shard(&state).replicas.contains(&1), "it may come back");
+        health.given_up.insert(1);
+        settle(&mut state, &health);
+        assert_eq!(shard(&state).replicas, BTreeSet::from([2, 3]));
+        assert_eq!(shard(&state).in_sync.len(), 2);
+    }
+
+    #[test]
+    fn without_a_copy_in_sync_nobody_becomes_primary() {
+        let mut state = of_peers(3);
+        with_collection(&mut state, "books", 1, &[&[1]]);
+        let health = Health { given_up: BTreeSet::from([1]), ..healthy([2, 3]) };
+        assert!(plan(&state, &health).is_empty());
+    }
+
+    #[test]
+    fn another_factor_makes_and_drops_replicas() {
+        let mut state = of_peers(3);
+        let uid = with_collection(&mut state, "books", 1, &[&[1], &[2], &[3]]);
+        for (factor, copies) in [(3, 3), (2, 2), (7, 3), (1, 1)] {
+            let mut config = state.collections["books"].config.clone();
+            config.replication_factor = factor;
+            state.apply(&Command::SetConfig { uid, config: Box::new(config) }).expect("it exists");
+            settle(&mut state, &healthy(1..=3));
+            assert!(shards(&state).all(|(_, _, shard)| shard.in_sync.len() == copies && shard.replicas.len() == copies), "{factor}");
+        }
+    }
+}

@@ -1,0 +1,612 @@
+//! One replica of a shard on this node: a primary that has its log copied, or a backup that takes it over.
+//!
+//! The rules of the protocol (`tests/model` drops each of them in turn, and loses data): what is acknowledged is durable on all
+//! in-sync members; a lower epoch is refused; a learner whose admission is under way counts already, and is admitted with the
+//! whole log only; a process never acts as primary in an epoch that an earlier one may have acted in; members are disks.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use vectordb_core::{Collection, CollectionConfig, Database, LogFrame, Lsn, Staged, UpdateResult};
+use vectordb_service::{Answer, Fault, Question, ServiceError};
+
+use super::state::{Member, ShardMeta, ShardRef};
+
+/// Bytes of frames that are kept at hand for backups.
+const RECENT_BYTES: usize = 32 << 20;
+/// Bytes of frames of one message.
+const MESSAGE_BYTES: usize = 4 << 20;
+/// How long a backup that has not heard of its primary answers reads.
+const HEARD: Duration = Duration::from_secs(3);
+/// How long a write waits, once it is acknowledged, until every in-sync member shows it.
+const SHOWN: Duration = Duration::from_millis(300);
+/// Frames that a learner may lack when its admission begins.
+const NEAR: u64 = 64;
+
+/// A frame as it travels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Frame {
+    pub(crate) lsn: Lsn,
+    pub(crate) epoch: u64,
+    #[serde(with = "serde_bytes")]
+    pub(crate) body: Vec<u8>,
+}
+
+/// What a primary sends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Append {
+    pub(crate) shard: ShardRef,
+    pub(crate) epoch: u64,
+    /// The batch before the frames, and its epoch; 0 where the primary has it in files only.
+    pub(crate) after: Lsn,
+    pub(crate) after_epoch: u64,
+    pub(crate) frames: Vec<Frame>,
+    /// The primary's last batch.
+    pub(crate) last: Lsn,
+    pub(crate) commit: Lsn,
+    /// Whether the primary has committed everything that its predecessor may have acknowledged.
+    pub(crate) settled: bool,
+}
+
+/// What a backup says to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum AppendReply {
+    /// It has everything of the primary's log up to here, on stable storage, and shows it up to there.
+    Has { member: Member, upto: Lsn, shown: Lsn },
+    /// It wants what follows on this.
+    Wants { after: Lsn },
+    /// It knows of a newer epoch.
+    Stale { epoch: u64 },
+    /// It has no replica of the shard, or none that works.
+    Absent,
+}
+
+/// What the file of a replica holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    /// Name of the collection in the engine.
+    engine: String,
+    /// The newest epoch it knows.
+    epoch: u64,
+}
+
+struct Primary {
+    /// In-sync members but for itself.
+    needed: BTreeSet<Member>,
+    pending: Option<Member>,
+    /// The admission of `pending` is proposed.
+    proposed: bool,
+    /// What each member is known to have, and to show.
+    matched: BTreeMap<Member, (Lsn, Lsn)>,
+    durable: Lsn,
+    commit: Lsn,
+    /// The last batch when it became primary.
+    floor: Lsn,
+    recent: VecDeque<Arc<Frame>>,
+    recent_bytes: usize,
+}
+
+struct Inner {
+    data: Collection,
+    kept: Kept,
+    primary: Option<Primary>,
+    /// When a settled primary of this epoch was heard of last.
+    heard: Option<Instant>,
+    /// Writes failed in a way that only a restart mends.
+    failed: Option<String>,
+}
+
+/// What a sender has to do next.
+pub(crate) enum Outgoing {
+    Message(Append),
+    /// The log begins too late: files come first.
+    Files,
+    /// Nothing any more: somebody else is primary.
+    Nothing,
+}
+
+/// One replica.
+pub(crate) struct Replica {
+    pub(crate) shard: ShardRef,
+    me: Member,
+    file: PathBuf,
+    db: Database,
+    inner: Mutex<Inner>,
+    /// Signalled when the commit point or the role moves.
+    moved: Condvar,
+    /// Counts whatever senders should look at.
+    news: watch::Sender<u64>,
+    /// The epoch that senders were started for, and to whom.
+    pub(crate) senders: Mutex<BTreeMap<u64, u64>>,
+}
+
+impl std::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Replica({})", self.shard)
+    }
+}
+
+fn unavailable(message: impl Into<String>) -> ServiceError {
+    ServiceError::new(Fault::Unavailable, message)
+}
+
+fn unknown_outcome() -> ServiceError {
+    ServiceError::internal("the shard changed its primary during the write, which may or may not have been done")
+}
+
+impl Replica {
+    /// Opens the replica of a file, or makes an empty one.
+    ///
+    /// # Errors
+    /// Those of the engine and of the file system.
+    pub(crate) fn open(shard: ShardRef, me: Member, directory: &Path, db: &Database, config: &CollectionConfig) -> Result<Self, ServiceError> {
+        let file = directory.join(format!("{shard}.json"));
+        let (kept, data) = match std::fs::read(&file) {
+            Ok(bytes) => {
+                let kept: Kept = serde_json::from_slice(&bytes)
+                    .map_err(|error| ServiceError::internal(format!("{}: {error}", file.display())))?;
+                let data = db.get(&kept.engine)?;
+                (kept, data)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let kept = Kept { engine: engine_name(shard), epoch: 0 };
+                let data = db.create_collection(&kept.engine, config.clone())?;
+                keep(&file, &kept)?;
+                (kept, data)
+            }
+            Err(error) => return Err(ServiceError::internal(format!("{}: {error}", file.display()))),
+        };
+        if let Some(committed) = committed(&file) {
+            data.publish(committed);
+        }
+        let inner = Inner { data, kept, primary: None, heard: None, failed: None };
+        Ok(Self {
+            shard,
+            me,
+            file,
+            db: db.clone(),
+            inner: Mutex::new(inner),
+            moved: Condvar::new(),
+            news: watch::Sender::new(0),
+            senders: Mutex::default(),
+        })
+    }
+
+    /// Removes the replica with its data.
+    pub(crate) fn remove(&self) -> Result<(), ServiceError> {
+        let mut inner = self.inner.lock();
+        inner.primary = None;
+        self.moved.notify_all();
+        self.tell();
+        for file in [&self.file, &committed_file(&self.file)] {
+            match std::fs::remove_file(file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed_file(file, &error)),
+                _ => {}
+            }
+        }
+        self.db.drop_collection(&inner.kept.engine)?;
+        Ok(())
+    }
+
+    /// Takes note of what was agreed on about the shard. In an epoch that is new to this disk, the replica may be its primary.
+    pub(crate) fn learn(&self, meta: &ShardMeta) -> Result<(), ServiceError> {
+        let mut inner = self.inner.lock();
+        if meta.epoch <= inner.kept.epoch {
+            return Ok(());
+        }
+        self.raise(&mut inner, meta.epoch)?;
+        let old = inner.primary.take();
+        inner.heard = None;
+        if meta.primary == self.me && meta.in_sync.contains(&self.me) && inner.failed.is_none() {
+            let position = inner.data.log_position();
+            // What waits in memory for a sync of its writer is not durable yet.
+            inner.data.sync_log(position.last)?;
+            let (recent, recent_bytes) = old.map(|old| (old.recent, old.recent_bytes)).unwrap_or_default();
+            inner.primary = Some(Primary {
+                needed: meta.in_sync.iter().copied().filter(|member| *member != self.me).collect(),
+                pending: None,
+                proposed: false,
+                matched: BTreeMap::new(),
+                durable: position.last,
+                commit: position.published,
+                floor: position.last,
+                recent,
+                recent_bytes,
+            });
+            self.advance(&mut inner);
+        }
+        self.moved.notify_all();
+        self.tell();
+        Ok(())
+    }
+
+    /// Whether the replica should ask for an epoch of its own: it is the primary, but another process was in this epoch.
+    pub(crate) fn wants_epoch(&self, meta: &ShardMeta) -> bool {
+        let inner = self.inner.lock();
+        meta.primary == self.me && meta.epoch == inner.kept.epoch && inner.primary.is_none() && inner.failed.is_none()
+    }
+
+    /// The newest epoch it knows.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.inner.lock().kept.epoch
+    }
+
+    /// The name of its data in the engine.
+    pub(crate) fn engine(&self) -> String {
+        self.inner.lock().kept.engine.clone()
+    }
+
+    fn raise(&self, inner: &mut Inner, epoch: u64) -> Result<(), ServiceError> {
+        let kept = Kept { epoch, ..inner.kept.clone() };
+        keep(&self.file, &kept)?;
+        inner.kept = kept;
+        Ok(())
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|news| *news += 1);
+    }
+
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// The collection of the engine, if it has everything acknowledged: that of the primary, or of a backup that hears of it.
+    pub(crate) fn readable(&self) -> Option<Collection> {
+        let inner = self.inner.lock();
+        let knows = match &inner.primary {
+            Some(primary) => primary.commit >= primary.floor,
+            None => inner.heard.is_some_and(|heard| heard.elapsed() < HEARD),
+        };
+        knows.then(|| inner.data.clone())
+    }
+
+    pub(crate) fn ask(&self, question: &Question) -> Result<Answer, ServiceError> {
+        let data = self.readable().ok_or_else(|| unavailable("the replica has not caught up"))?;
+        question.answer(&data)
+    }
+
+    pub(crate) fn data(&self) -> Collection {
+        self.inner.lock().data.clone()
+    }
+
+    pub(crate) fn is_primary(&self) -> bool {
+        self.inner.lock().primary.is_some()
+    }
+
+    /// The epoch in which it is primary.
+    pub(crate) fn acting_epoch(&self) -> Option<u64> {
+        let inner = self.inner.lock();
+        inner.primary.as_ref().map(|_| inner.kept.epoch)
+    }
+
+    /// A write, through the primary: staged, made durable here and on all members that count, and shown.
+    pub(crate) fn write(
+        &self,
+        least: usize,
+        deadline: Instant,
+        stage: impl FnOnce(&Collection, u64) -> vectordb_core::Result<Staged>,
+    ) -> Result<UpdateResult, ServiceError> {
+        let (data, staged) = {
+            let mut inner = self.inner.lock();
+            if let Some(reason) = &inner.failed {
+                return Err(unavailable(format!("the shard's log failed: {reason}")));
+            }
+            let epoch = inner.kept.epoch;
+            let Some(primary) = &inner.primary else { return Err(unavailable("this node is not the primary")) };
+            let members = primary.needed.len() + 1;
+            if members < least {
+                let message = format!("{members} replicas are in sync, and write_consistency_factor asks for {least}");
+                return Err(unavailable(message));
+            }
+            let data = inner.data.clone();
+            let staged = stage(&data, epoch)?;
+            let frame = Arc::new(Frame { lsn: staged.lsn, epoch, body: staged.body.clone() });
+            if let Some(primary) = &mut inner.primary {
+                primary.remember(frame);
+            }
+            (data, staged)
+        };
+        self.tell();
+        let synced = data.sync_log(staged.lsn);
+        let mut inner = self.inner.lock();
+        if let Err(error) = synced {
+            inner.failed = Some(error.to_string());
+            inner.primary = None;
+            self.moved.notify_all();
+            return Err(error.into());
+        }
+        if let Some(primary) = &mut inner.primary {
+            primary.durable = primary.durable.max(staged.lsn);
+        }
+        self.advance(&mut inner);
+        self.wait_committed(&mut inner, staged.lsn, deadline)?;
+        Ok(UpdateResult { lsn: staged.lsn, points: staged.points })
+    }
+
+    fn wait_committed(&self, inner: &mut MutexGuard<'_, Inner>, lsn: Lsn, deadline: Instant) -> Result<(), ServiceError> {
+        loop {
+            let Some(primary) = &inner.primary else { return Err(unknown_outcome()) };
+            if primary.commit >= lsn {
+                break;
+            }
+            if self.moved.wait_until(inner, deadline).timed_out() {
+                return Err(ServiceError::new(Fault::Timeout, "not every in-sync replica has answered; the write may yet be done"));
+            }
+        }
+        // So that whoever was told finds it wherever he asks next. What does not answer in time leaves the set soon anyway.
+        let until = deadline.min(Instant::now() + SHOWN);
+        while let Some(primary) = &inner.primary {
+            let shown = |member: &Member| primary.matched.get(member).is_some_and(|(_, shown)| *shown >= lsn);
+            if primary.needed.iter().all(shown) || self.moved.wait_until(inner, until).timed_out() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the commit point as far as all that count have come.
+    fn advance(&self, inner: &mut Inner) {
+        let Some(primary) = &mut inner.primary else { return };
+        let counting = primary.needed.iter().chain(&primary.pending);
+        let least = counting.map(|member| primary.matched.get(member).map_or(Lsn::ZERO, |(has, _)| *has)).min();
+        let commit = least.unwrap_or(primary.durable).min(primary.durable);
+        if commit > primary.commit {
+            primary.commit = commit;
+            inner.data.publish(commit);
+            self.moved.notify_all();
+            self.tell();
+        }
+    }
+
+    /// What to send to a peer that is thought to have everything up to `after`; unknown at first.
+    pub(crate) fn outgoing(&self, epoch: u64, after: Option<Lsn>) -> Result<Outgoing, ServiceError> {
+        let inner = self.inner.lock();
+        let Some(primary) = inner.primary.as_ref().filter(|_| inner.kept.epoch == epoch) else { return Ok(Outgoing::Nothing) };
+        let last = inner.data.log_position().last;
+        let after = after.unwrap_or(last).min(last);
+        let mut message = Append {
+            shard: self.shard,
+            epoch,
+            after,
+            after_epoch: inner.data.log_epoch(after).unwrap_or(0),
+            frames: Vec::new(),
+            last,
+            commit: primary.commit,
+            settled: primary.commit >= primary.floor,
+        };
+        if after == last {
+            return Ok(Outgoing::Message(message));
+        }
+        if let Some(first) = primary.recent.front().filter(|first| first.lsn <= after.next()) {
+            let skip = usize::try_from(after.next().0 - first.lsn.0).unwrap_or(usize::MAX);
+            message.frames = up_to_a_message(primary.recent.iter().skip(skip).map(|frame| Ok((**frame).clone())))?;
+            return Ok(Outgoing::Message(message));
+        }
+        let data = inner.data.clone();
+        drop(inner);
+        let Ok(tail) = data.log_after(after) else { return Ok(Outgoing::Files) };
+        let frame = |frame: vectordb_core::Result<LogFrame>| frame.map(|LogFrame { lsn, epoch, body }| Frame { lsn, epoch, body });
+        message.frames = up_to_a_message(tail.map(frame))?;
+        if message.frames.first().is_some_and(|first| first.lsn != after.next()) {
+            return Ok(Outgoing::Files);
+        }
+        Ok(Outgoing::Message(message))
+    }
+
+    /// Notes what a member has. True when its admission should be proposed now.
+    pub(crate) fn acknowledged(&self, epoch: u64, member: Member, upto: Lsn, shown: Lsn, is_wanted: bool) -> bool {
+        let mut inner = self.inner.lock();
+        let last = inner.data.log_position().last;
+        let current = inner.kept.epoch == epoch;
+        let Some(primary) = inner.primary.as_mut().filter(|_| current) else { return false };
+        let known = primary.matched.entry(member).or_default();
+        *known = (known.0.max(upto), known.1.max(shown));
+        if !primary.needed.contains(&member) && is_wanted && primary.pending.is_none() && upto.0 + NEAR >= last.0 {
+            primary.pending = Some(member);
+        }
+        let admits = primary.pending == Some(member) && upto >= last && !primary.proposed;
+        primary.proposed |= admits;
+        self.advance(&mut inner);
+        self.moved.notify_all();
+        admits
+    }
+
+    /// Whether writes wait for a member, so that it must leave if it stays silent.
+    pub(crate) fn counts(&self, peer: u64) -> Option<Member> {
+        let inner = self.inner.lock();
+        let primary = inner.primary.as_ref()?;
+        primary.needed.iter().chain(&primary.pending).copied().find(|member| member.peer == peer)
+    }
+
+    /// Takes over what a primary sends.
+    pub(crate) fn append(&self, message: &Append) -> Result<AppendReply, ServiceError> {
+        let mut inner = self.inner.lock();
+        if inner.failed.is_some() {
+            return Ok(AppendReply::Absent);
+        }
+        let refuses = message.epoch < inner.kept.epoch || message.epoch == inner.kept.epoch && inner.primary.is_some();
+        if refuses {
+            return Ok(AppendReply::Stale { epoch: inner.kept.epoch });
+        }
+        if message.epoch > inner.kept.epoch {
+            self.raise(&mut inner, message.epoch)?;
+            inner.primary = None;
+            inner.heard = None;
+            self.moved.notify_all();
+        }
+        let position = inner.data.log_position();
+        if message.after > position.last {
+            return Ok(AppendReply::Wants { after: position.last });
+        }
+        let agrees = message.after <= position.published || inner.data.log_epoch(message.after) == Some(message.after_epoch);
+        if !agrees {
+            return Ok(AppendReply::Wants { after: position.published });
+        }
+        let result = self.take(&mut inner, message);
+        if let Err(error) = result {
+            inner.failed = Some(error.to_string());
+            return Err(error);
+        }
+        let upto = Lsn(message.after.0 + message.frames.len() as u64);
+        let data = inner.data.clone();
+        drop(inner);
+        // Others may append behind this meanwhile, and share the sync.
+        data.sync_log(upto)?;
+        let mut inner = self.inner.lock();
+        if inner.kept.epoch != message.epoch {
+            return Ok(AppendReply::Stale { epoch: inner.kept.epoch });
+        }
+        inner.data.publish(message.commit.min(upto));
+        if message.settled && message.commit <= inner.data.log_position().published {
+            inner.heard = Some(Instant::now());
+        }
+        let shown = inner.data.log_position().published;
+        Ok(AppendReply::Has { member: self.me, upto, shown })
+    }
+
+    /// Appends frames, in the place of those of other epochs that turned out not to count.
+    fn take(&self, inner: &mut Inner, message: &Append) -> Result<(), ServiceError> {
+        for frame in &message.frames {
+            let position = inner.data.log_position();
+            if frame.lsn <= position.published {
+                continue;
+            }
+            if frame.lsn <= position.last {
+                if inner.data.log_epoch(frame.lsn) == Some(frame.epoch) {
+                    continue;
+                }
+                self.cut(inner, Lsn(frame.lsn.0 - 1))?;
+            }
+            inner.data.follow(&LogFrame { lsn: frame.lsn, epoch: frame.epoch, body: frame.body.clone() })?;
+        }
+        // A tail that the primary does not have is of an older epoch; what it sent itself is never taken back.
+        let position = inner.data.log_position();
+        if position.last > message.last && position.epoch < message.epoch {
+            self.cut(inner, message.last)?;
+        }
+        Ok(())
+    }
+
+    fn cut(&self, inner: &mut Inner, last: Lsn) -> Result<(), ServiceError> {
+        let published = inner.data.log_position().published;
+        tracing::info!(shard = %self.shard, behind = %last, "taking back batches that were never acknowledged");
+        inner.data = self.db.cut_log(&inner.kept.engine, last)?;
+        inner.data.publish(published);
+        Ok(())
+    }
+
+    /// Writes the files of the shard into a new directory, for a replica that is far behind.
+    pub(crate) fn snapshot(&self, target: &Path) -> Result<Lsn, ServiceError> {
+        Ok(self.data().snapshot(target)?)
+    }
+
+    /// Puts files of the primary in the place of the data.
+    pub(crate) fn install(&self, epoch: u64, files: &Path) -> Result<(), ServiceError> {
+        let mut inner = self.inner.lock();
+        if epoch < inner.kept.epoch || inner.primary.is_some() {
+            return Err(unavailable("another epoch has begun"));
+        }
+        let engine = engine_name(self.shard);
+        let data = self.db.restore(&engine, files)?;
+        let old = inner.kept.engine.clone();
+        let kept = Kept { engine: engine.clone(), epoch };
+        if let Err(error) = keep(&self.file, &kept) {
+            drop(self.db.drop_collection(&engine));
+            return Err(error);
+        }
+        inner.kept = kept;
+        inner.data = data;
+        inner.heard = None;
+        inner.failed = None;
+        // What the old data had committed says nothing about the new files, which hold at least that.
+        drop(std::fs::remove_file(committed_file(&self.file)));
+        self.db.drop_collection(&old)?;
+        Ok(())
+    }
+
+    /// Notes the commit point in a file, so that a restart need not compare what lies before it. An older one is true as well,
+    /// so nothing waits for the disk.
+    pub(crate) fn note_commit(&self) {
+        let published = self.data().log_position().published;
+        if committed(&self.file) != Some(published) {
+            let file = committed_file(&self.file);
+            let new = file.with_extension("committed.new");
+            let line = format!("{published} {:08x}\n", checksum(published));
+            if std::fs::write(&new, line).and_then(|()| std::fs::rename(&new, &file)).is_err() {
+                tracing::debug!(file = %file.display(), "the commit point is not noted");
+            }
+        }
+    }
+}
+
+impl Primary {
+    fn remember(&mut self, frame: Arc<Frame>) {
+        self.recent_bytes += frame.body.len();
+        self.recent.push_back(frame);
+        while self.recent_bytes > RECENT_BYTES
+            && let Some(old) = self.recent.pop_front()
+        {
+            self.recent_bytes -= old.body.len();
+        }
+    }
+}
+
+fn up_to_a_message(frames: impl Iterator<Item = vectordb_core::Result<Frame>>) -> Result<Vec<Frame>, ServiceError> {
+    let (mut message, mut bytes) = (Vec::new(), 0);
+    for frame in frames {
+        let frame = frame?;
+        bytes += frame.body.len();
+        message.push(frame);
+        if bytes >= MESSAGE_BYTES {
+            break;
+        }
+    }
+    Ok(message)
+}
+
+/// A name that no collection of the engine has had.
+fn engine_name(shard: ShardRef) -> String {
+    format!("{shard}-{}", uuid::Uuid::new_v4())
+}
+
+fn failed_file(path: &Path, error: &std::io::Error) -> ServiceError {
+    let fault = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Fault::OutOfSpace,
+        _ => Fault::Internal,
+    };
+    ServiceError::new(fault, format!("{}: {error}", path.display()))
+}
+
+fn keep(file: &Path, kept: &Kept) -> Result<(), ServiceError> {
+    let write = || {
+        let new = file.with_extension("json.new");
+        let mut out = std::fs::File::create(&new)?;
+        out.write_all(&serde_json::to_vec(kept)?)?;
+        out.sync_all()?;
+        std::fs::rename(&new, file)?;
+        std::fs::File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    write().map_err(|error| failed_file(file, &error))
+}
+
+fn committed_file(file: &Path) -> PathBuf {
+    file.with_extension("committed")
+}
+
+fn committed(file: &Path) -> Option<Lsn> {
+    let text = std::fs::read_to_string(committed_file(file)).ok()?;
+    let (lsn, sum) = text.trim_end().split_once(' ')?;
+    let lsn = Lsn(lsn.parse().ok()?);
+    (u32::from_str_radix(sum, 16).ok()? == checksum(lsn)).then_some(lsn)
+}
+
+fn checksum(lsn: Lsn) -> u32 {
+    lsn.0.to_le_bytes().iter().fold(0x811c_9dc5, |sum, &byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}

@@ -1,0 +1,171 @@
+//! The way from this node to a shard: to the replica here if it has everything acknowledged, or to another node.
+
+use std::sync::Weak;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use vectordb_core::{Collection, CollectionConfig, ConfigDiff, Update, UpdateResult};
+use vectordb_service::{Answer, Fault, Question, ServiceError, ShardRoute};
+
+use super::client::PeerError;
+use super::node::Shared;
+use super::state::{PeerId, ShardRef};
+
+/// How long to look for a replica that answers, when nobody said.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait before looking again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A question to the replica of another node.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Ask {
+    pub(crate) shard: ShardRef,
+    /// Milliseconds that are left.
+    pub(crate) within: Option<u64>,
+    pub(crate) question: Question,
+}
+
+/// A write for the primary on another node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Write {
+    pub(crate) shard: ShardRef,
+    /// Milliseconds that are left.
+    pub(crate) within: u64,
+    pub(crate) change: Change,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Change {
+    Updates(Vec<Update>),
+    Config(Box<ConfigDiff>),
+}
+
+/// What a node says that was asked in another's name.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply<T> {
+    Done(T),
+    Failed(ServiceError),
+    /// It is not the one to ask; nothing was done.
+    NotHere,
+}
+
+/// The way to one shard.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) shard: ShardRef,
+    pub(crate) node: Weak<Shared>,
+}
+
+fn stopping() -> ServiceError {
+    ServiceError::new(Fault::Unavailable, "the node is stopping")
+}
+
+impl Route {
+    fn node(&self) -> Result<std::sync::Arc<Shared>, ServiceError> {
+        self.node.upgrade().ok_or_else(stopping)
+    }
+
+    fn change(&self, change: &Change) -> Result<UpdateResult, ServiceError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let node = self.node()?;
+            let state = node.agreed();
+            let Some((_, _, meta)) = state.shard(self.shard) else { return Err(ServiceError::new(Fault::NotFound, "the shard is gone")) };
+            let primary = meta.primary.peer;
+            let tried = if primary == node.me.peer {
+                node.write_here(self.shard, change.clone(), deadline)
+            } else {
+                self.write_there(&node, primary, change, deadline)?
+            };
+            if let Some(result) = tried {
+                return result;
+            }
+            if Instant::now() + PAUSE >= deadline {
+                let message = format!("shard {} has no primary that takes writes: peer {primary} does not", self.shard.shard);
+                return Err(ServiceError::new(Fault::Unavailable, message));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// A write on another node; nothing when it was certainly not done.
+    #[expect(clippy::type_complexity, reason = "the inner result is the write's own")]
+    fn write_there(
+        &self,
+        node: &Shared,
+        primary: PeerId,
+        change: &Change,
+        deadline: Instant,
+    ) -> Result<Option<Result<UpdateResult, ServiceError>>, ServiceError> {
+        let Some(uri) = node.uri_of(primary) else { return Ok(None) };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let write = Write { shard: self.shard, within: left.as_millis().try_into().unwrap_or(u64::MAX), change: change.clone() };
+        // The node answers in time; a little more is for the way.
+        let reply = node.wait_for(node.client.call::<_, Reply<(u64, u64)>>(&uri, "/shard/write", &write, left + Duration::from_secs(1)));
+        match reply {
+            Ok(Reply::Done((lsn, points))) => Ok(Some(Ok(UpdateResult { lsn: vectordb_core::Lsn(lsn), points }))),
+            Ok(Reply::Failed(error)) => Ok(Some(Err(error))),
+            Ok(Reply::NotHere) | Err(PeerError::Unreachable(_)) => Ok(None),
+            Err(PeerError::Broken(reason)) => Err(ServiceError::internal(format!(
+                "peer {primary} did not answer, the write may or may not have been done: {reason}"
+            ))),
+        }
+    }
+}
+
+impl ShardRoute for Route {
+    fn ask(&self, mut question: Question) -> Result<Answer, ServiceError> {
+        let deadline = question.deadline().unwrap_or_else(|| Instant::now() + PATIENCE);
+        let mut last = None;
+        loop {
+            let node = self.node()?;
+            if let Some(replica) = node.replica(self.shard)
+                && node.is_in_sync(self.shard)
+                && let Some(data) = replica.readable()
+            {
+                return question.answer(&data);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let message = last.unwrap_or_else(|| format!("no replica of shard {} answers", self.shard.shard));
+                return Err(ServiceError::new(Fault::Unavailable, message));
+            }
+            for (peer, uri) in node.readers(self.shard) {
+                let within = question.deadline().map(|_| left.as_millis().try_into().unwrap_or(u64::MAX));
+                let kept = question.deadline();
+                question.set_deadline(None);
+                let ask = Ask { shard: self.shard, within, question };
+                let reply = node.wait_for(node.client.call::<_, Reply<Answer>>(&uri, "/shard/ask", &ask, left.min(PATIENCE)));
+                question = ask.question;
+                question.set_deadline(kept);
+                match reply {
+                    Ok(Reply::Done(answer)) => return Ok(answer),
+                    Ok(Reply::Failed(error)) if error.fault != Fault::Unavailable => return Err(error),
+                    Ok(Reply::Failed(error)) => last = Some(error.message),
+                    Ok(Reply::NotHere) => {}
+                    Err(error) => last = Some(format!("peer {peer}: {error}")),
+                }
+            }
+            std::thread::sleep(PAUSE.min(left));
+        }
+    }
+
+    fn update(&self, updates: Vec<Update>) -> Result<UpdateResult, ServiceError> {
+        self.change(&Change::Updates(updates))
+    }
+
+    fn update_config(&self, diff: &ConfigDiff) -> Result<(), ServiceError> {
+        self.change(&Change::Config(Box::new(diff.clone()))).map(drop)
+    }
+
+    fn config(&self) -> CollectionConfig {
+        let Some(node) = self.node.upgrade() else { return CollectionConfig::default() };
+        let state = node.agreed();
+        state.shard(self.shard).map(|(_, collection, _)| collection.config.clone()).unwrap_or_default()
+    }
+
+    fn local(&self) -> Option<Collection> {
+        let node = self.node.upgrade()?;
+        node.is_in_sync(self.shard).then(|| node.replica(self.shard)?.readable()).flatten()
+    }
+}
