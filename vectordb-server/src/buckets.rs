@@ -50,7 +50,7 @@ impl S3Bucket {
             return Err(bad(&"expected s3://BUCKET/PREFIX"));
         }
         let prefix = Path::parse(prefix.trim_matches('/')).map_err(|error| bad(&error))?;
-        provide_cryptography();
+        crate::tls::provide_cryptography();
         let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
         for (key, value) in [
             (AmazonS3ConfigKey::Region, Some(&config.region)),
@@ -95,14 +95,6 @@ impl S3Bucket {
 fn read_part(file: &mut File) -> std::io::Result<Vec<u8>> {
     let mut part = Vec::new();
     file.take(PART_BYTES as u64).read_to_end(&mut part).map(|_| part)
-}
-
-/// TLS takes its algorithms from what the process was given; one of ours is as good as another's.
-fn provide_cryptography() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Fails only if another thread was faster.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
 }
 
 impl Bucket for S3Bucket {

@@ -62,6 +62,14 @@ pub enum TlsError {
     },
 }
 
+/// TLS takes its algorithms from what the process was given; one of ours is as good as another's.
+pub(crate) fn provide_cryptography() {
+    if CryptoProvider::get_default().is_none() {
+        // Fails only if another thread was faster.
+        let _ = ring::default_provider().install_default();
+    }
+}
+
 /// Where encryption comes from; its own algorithms, so that a process that has chosen others is not disturbed.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())

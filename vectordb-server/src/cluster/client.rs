@@ -30,6 +30,7 @@ impl PeerClient {
     /// # Errors
     /// When no connections can be made at all.
     pub(crate) fn new(secret: Option<String>) -> Result<Self, String> {
+        crate::tls::provide_cryptography();
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(2))
             .pool_idle_timeout(Duration::from_secs(30))

@@ -1,7 +1,7 @@
 //! The service `qdrant.Collections`.
 
 use vectordb_core::ShardingMethod;
-use vectordb_service::{AliasChange, CollectionAccess, NewCollection, NewShardKey, Result, ServiceError, rest};
+use vectordb_service::{AliasChange, CollectionAccess, NewCollection, NewShardKey, Result, ServiceError, rest, ReplicaOperation, ReplicaState, ShardId};
 
 use super::call::{Call, methods};
 use super::convert::{config, info, needed, point};
@@ -93,6 +93,9 @@ fn aliases_of(call: &Call<'_>, message: wire::ListCollectionAliasesRequest) -> R
 }
 
 fn cluster(call: &Call<'_>, message: wire::CollectionClusterInfoRequest) -> Result<wire::CollectionClusterInfoResponse> {
+    if let Some(replicas) = call.service.replicas(&message.collection_name, call.access)? {
+        return of_cluster(call, &message.collection_name, replicas);
+    }
     let state = call.service.state(&message.collection_name, call.access)?;
     let custom = state.config.sharding_method == Some(ShardingMethod::Custom);
     // Where users assign points, the shard without a key only holds the configuration.
@@ -112,6 +115,42 @@ fn cluster(call: &Call<'_>, message: wire::CollectionClusterInfoRequest) -> Resu
     })
 }
 
+fn of_cluster(call: &Call<'_>, name: &str, replicas: Vec<ReplicaState>) -> Result<wire::CollectionClusterInfoResponse> {
+    let custom = replicas.iter().any(|replica| replica.key.is_some());
+    let here = call.service.peer_id();
+    let mut answer = wire::CollectionClusterInfoResponse { peer_id: here, ..Default::default() };
+    let mut shards = std::collections::BTreeSet::new();
+    let primary = |shard| replicas.iter().find(|other| other.shard == shard && other.is_primary).map_or(here, |other| other.peer);
+    for replica in replicas.iter().filter(|replica| !custom || replica.key.is_some()) {
+        let state = match replica.state {
+            "Active" => wire::ReplicaState::Active,
+            "Partial" => wire::ReplicaState::Partial,
+            _ => wire::ReplicaState::Dead,
+        };
+        let (shard_id, shard_key) = (replica.shard.0, replica.key.clone().map(point::shard_key_out));
+        shards.insert(shard_id);
+        if state == wire::ReplicaState::Partial {
+            let from = replica.moving_from.unwrap_or_else(|| primary(replica.shard));
+            answer.shard_transfers.push(wire::ShardTransferInfo {
+                shard_id,
+                to_shard_id: None,
+                from,
+                to: replica.peer,
+                sync: replica.moving_from.is_none(),
+            });
+        }
+        let state = state.into();
+        if replica.peer == here {
+            let points_count = call.service.local_points(name, replica.shard, call.access)?.unwrap_or(0);
+            answer.local_shards.push(wire::LocalShardInfo { shard_id, points_count, state, shard_key });
+        } else {
+            answer.remote_shards.push(wire::RemoteShardInfo { shard_id, peer_id: replica.peer, state, shard_key });
+        }
+    }
+    answer.shard_count = shards.len() as u64;
+    Ok(answer)
+}
+
 fn change_cluster(
     call: &Call<'_>,
     message: wire::UpdateCollectionClusterSetupRequest,
@@ -122,17 +161,36 @@ fn change_cluster(
     let result = match needed(message.operation, "operation")? {
         Operation::CreateShardKey(new) => make_key(call, name, new)?,
         Operation::DeleteShardKey(old) => drop_key(call, name, old)?,
-        Operation::MoveShard(_)
-        | Operation::ReplicateShard(_)
-        | Operation::AbortTransfer(_)
-        | Operation::DropReplica(_)
-        | Operation::RestartTransfer(_)
-        | Operation::ReplicatePoints(_) => {
+        Operation::MoveShard(moved) => {
+            let (shard, from, to) = (ShardId(moved.shard_id), moved.from_peer_id, moved.to_peer_id);
+            operate(call, name, ReplicaOperation::Move { shard, from, to })?
+        }
+        Operation::ReplicateShard(copied) => {
+            operate(call, name, ReplicaOperation::Replicate { shard: ShardId(copied.shard_id), to: copied.to_peer_id })?
+        }
+        Operation::AbortTransfer(given_up) => {
+            operate(call, name, ReplicaOperation::Abort { shard: ShardId(given_up.shard_id), to: given_up.to_peer_id })?
+        }
+        Operation::DropReplica(dropped) => {
+            operate(call, name, ReplicaOperation::Drop { shard: ShardId(dropped.shard_id), from: dropped.peer_id })?
+        }
+        Operation::RestartTransfer(again) => {
+            let (shard, to) = (ShardId(again.shard_id), again.to_peer_id);
+            operate(call, name, ReplicaOperation::Abort { shard, to })?;
+            operate(call, name, ReplicaOperation::Replicate { shard, to })?
+        }
+        Operation::ReplicatePoints(_) => {
             call.service.state(name, call.access)?;
-            return Err(ServiceError::alone());
+            let alone = call.service.cluster()?.is_none();
+            return Err(if alone { ServiceError::alone() } else { ServiceError::request("points are not replicated between shard keys") });
         }
     };
     Ok(wire::UpdateCollectionClusterSetupResponse { result, ..Default::default() })
+}
+
+fn operate(call: &Call<'_>, collection: &str, operation: ReplicaOperation) -> Result<bool> {
+    call.service.operate(collection, &operation, call.access)?;
+    Ok(true)
 }
 
 /// Where the shards of a key lie is of no consequence on one node.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::call::Call;
 use super::reply::Reply;
-use crate::error::Result;
+use crate::error::{Fault, Result, ServiceError};
 
 pub(super) fn version(call: &Call<'_>) -> Result<Reply> {
     let settings = call.service.settings();
@@ -15,8 +15,11 @@ pub(super) fn health(_: &Call<'_>) -> Result<Reply> {
     Ok(Reply::Text("healthz check passed".to_owned()))
 }
 
-/// Once the service is open every shard is ready.
-pub(super) fn ready(_: &Call<'_>) -> Result<Reply> {
+/// Alone, every shard is ready once the service is open.
+pub(super) fn ready(call: &Call<'_>) -> Result<Reply> {
+    if !call.service.is_ready() {
+        return Err(ServiceError::new(Fault::Unavailable, "some shards are not ready"));
+    }
     Ok(Reply::Text("all shards are ready".to_owned()))
 }
 

@@ -1,4 +1,4 @@
-//! Shards, and what a single node says about its cluster.
+//! Shards, replicas and peers.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -7,8 +7,9 @@ use vectordb_core::{ShardingMethod, Value};
 use super::call::Call;
 use super::reply::Reply;
 use crate::error::{Fault, Result, ServiceError};
-use crate::service::NewShardKey;
-use crate::shards::ShardKey;
+use crate::cluster::{ReplicaOperation, ReplicaState};
+use crate::service::{NewShardKey, ShardState};
+use crate::shards::{ShardId, ShardKey};
 
 /// A shard key to be made, as the wire has it. Where its shards lie is of no consequence on one node.
 #[derive(Deserialize)]
@@ -44,20 +45,28 @@ pub(super) fn delete_shard_key(call: &Call<'_>) -> Result<Reply> {
 }
 
 pub(super) fn collection(call: &Call<'_>) -> Result<Reply> {
+    let (service, name, access) = (call.service, call.collection(), call.access);
+    match service.replicas(name, access)? {
+        Some(replicas) => of_cluster(call, &replicas),
+        None => alone(call),
+    }
+}
+
+fn with_key(mut json: Value, key: Option<&ShardKey>) -> Value {
+    if let Some(key) = key {
+        json["shard_key"] = json!(key);
+    }
+    json
+}
+
+fn alone(call: &Call<'_>) -> Result<Reply> {
     let state = call.service.state(call.collection(), call.access)?;
     let custom = state.config.sharding_method == Some(ShardingMethod::Custom);
-    let shards: Vec<Value> = state
-        .shards
-        .iter()
-        .filter(|shard| !custom || shard.key.is_some())
-        .map(|shard| {
-            let mut json = json!({"shard_id": shard.id, "points_count": shard.info.points, "state": "Active"});
-            if let Some(key) = &shard.key {
-                json["shard_key"] = json!(key);
-            }
-            json
-        })
-        .collect();
+    let shards = state.shards.iter().filter(|shard| !custom || shard.key.is_some());
+    let shard = |shard: &ShardState| {
+        with_key(json!({"shard_id": shard.id, "points_count": shard.info.points, "state": "Active"}), shard.key.as_ref())
+    };
+    let shards: Vec<Value> = shards.map(shard).collect();
     Reply::of(&json!({
         "peer_id": call.service.peer_id(),
         "shard_count": shards.len(),
@@ -67,34 +76,134 @@ pub(super) fn collection(call: &Call<'_>) -> Result<Reply> {
     }))
 }
 
+fn of_cluster(call: &Call<'_>, replicas: &[ReplicaState]) -> Result<Reply> {
+    let custom = replicas.iter().any(|replica| replica.key.is_some());
+    // Where users assign points, the shard without a key only holds the configuration.
+    let replicas: Vec<&ReplicaState> = replicas.iter().filter(|replica| !custom || replica.key.is_some()).collect();
+    let here = call.service.peer_id();
+    let (mut local, mut remote, mut transfers) = (Vec::new(), Vec::new(), Vec::new());
+    for replica in &replicas {
+        let (shard, key) = (replica.shard, replica.key.as_ref());
+        if replica.peer == here {
+            let points = call.service.local_points(call.collection(), shard, call.access)?.unwrap_or(0);
+            local.push(with_key(json!({"shard_id": shard, "points_count": points, "state": replica.state}), key));
+        } else {
+            remote.push(with_key(json!({"shard_id": shard, "peer_id": replica.peer, "state": replica.state}), key));
+        }
+        if replica.state == "Partial" {
+            let primary = replicas.iter().find(|other| other.shard == shard && other.is_primary).map(|other| other.peer);
+            let from = replica.moving_from.or(primary).unwrap_or(here);
+            let sync = replica.moving_from.is_none();
+            transfers.push(json!({"shard_id": shard, "from": from, "to": replica.peer, "sync": sync, "method": "snapshot"}));
+        }
+    }
+    let mut shards: Vec<_> = replicas.iter().map(|replica| replica.shard).collect();
+    shards.dedup();
+    Reply::of(&json!({
+        "peer_id": here,
+        "shard_count": shards.len(),
+        "local_shards": local,
+        "remote_shards": remote,
+        "shard_transfers": transfers,
+    }))
+}
+
+/// A shard on its way from one peer to another, as the wire has it.
+#[derive(Deserialize)]
+struct Transfer {
+    shard_id: ShardId,
+    from_peer_id: u64,
+    to_peer_id: u64,
+}
+
+#[derive(Deserialize)]
+struct Replica {
+    shard_id: ShardId,
+    peer_id: u64,
+}
+
 pub(super) fn change(call: &Call<'_>) -> Result<Reply> {
     call.access.check_manage()?;
     let body = call.json()?;
-    let part = |name: &str| body.get(name).cloned();
+    let Some((operation, given)) = body.as_object().and_then(|body| body.iter().next()) else {
+        return Err(ServiceError::new(Fault::Format, "expected an object with the operation as its only key"));
+    };
     let form = |error: serde_json::Error| ServiceError::new(Fault::Format, error.to_string());
-    if let Some(new) = part("create_sharding_key") {
-        return create(call, serde_json::from_value(new).map_err(form)?);
+    let transfer = || serde_json::from_value::<Transfer>(given.clone()).map_err(form);
+    let operate = |operation: ReplicaOperation| call.service.operate(call.collection(), &operation, call.access);
+    match operation.as_str() {
+        "create_sharding_key" => return create(call, serde_json::from_value(given.clone()).map_err(form)?),
+        "drop_sharding_key" => {
+            let old: DropKey = serde_json::from_value(given.clone()).map_err(form)?;
+            return Reply::of(&call.service.delete_shard_key(call.collection(), &old.shard_key, call.access)?);
+        }
+        "move_shard" => {
+            let Transfer { shard_id: shard, from_peer_id: from, to_peer_id: to } = transfer()?;
+            operate(ReplicaOperation::Move { shard, from, to })?;
+        }
+        "replicate_shard" => {
+            let Transfer { shard_id: shard, to_peer_id: to, .. } = transfer()?;
+            operate(ReplicaOperation::Replicate { shard, to })?;
+        }
+        "abort_transfer" => {
+            let Transfer { shard_id: shard, to_peer_id: to, .. } = transfer()?;
+            operate(ReplicaOperation::Abort { shard, to })?;
+        }
+        "restart_transfer" => {
+            let Transfer { shard_id: shard, to_peer_id: to, .. } = transfer()?;
+            operate(ReplicaOperation::Abort { shard, to })?;
+            operate(ReplicaOperation::Replicate { shard, to })?;
+        }
+        "drop_replica" => {
+            let Replica { shard_id: shard, peer_id: from } = serde_json::from_value(given.clone()).map_err(form)?;
+            operate(ReplicaOperation::Drop { shard, from })?;
+        }
+        other => {
+            call.service.state(call.collection(), call.access)?;
+            if call.service.cluster()?.is_none() {
+                return Err(ServiceError::alone());
+            }
+            return Err(ServiceError::request(format!("the operation {other} is not known")));
+        }
     }
-    if let Some(old) = part("drop_sharding_key") {
-        let old: DropKey = serde_json::from_value(old).map_err(form)?;
-        return Reply::of(&call.service.delete_shard_key(call.collection(), &old.shard_key, call.access)?);
-    }
-    call.service.state(call.collection(), call.access)?;
-    Err(ServiceError::alone())
+    Reply::of(&true)
 }
 
 pub(super) fn status(call: &Call<'_>) -> Result<Reply> {
-    call.access.check_global_read()?;
-    Reply::of(&json!({"status": "disabled"}))
+    let Some(status) = call.service.cluster_status(call.access)? else { return Reply::of(&json!({"status": "disabled"})) };
+    let thread = match &status.stopped {
+        None => json!({"consensus_thread_status": "working", "last_update": jiff::Timestamp::now().to_string()}),
+        Some(error) => json!({"consensus_thread_status": "stopped_with_err", "err": error}),
+    };
+    Reply::of(&json!({
+        "status": "enabled",
+        "peer_id": status.peer_id,
+        "peers": status.peers,
+        "raft_info": {
+            "term": status.term,
+            "commit": status.commit,
+            "pending_operations": status.pending,
+            "leader": status.leader,
+            "role": status.role,
+            "is_voter": status.is_voter,
+        },
+        "consensus_thread_status": thread,
+        "message_send_failures": {},
+    }))
 }
 
+/// A node asks for what it lacks by itself; there is nothing to be done.
 pub(super) fn recover(call: &Call<'_>) -> Result<Reply> {
     call.access.check_manage()?;
-    Err(ServiceError::alone())
+    call.service.cluster()?.ok_or_else(ServiceError::alone)?;
+    Reply::of(&true)
 }
 
 pub(super) fn remove_peer(call: &Call<'_>) -> Result<Reply> {
+    let force = call.flag("force")?.unwrap_or(false);
     call.access.check_manage()?;
-    call.flag("force")?;
-    Err(ServiceError::alone())
+    call.service.cluster()?.ok_or_else(ServiceError::alone)?;
+    let peer = call.param("peer_id").parse().map_err(|_| ServiceError::input("a peer is named by its number"))?;
+    call.service.remove_peer(peer, force, call.access)?;
+    Reply::of(&true)
 }

@@ -94,14 +94,39 @@ impl Service {
                 "uptime_secs": self.started.elapsed().as_secs(),
             },
             "collections": collections,
-            "cluster": {
-                "enabled": false,
-                "peers": {peer.as_str(): {"uri": ""}},
-                "peer_metadata": {peer.as_str(): {"version": self.settings.version}},
-            },
+            "cluster": self.cluster_telemetry(&peer),
             "requests": {"rest": {"responses": durations(&rest)}, "grpc": {"responses": durations(&grpc)}},
             "hardware": {"collection_data": {}},
         }))
+    }
+}
+
+impl Service {
+    fn cluster_telemetry(&self, here: &str) -> Value {
+        let Ok(Some(cluster)) = self.cluster() else {
+            return json!({
+                "enabled": false,
+                "peers": {here: {"uri": ""}},
+                "peer_metadata": {here: {"version": self.settings.version}},
+            });
+        };
+        let status = cluster.status();
+        let versions: BTreeMap<&u64, Value> =
+            status.peers.keys().map(|peer| (peer, json!({"version": self.settings.version}))).collect();
+        json!({
+            "enabled": true,
+            "status": {
+                "number_of_peers": status.peers.len(),
+                "term": status.term,
+                "commit": status.commit,
+                "pending_operations": status.pending,
+                "role": status.role,
+                "is_voter": status.is_voter,
+                "peer_id": status.peer_id,
+            },
+            "peers": status.peers,
+            "peer_metadata": versions,
+        })
     }
 }
 

@@ -10,10 +10,11 @@ use parking_lot::{Mutex, RwLock};
 use vectordb_core::{Database, Options};
 
 use super::{SCRATCH, SNAPSHOTS, Service, Settings, remove_scratch};
-use crate::cluster::{Cluster, RoutedCollection, RoutedShard};
+use crate::access::{Access, CollectionAccess};
+use crate::cluster::{Cluster, ClusterStatus, ReplicaOperation, ReplicaState, RoutedCollection, RoutedShard};
 use crate::error::{Fault, Result, ServiceError};
 use crate::metrics::Metrics;
-use crate::shards::{Catalog, Shard, ShardedCollection};
+use crate::shards::{Catalog, Shard, ShardId, ShardedCollection};
 use crate::snapshots::Shelf;
 
 impl Service {
@@ -84,6 +85,62 @@ impl Service {
         }
         *shown = now;
         *self.aliases.write() = aliases;
+    }
+
+    /// The cluster as this node sees it; none where the service stands alone.
+    ///
+    /// # Errors
+    /// [`Fault::Forbidden`], [`Fault::Unavailable`] while the node starts.
+    pub fn cluster_status(&self, access: &Access) -> Result<Option<ClusterStatus>> {
+        access.check_global_read()?;
+        Ok(self.cluster()?.map(|cluster| cluster.status()))
+    }
+
+    /// Where the replicas of a collection lie; none where the service stands alone.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`].
+    pub fn replicas(&self, name: &str, access: &Access) -> Result<Option<Vec<ReplicaState>>> {
+        let collection = self.collection(name, access, CollectionAccess::Read)?;
+        self.cluster()?.map(|cluster| cluster.replicas(&collection.name)).transpose()
+    }
+
+    /// The points of a shard as the replica on this node has them; none without one that is in sync.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`], and those of the engine.
+    pub fn local_points(&self, name: &str, shard: ShardId, access: &Access) -> Result<Option<u64>> {
+        let collection = self.collection(name, access, CollectionAccess::Read)?;
+        let found = collection.shards.iter().find(|found| found.id == shard).and_then(|shard| shard.data.local().ok());
+        Ok(found.map(|data| data.count(None, true)).transpose()?)
+    }
+
+    /// Does something about the replicas of a collection.
+    ///
+    /// # Errors
+    /// [`Fault::NotDistributed`] where the service stands alone, and those of [`Cluster::operate`].
+    pub fn operate(&self, name: &str, operation: &ReplicaOperation, access: &Access) -> Result<()> {
+        access.check_manage()?;
+        let collection = self.collection(name, access, CollectionAccess::Write)?;
+        self.cluster()?.ok_or_else(ServiceError::alone)?.operate(&collection.name, operation)
+    }
+
+    /// Takes a peer out of the cluster.
+    ///
+    /// # Errors
+    /// [`Fault::NotDistributed`] where the service stands alone, and those of [`Cluster::remove_peer`].
+    pub fn remove_peer(&self, peer: u64, force: bool, access: &Access) -> Result<()> {
+        access.check_manage()?;
+        self.cluster()?.ok_or_else(ServiceError::alone)?.remove_peer(peer, force)
+    }
+
+    /// Whether the service may be asked: alone always, as a node once it has caught up.
+    pub fn is_ready(&self) -> bool {
+        match self.cluster() {
+            Ok(Some(cluster)) => cluster.is_ready(),
+            Ok(None) => true,
+            Err(_) => false,
+        }
     }
 
     /// Refuses what a node cannot do by itself.
