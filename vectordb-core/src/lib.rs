@@ -63,7 +63,10 @@ mod storage;
 mod vectors;
 mod wal;
 
-pub use collection::{CollectionInfo, DeferredJob, FieldInfo, JobKind, JobProgress, LogFrame, LogPosition, SegmentInfo, SegmentKind, Staged, Status, UpdateResult};
+pub use collection::{
+    CollectionInfo, DeferredJob, FieldInfo, JobKind, JobProgress, LogFrame, LogPosition, SegmentInfo, SegmentKind, Staged, Status,
+    UpdateResult,
+};
 pub use database::{Background, Collection, CollectionBuilder, Database, Options, Search};
 pub use error::{Error, ErrorKind, Result};
 pub use model::config::{

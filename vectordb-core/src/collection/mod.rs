@@ -49,11 +49,11 @@ use crate::wal::Wal;
 pub use info::{CollectionInfo, DeferredJob, FieldInfo, JobKind, JobProgress, SegmentInfo, SegmentKind, Status};
 pub(crate) use pools::Pools;
 pub(crate) use recover::create;
+use replica::Epochs;
 pub use replica::{LogFrame, LogPosition, Staged};
 pub(crate) use snapshot::restore;
 pub(crate) use view::View;
 use view::ViewCell;
-use replica::Epochs;
 use writer::WriterState;
 
 /// What a collection needs of its surroundings.

@@ -5,8 +5,8 @@
 //! moves files beyond what is. So whatever is not published lies in the log and in growing segments alone, and can be undone by
 //! cutting the log and opening the collection again.
 
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};

@@ -334,9 +334,11 @@ impl Shared {
     /// Says where this node is, until that is agreed on.
     async fn announce(self: Arc<Self>) {
         while !self.is_stopping() {
-            let known = self.agreed().peers.get(&self.me.peer).is_some_and(|peer| {
-                peer.uri == self.uri && peer.disk == self.me.disk && peer.version == crate::version()
-            });
+            let known = self
+                .agreed()
+                .peers
+                .get(&self.me.peer)
+                .is_some_and(|peer| peer.uri == self.uri && peer.disk == self.me.disk && peer.version == crate::version());
             if known || matches!(self.propose(self.introduction()).await, Ok((Ok(_), _))) {
                 return;
             }
@@ -420,9 +422,10 @@ impl Shared {
             return true;
         }
         let state = self.agreed();
-        let shards = state.collections.values().flat_map(|collection| {
-            collection.shards.iter().map(move |shard| (ShardRef { uid: collection.uid, shard: shard.id }, shard))
-        });
+        let shards = state
+            .collections
+            .values()
+            .flat_map(|collection| collection.shards.iter().map(move |shard| (ShardRef { uid: collection.uid, shard: shard.id }, shard)));
         let mine = shards.filter(|(_, shard)| shard.in_sync.contains(&self.me));
         let ready = self.has_caught_up()
             && *self.reconciled.borrow() >= self.first_heard.lock().unwrap_or(u64::MAX)

@@ -145,12 +145,18 @@ impl Replica {
     ///
     /// # Errors
     /// Those of the engine and of the file system.
-    pub(crate) fn open(shard: ShardRef, me: Member, directory: &Path, db: &Database, config: &CollectionConfig) -> Result<Self, ServiceError> {
+    pub(crate) fn open(
+        shard: ShardRef,
+        me: Member,
+        directory: &Path,
+        db: &Database,
+        config: &CollectionConfig,
+    ) -> Result<Self, ServiceError> {
         let file = directory.join(format!("{shard}.json"));
         let (kept, data) = match std::fs::read(&file) {
             Ok(bytes) => {
-                let kept: Kept = serde_json::from_slice(&bytes)
-                    .map_err(|error| ServiceError::internal(format!("{}: {error}", file.display())))?;
+                let kept: Kept =
+                    serde_json::from_slice(&bytes).map_err(|error| ServiceError::internal(format!("{}: {error}", file.display())))?;
                 let data = db.get(&kept.engine)?;
                 (kept, data)
             }

@@ -106,9 +106,9 @@ impl Route {
             Ok(Reply::Done((lsn, points))) => Ok(Some(Ok(UpdateResult { lsn: vectordb_core::Lsn(lsn), points }))),
             Ok(Reply::Failed(error)) => Ok(Some(Err(error))),
             Ok(Reply::NotHere) | Err(PeerError::Unreachable(_)) => Ok(None),
-            Err(PeerError::Broken(reason)) => Err(ServiceError::internal(format!(
-                "peer {primary} did not answer, the write may or may not have been done: {reason}"
-            ))),
+            Err(PeerError::Broken(reason)) => {
+                Err(ServiceError::internal(format!("peer {primary} did not answer, the write may or may not have been done: {reason}")))
+            }
         }
     }
 }

@@ -100,28 +100,81 @@ impl std::fmt::Display for ShardRef {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Command {
     /// A peer says who and where it is.
-    AddPeer { id: PeerId, uri: String, disk: Uuid, version: String },
-    RemovePeer { id: PeerId, force: bool },
-    SetDraining { id: PeerId, draining: bool },
+    AddPeer {
+        id: PeerId,
+        uri: String,
+        disk: Uuid,
+        version: String,
+    },
+    RemovePeer {
+        id: PeerId,
+        force: bool,
+    },
+    SetDraining {
+        id: PeerId,
+        draining: bool,
+    },
     /// A list of peers for each shard, the primary first.
-    CreateCollection { name: String, config: Box<CollectionConfig>, created_at: String, placement: Vec<Vec<PeerId>> },
-    DeleteCollection { name: String },
-    SetConfig { uid: u64, config: Box<CollectionConfig> },
-    SetAliases { aliases: BTreeMap<String, String> },
-    CreateShardKey { name: String, key: ShardKey, placement: Vec<Vec<PeerId>> },
-    DeleteShardKey { name: String, key: ShardKey },
+    CreateCollection {
+        name: String,
+        config: Box<CollectionConfig>,
+        created_at: String,
+        placement: Vec<Vec<PeerId>>,
+    },
+    DeleteCollection {
+        name: String,
+    },
+    SetConfig {
+        uid: u64,
+        config: Box<CollectionConfig>,
+    },
+    SetAliases {
+        aliases: BTreeMap<String, String>,
+    },
+    CreateShardKey {
+        name: String,
+        key: ShardKey,
+        placement: Vec<Vec<PeerId>>,
+    },
+    DeleteShardKey {
+        name: String,
+        key: ShardKey,
+    },
     /// Another member of the in-sync set is the primary from now on. The old one stays in the set only if it is known to live.
-    SetPrimary { shard: ShardRef, epoch: u64, primary: Member, keep_old: bool },
+    SetPrimary {
+        shard: ShardRef,
+        epoch: u64,
+        primary: Member,
+        keep_old: bool,
+    },
     /// The primary was restarted and goes on in an epoch of its own.
-    Regrant { shard: ShardRef, epoch: u64 },
+    Regrant {
+        shard: ShardRef,
+        epoch: u64,
+    },
     /// A member has fallen behind.
-    Shrink { shard: ShardRef, epoch: u64, member: Member },
+    Shrink {
+        shard: ShardRef,
+        epoch: u64,
+        member: Member,
+    },
     /// A replica has caught up.
-    Expand { shard: ShardRef, epoch: u64, member: Member },
+    Expand {
+        shard: ShardRef,
+        epoch: u64,
+        member: Member,
+    },
     /// A peer is to get a replica.
-    Assign { shard: ShardRef, peer: PeerId, instead_of: Option<PeerId> },
+    Assign {
+        shard: ShardRef,
+        peer: PeerId,
+        instead_of: Option<PeerId>,
+    },
     /// A peer's replica is to go.
-    Unassign { shard: ShardRef, peer: PeerId },
+    Unassign {
+        shard: ShardRef,
+        peer: PeerId,
+    },
 }
 
 /// What a command came to: whether there was anything to do.
@@ -199,8 +252,7 @@ impl ClusterState {
             next_shard += 1;
         }
         self.next_uid += 1;
-        let meta =
-            CollectionMeta { uid: self.next_uid, config: config.clone(), created_at: created_at.to_owned(), next_shard, shards };
+        let meta = CollectionMeta { uid: self.next_uid, config: config.clone(), created_at: created_at.to_owned(), next_shard, shards };
         self.collections.insert(name.to_owned(), meta);
         Ok(true)
     }
@@ -383,8 +435,7 @@ pub(super) mod tests {
     pub(in crate::cluster) fn with_collection(state: &mut ClusterState, name: &str, factor: u32, placement: &[&[PeerId]]) -> u64 {
         let config = CollectionConfig { replication_factor: factor, ..CollectionConfig::default() };
         let placement = placement.iter().map(|peers| peers.to_vec()).collect();
-        let command =
-            Command::CreateCollection { name: name.into(), config: Box::new(config), created_at: String::new(), placement };
+        let command = Command::CreateCollection { name: name.into(), config: Box::new(config), created_at: String::new(), placement };
         state.apply(&command).expect("it is new");
         state.collections[name].uid
     }
@@ -438,12 +489,8 @@ pub(super) mod tests {
     fn names_are_taken_once_and_numbers_are_not_used_again() {
         let mut state = of_peers(1);
         let first = with_collection(&mut state, "books", 1, &[&[1]]);
-        let again = Command::CreateCollection {
-            name: "books".into(),
-            config: Box::default(),
-            created_at: String::new(),
-            placement: vec![vec![1]],
-        };
+        let again =
+            Command::CreateCollection { name: "books".into(), config: Box::default(), created_at: String::new(), placement: vec![vec![1]] };
         assert_eq!(state.apply(&again).expect_err("it exists").fault, Fault::AlreadyExists);
         state.apply(&Command::SetAliases { aliases: [("b".to_owned(), "books".to_owned())].into() }).expect("it is free");
         state.apply(&Command::DeleteCollection { name: "books".into() }).expect("it exists");

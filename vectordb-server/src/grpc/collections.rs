@@ -1,7 +1,9 @@
 //! The service `qdrant.Collections`.
 
 use vectordb_core::ShardingMethod;
-use vectordb_service::{AliasChange, CollectionAccess, NewCollection, NewShardKey, Result, ServiceError, rest, ReplicaOperation, ReplicaState, ShardId};
+use vectordb_service::{
+    AliasChange, CollectionAccess, NewCollection, NewShardKey, ReplicaOperation, ReplicaState, Result, ServiceError, ShardId, rest,
+};
 
 use super::call::{Call, methods};
 use super::convert::{config, info, needed, point};

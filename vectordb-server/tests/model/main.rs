@@ -157,9 +157,8 @@ impl Model {
         let has_all = |replica: &Replica| state.acknowledged & !replica.log.values(replica.log.len) == 0;
         let replicas = || state.replicas[..self.bounds.replicas].iter().enumerate();
         let mutant = self.drops(Dropped::Incarnation);
-        let members = replicas().filter(|(at, replica)| {
-            state.in_sync & 1 << member(*at, replica.incarnation) != 0 && !(mutant && replica.epoch == -1)
-        });
+        let members = replicas()
+            .filter(|(at, replica)| state.in_sync & 1 << member(*at, replica.incarnation) != 0 && !(mutant && replica.epoch == -1));
         let primary = &state.replicas[usize::from(state.primary)];
         let acting = mutant && primary.acts_as_primary && primary.epoch == state.epoch;
         members.into_iter().all(|(_, replica)| has_all(replica)) && (!acting || has_all(primary))
@@ -278,8 +277,7 @@ impl Model {
             out.push(state.with(|next| {
                 let learner = &mut next.replicas[at];
                 learner.epoch = state.epoch;
-                learner.acts_as_primary =
-                    usize::from(state.primary) == at && state.in_sync & 1 << member(at, replica.incarnation) != 0;
+                learner.acts_as_primary = usize::from(state.primary) == at && state.in_sync & 1 << member(at, replica.incarnation) != 0;
                 learner.in_sync = state.in_sync;
                 learner.step_down();
             }));

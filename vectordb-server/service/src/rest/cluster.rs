@@ -6,8 +6,8 @@ use vectordb_core::{ShardingMethod, Value};
 
 use super::call::Call;
 use super::reply::Reply;
-use crate::error::{Fault, Result, ServiceError};
 use crate::cluster::{ReplicaOperation, ReplicaState};
+use crate::error::{Fault, Result, ServiceError};
 use crate::service::{NewShardKey, ShardState};
 use crate::shards::{ShardId, ShardKey};
 

@@ -111,8 +111,7 @@ impl Service {
             });
         };
         let status = cluster.status();
-        let versions: BTreeMap<&u64, Value> =
-            status.peers.keys().map(|peer| (peer, json!({"version": self.settings.version}))).collect();
+        let versions: BTreeMap<&u64, Value> = status.peers.keys().map(|peer| (peer, json!({"version": self.settings.version}))).collect();
         json!({
             "enabled": true,
             "status": {

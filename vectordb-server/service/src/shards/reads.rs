@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use tracing::Span;
 use vectordb_core::{
-    Condition, DistanceMatrix, FacetHit, FacetRequest, FieldTest, Filter, GroupsRequest, MAX_RESULTS, MatchValue,
-    MatrixRequest, OrderBy, PayloadSelector, PointGroup, PointId, Prefetch, Query, QueryRequest, Record, ScoredPoint, ScrollPage,
-    ScrollRequest, SearchTarget, Value, VectorSelector,
+    Condition, DistanceMatrix, FacetHit, FacetRequest, FieldTest, Filter, GroupsRequest, MAX_RESULTS, MatchValue, MatrixRequest, OrderBy,
+    PayloadSelector, PointGroup, PointId, Prefetch, Query, QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest, SearchTarget,
+    Value, VectorSelector,
 };
 
 use super::ask::ShardData;

@@ -85,9 +85,8 @@ impl Log {
         let (journal, records) = Journal::open(Arc::new(StdFs), directory, FILE_BYTES)?;
         let mut held = Held::default();
         for (number, bytes) in records {
-            let record = rmp_serde::from_slice(&bytes).map_err(|error| vectordb_core::Error::Internal {
-                what: format!("{}: record {number}: {error}", directory.display()),
-            })?;
+            let record = rmp_serde::from_slice(&bytes)
+                .map_err(|error| vectordb_core::Error::Internal { what: format!("{}: record {number}: {error}", directory.display()) })?;
             held.take(record);
         }
         Ok(Self(Arc::new(Mutex::new(Files { journal, held }))))
@@ -210,8 +209,8 @@ impl RaftLogStorage<Types> for Log {
 
 #[cfg(test)]
 mod tests {
-    use openraft::EntryPayload;
     use openraft::CommittedLeaderId;
+    use openraft::EntryPayload;
 
     use super::*;
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use openraft::storage::RaftStateMachine;
-use openraft::{BasicNode, Entry, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageIOError, StoredMembership};
+use openraft::{
+    BasicNode, Entry, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageIOError, StoredMembership,
+};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -76,7 +78,8 @@ impl Machine {
     async fn keep(&self, kept: Kept) -> Result<(), StorageError> {
         let path = self.path.clone();
         let copy = kept.clone();
-        let written = tokio::task::spawn_blocking(move || write(&path, &copy)).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        let written =
+            tokio::task::spawn_blocking(move || write(&path, &copy)).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         written.map_err(|error| StorageError::from(StorageIOError::write_snapshot(None, openraft::AnyError::new(&error))))?;
         *self.kept.lock() = Some(kept);
         Ok(())
@@ -97,11 +100,8 @@ fn write(path: &Path, kept: &Kept) -> std::io::Result<()> {
 fn snapshot(kept: &Kept) -> Result<Snapshot<Types>, StorageError> {
     let wrong = |error: serde_json::Error| StorageError::from(StorageIOError::read_snapshot(None, openraft::AnyError::new(&error)));
     let bytes = serde_json::to_vec(&kept.applied).map_err(wrong)?;
-    let meta = SnapshotMeta {
-        last_log_id: kept.applied.last,
-        last_membership: kept.applied.membership.clone(),
-        snapshot_id: kept.id.clone(),
-    };
+    let meta =
+        SnapshotMeta { last_log_id: kept.applied.last, last_membership: kept.applied.membership.clone(), snapshot_id: kept.id.clone() };
     Ok(Snapshot { meta, snapshot: Box::new(Cursor::new(bytes)) })
 }
 

@@ -1,0 +1,145 @@
+//! What clients did and were told, and whether what is there afterwards agrees with it.
+//!
+//! Each key has one writer, which never touches it again after a write whose outcome it does not know. So a key's value is that of
+//! its last acknowledged write, or that of the one write behind it whose outcome is unknown. Anything else is a lost write, or one
+//! that nobody made.
+
+use std::collections::BTreeMap;
+
+/// What a write did: a serial number that was given out once, or a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    Serial(u64),
+    Deleted,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Key {
+    acknowledged: Option<Written>,
+    unknown: Option<Written>,
+    /// Every serial number that was ever tried.
+    tried: Vec<u64>,
+}
+
+/// The writes of all keys.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct History {
+    keys: BTreeMap<u64, Key>,
+}
+
+/// What is wrong with what is there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Violation {
+    /// The key should have had the value, or the other one if that was written after all.
+    Lost { key: u64, expected: Written, found: Option<u64> },
+    /// Nobody wrote that.
+    Phantom { key: u64, found: u64 },
+}
+
+impl History {
+    /// Before a write is sent.
+    pub(crate) fn tries(&mut self, key: u64, written: Written) {
+        let key = self.keys.entry(key).or_default();
+        key.unknown = Some(written);
+        if let Written::Serial(serial) = written {
+            key.tried.push(serial);
+        }
+    }
+
+    /// When it was acknowledged.
+    pub(crate) fn acknowledged(&mut self, key: u64) {
+        let key = self.keys.entry(key).or_default();
+        key.acknowledged = key.unknown.take();
+    }
+
+    /// Whether a write's outcome is not known, so that the key is to be left alone.
+    pub(crate) fn is_in_doubt(&self, key: u64) -> bool {
+        self.keys.get(&key).is_some_and(|key| key.unknown.is_some())
+    }
+
+    pub(crate) fn acknowledged_keys(&self) -> usize {
+        self.keys.values().filter(|key| key.acknowledged.is_some()).count()
+    }
+
+    /// Compares the serial numbers that are there with what must be.
+    pub(crate) fn violations(&self, found: &BTreeMap<u64, u64>) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        for (&key, history) in &self.keys {
+            let value = found.get(&key).copied();
+            let seen = value.map_or(Written::Deleted, Written::Serial);
+            let may_be = |written: Option<Written>| written.is_some_and(|written| written == seen);
+            let never = history.acknowledged.is_none() && seen == Written::Deleted;
+            if may_be(history.acknowledged) || may_be(history.unknown) || never {
+                continue;
+            }
+            match (value, history.acknowledged) {
+                (Some(found), _) if !history.tried.contains(&found) => violations.push(Violation::Phantom { key, found }),
+                (found, Some(expected)) => violations.push(Violation::Lost { key, expected, found }),
+                (Some(found), None) => violations.push(Violation::Phantom { key, found }),
+                (None, None) => {}
+            }
+        }
+        violations
+            .extend(found.iter().filter(|(key, _)| !self.keys.contains_key(key)).map(|(&key, &found)| Violation::Phantom { key, found }));
+        violations
+    }
+}
+
+#[test]
+fn violations_are_noticed_and_doubts_are_not_violations() {
+    let mut history = History::default();
+    for key in 1..=4 {
+        history.tries(key, Written::Serial(key * 10));
+        history.acknowledged(key);
+    }
+    history.tries(2, Written::Serial(21));
+    history.tries(3, Written::Deleted);
+    history.acknowledged(3);
+    history.tries(5, Written::Serial(50));
+    let good = BTreeMap::from([(1, 10), (2, 20), (4, 40)]);
+    assert_eq!(history.violations(&good), []);
+    assert!(history.is_in_doubt(2) && history.is_in_doubt(5) && !history.is_in_doubt(1));
+    let with = |change: &dyn Fn(&mut BTreeMap<u64, u64>)| {
+        let mut found = good.clone();
+        change(&mut found);
+        history.violations(&found)
+    };
+    assert_eq!(
+        with(&|found| {
+            found.insert(2, 21);
+        }),
+        [],
+        "the write in doubt was done"
+    );
+    assert_eq!(
+        with(&|found| {
+            found.insert(5, 50);
+        }),
+        [],
+        "so was this"
+    );
+    assert_eq!(
+        with(&|found| {
+            found.remove(&1);
+        }),
+        [Violation::Lost { key: 1, expected: Written::Serial(10), found: None }]
+    );
+    assert_eq!(
+        with(&|found| {
+            found.insert(3, 30);
+        }),
+        [Violation::Lost { key: 3, expected: Written::Deleted, found: Some(30) }]
+    );
+    assert_eq!(
+        with(&|found| {
+            found.insert(4, 41);
+        }),
+        [Violation::Phantom { key: 4, found: 41 }]
+    );
+    assert_eq!(
+        with(&|found| {
+            found.insert(9, 90);
+        }),
+        [Violation::Phantom { key: 9, found: 90 }]
+    );
+}

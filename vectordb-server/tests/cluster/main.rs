@@ -1,0 +1,147 @@
+//! Clusters of real processes: what happens to them, and what must never happen to their data.
+//!
+//! `VECTORDB_CHAOS_SECS` says for how long nodes are to be in trouble; not for long, unless that is said.
+
+mod history;
+mod load;
+mod nodes;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use load::{Dice, Seen};
+use nodes::{Node, Nodes};
+
+/// How long replicas may take to be in sync again after everything is well.
+const HEALING: Duration = Duration::from_secs(60);
+
+fn create(node: &Node, shards: u32, factor: u32) {
+    let body = json!({"vectors": {"size": 4, "distance": "Euclid"}, "shard_number": shards, "replication_factor": factor});
+    node.ok("PUT", "/collections/docs", &body);
+}
+
+/// Runs clients beside something that happens.
+fn under_load(nodes: &Nodes, happens: impl FnOnce()) -> Seen {
+    let seen = Seen::default();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for client in 1..=3 {
+            let (seen, stop) = (&seen, &stop);
+            scope.spawn(move || load::write(nodes, "docs", client, seen, stop));
+        }
+        scope.spawn(|| load::read(nodes, "docs", 1, &seen, &stop));
+        std::thread::sleep(Duration::from_secs(1));
+        happens();
+        std::thread::sleep(Duration::from_secs(1));
+        stop.store(true, Ordering::Release);
+    });
+    seen
+}
+
+/// Everything acknowledged is there, nothing else is, and every node says the same.
+fn check(nodes: &Nodes, seen: &Seen) {
+    let all = nodes.all();
+    let dumps: Vec<Vec<Value>> = all.iter().map(|node| nodes.dump(node, "docs")).collect();
+    let history = seen.history.lock();
+    println!(
+        "{} writes acknowledged ({} keys), {} in doubt, {} reads, {} failed, longest gap {} ms",
+        seen.acknowledged.load(Ordering::Relaxed),
+        history.acknowledged_keys(),
+        seen.in_doubt.load(Ordering::Relaxed),
+        seen.reads.load(Ordering::Relaxed),
+        seen.failed_reads.load(Ordering::Relaxed),
+        seen.longest_gap.load(Ordering::Relaxed),
+    );
+    assert!(history.acknowledged_keys() > 50, "next to nothing was written");
+    for dump in &dumps {
+        assert_eq!(history.violations(&load::serials(dump)), []);
+        assert_eq!(dump, &dumps[0]);
+    }
+}
+
+fn chaos_time() -> Duration {
+    let said = std::env::var("VECTORDB_CHAOS_SECS").ok().and_then(|secs| secs.parse().ok());
+    Duration::from_secs(said.unwrap_or(45))
+}
+
+/// One thing that happens to one node.
+fn trouble(node: &Node, dice: &mut Dice) {
+    let kind = dice.below(4);
+    node.is_well.store(false, Ordering::Release);
+    match kind {
+        0 | 1 => {
+            node.kill();
+            std::thread::sleep(Duration::from_millis(200 + dice.below(5000)));
+            node.start();
+        }
+        2 => {
+            node.freeze();
+            std::thread::sleep(Duration::from_millis(500 + dice.below(6000)));
+            node.thaw();
+        }
+        _ => {
+            node.stop();
+            node.start();
+        }
+    }
+    println!("{}: trouble {kind}", node.http);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_while_nodes_are_in_trouble() {
+    for factor in [2, 3] {
+        let nodes = Nodes::start(3);
+        let all = nodes.all();
+        create(&all[0], 3, factor);
+        let time = chaos_time() / 2;
+        let seen = under_load(&nodes, || {
+            let begun = Instant::now();
+            let mut dice = Dice(4711 + u64::from(factor));
+            while begun.elapsed() < time {
+                let victim = &all[usize::try_from(dice.below(3)).expect("below 3")];
+                trouble(victim, &mut dice);
+                nodes.wait("it is back", Duration::from_secs(60), |_| victim.is_ready());
+                // Every other time the next one is in trouble before this one has caught up.
+                if dice.below(2) == 0 {
+                    nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", factor as usize));
+                }
+                victim.is_well.store(true, Ordering::Release);
+            }
+        });
+        let healed = nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", factor as usize));
+        println!("factor {factor}: healed after {healed:?}");
+        check(&nodes, &seen);
+    }
+}
+
+#[test]
+fn new_nodes_get_their_share_and_a_lost_disk_is_made_good() {
+    let nodes = Nodes::start(3);
+    create(&nodes.all()[0], 6, 2);
+    let seen = under_load(&nodes, || {
+        nodes.add();
+        nodes.add();
+        nodes.wait("shards are spread over five", Duration::from_secs(120), |nodes| {
+            nodes.all().iter().all(|node| node.is_ready()) && nodes.is_whole("docs", 2) && {
+                let spread = nodes.spread("docs");
+                spread.iter().max().expect("nodes") - spread.iter().min().expect("nodes") <= 1
+            }
+        });
+        println!("spread over five: {:?}", nodes.spread("docs"));
+    });
+    check(&nodes, &seen);
+    assert_eq!(seen.failed_reads.load(Ordering::Relaxed), 0);
+    let victim = nodes.all().pop().expect("five");
+    let lost = victim.peer_id();
+    victim.kill();
+    victim.lose_disk();
+    victim.start();
+    nodes.wait("it is back", Duration::from_secs(60), |_| victim.is_ready());
+    assert_ne!(victim.peer_id(), lost, "an empty disk is somebody else");
+    let other = &nodes.all()[0];
+    other.ok("DELETE", &format!("/cluster/peer/{lost}?force=true"), &Value::Null);
+    nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
+    check(&nodes, &seen);
+}

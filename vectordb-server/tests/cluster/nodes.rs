@@ -1,0 +1,241 @@
+//! Nodes of a cluster as processes on this machine.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+use serde_json::{Value, json};
+
+/// A node with its directory and its ports, which outlive its processes.
+pub(crate) struct Node {
+    directory: PathBuf,
+    pub(crate) http: u16,
+    p2p: u16,
+    founder: u16,
+    process: Mutex<Option<Child>>,
+    /// Whether it was left to run undisturbed.
+    pub(crate) is_well: AtomicBool,
+}
+
+/// Nodes that end with the test.
+pub(crate) struct Nodes {
+    all: RwLock<Vec<Arc<Node>>>,
+    directory: tempfile::TempDir,
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    listener.local_addr().expect("its number").port()
+}
+
+fn agent(timeout: Duration) -> ureq::Agent {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(timeout));
+    config.build().into()
+}
+
+impl Node {
+    pub(crate) fn start(&self) {
+        std::fs::create_dir_all(&self.directory).expect("a directory");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.directory.join("log")).expect("a log");
+        let uri = |port: u16| format!("http://127.0.0.1:{port}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vectordb"));
+        command
+            .current_dir(&self.directory)
+            .env("VECTORDB__SERVICE__HOST", "127.0.0.1")
+            .env("VECTORDB__SERVICE__HTTP_PORT", self.http.to_string())
+            .env("VECTORDB__SERVICE__GRPC_PORT", "0")
+            .env("VECTORDB__CLUSTER__ENABLED", "true")
+            .env("VECTORDB__CLUSTER__P2P__PORT", self.p2p.to_string())
+            .env("VECTORDB__CLUSTER__P2P__SECRET", "only for this test")
+            .args(["--uri", &uri(self.p2p)])
+            .stdout(log.try_clone().expect("the same log"))
+            .stderr(Stdio::from(log));
+        if self.p2p != self.founder {
+            command.args(["--bootstrap", &uri(self.founder)]);
+        }
+        *self.process.lock() = Some(command.spawn().expect("the program"));
+    }
+
+    fn signal(&self, name: &str) {
+        let process = self.process.lock();
+        let Some(process) = &*process else { return };
+        let sent = Command::new("kill").args([name, &process.id().to_string()]).status().expect("a signal");
+        assert!(sent.success());
+    }
+
+    /// Ends it without a warning.
+    pub(crate) fn kill(&self) {
+        if let Some(mut process) = self.process.lock().take() {
+            process.kill().expect("it is ours");
+            process.wait().expect("it ends");
+        }
+    }
+
+    /// Ends it as an operator does.
+    pub(crate) fn stop(&self) {
+        self.signal("-TERM");
+        let Some(mut process) = self.process.lock().take() else { return };
+        let begun = Instant::now();
+        while process.try_wait().expect("a status").is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not stop");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Takes its data away; it must not run.
+    pub(crate) fn lose_disk(&self) {
+        std::fs::remove_dir_all(self.directory.join("storage")).expect("it has data");
+    }
+
+    /// An answer's status and body; nothing when there is none.
+    pub(crate) fn send(&self, method: &str, path: &str, body: &Value, timeout: Duration) -> Option<(u16, Value)> {
+        let uri = format!("http://127.0.0.1:{}{path}", self.http);
+        let request = ureq::http::Request::builder().method(method).uri(uri).header("content-type", "application/json");
+        let request = request.body(if body.is_null() { String::new() } else { body.to_string() }).expect("a request");
+        let mut answer = agent(timeout).run(request).ok()?;
+        let text = answer.body_mut().with_config().limit(1 << 30).read_to_string().ok()?;
+        Some((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    }
+
+    #[track_caller]
+    pub(crate) fn ok(&self, method: &str, path: &str, body: &Value) -> Value {
+        let (status, mut answer) = self.send(method, path, body, Duration::from_secs(30)).expect("an answer");
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        answer["result"].take()
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.send("GET", "/readyz", &Value::Null, Duration::from_secs(2)).is_some_and(|(status, _)| status == 200)
+    }
+
+    pub(crate) fn peer_id(&self) -> u64 {
+        self.ok("GET", "/cluster", &Value::Null)["peer_id"].as_u64().expect("a number")
+    }
+}
+
+impl Nodes {
+    /// So many nodes, of which the first founds the cluster.
+    pub(crate) fn start(count: usize) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let nodes = Self { all: RwLock::default(), directory };
+        for _ in 0..count {
+            nodes.add();
+        }
+        nodes.wait("all are ready", Duration::from_secs(60), |nodes| nodes.all().iter().all(|node| node.is_ready()));
+        nodes.wait("all know each other", Duration::from_secs(30), |nodes| {
+            let knows =
+                |node: &Arc<Node>| node.ok("GET", "/cluster", &Value::Null)["peers"].as_object().is_some_and(|peers| peers.len() == count);
+            nodes.all().iter().all(knows)
+        });
+        nodes
+    }
+
+    /// One more, which joins by the founder.
+    pub(crate) fn add(&self) -> Arc<Node> {
+        let p2p = free_port();
+        let mut all = self.all.write();
+        let node = Arc::new(Node {
+            directory: self.directory.path().join(all.len().to_string()),
+            http: free_port(),
+            p2p,
+            founder: all.first().map_or(p2p, |first| first.p2p),
+            process: Mutex::new(None),
+            is_well: AtomicBool::new(true),
+        });
+        node.start();
+        all.push(Arc::clone(&node));
+        node
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Node>> {
+        self.all.read().clone()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait(&self, what: &str, patience: Duration, done: impl Fn(&Self) -> bool) -> Duration {
+        let begun = Instant::now();
+        while !done(self) {
+            assert!(begun.elapsed() < patience, "not within {patience:?}: {what}\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        begun.elapsed()
+    }
+
+    /// The ends of their logs.
+    fn logs(&self) -> String {
+        let end = |node: &Arc<Node>| {
+            let text = std::fs::read_to_string(node.directory.join("log")).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            format!("--- {}\n{}\n", node.directory.display(), lines[lines.len().saturating_sub(25)..].join("\n"))
+        };
+        self.all().iter().map(end).collect()
+    }
+
+    /// Whether every node sees so many replicas of every shard, all of them active.
+    pub(crate) fn is_whole(&self, collection: &str, factor: usize) -> bool {
+        let sees = |node: &Arc<Node>| {
+            let answer = node.send("GET", &format!("/collections/{collection}/cluster"), &Value::Null, Duration::from_secs(5));
+            let Some((200, answer)) = answer else { return false };
+            let shards = |kind: &str| answer["result"][kind].as_array().cloned().unwrap_or_default();
+            let replicas: Vec<Value> = shards("local_shards").into_iter().chain(shards("remote_shards")).collect();
+            let count = usize::try_from(answer["result"]["shard_count"].as_u64().unwrap_or(0)).unwrap_or(0);
+            replicas.len() == count * factor && replicas.iter().all(|replica| replica["state"] == "Active")
+        };
+        self.all().iter().filter(|node| node.process.lock().is_some()).all(sees)
+    }
+
+    /// Replicas of a collection on each node.
+    pub(crate) fn spread(&self, collection: &str) -> Vec<usize> {
+        let local = |node: &Arc<Node>| {
+            let answer = node.ok("GET", &format!("/collections/{collection}/cluster"), &Value::Null);
+            answer["local_shards"].as_array().map_or(0, Vec::len)
+        };
+        self.all().iter().map(local).collect()
+    }
+
+    /// Every point of a collection, as a node gives it.
+    pub(crate) fn dump(&self, node: &Node, collection: &str) -> Vec<Value> {
+        let mut points = Vec::new();
+        let mut offset = Value::Null;
+        loop {
+            let body = json!({"limit": 1000, "offset": offset, "with_payload": true, "with_vector": true});
+            let mut page = node.ok("POST", &format!("/collections/{collection}/points/scroll"), &body);
+            if let Some(page) = page["points"].as_array_mut() {
+                points.append(page);
+            }
+            offset = page["next_page_offset"].take();
+            if offset.is_null() {
+                return points;
+            }
+        }
+    }
+
+    /// Those that nobody disturbs now.
+    pub(crate) fn well(&self) -> Vec<Arc<Node>> {
+        self.all().into_iter().filter(|node| node.is_well.load(Ordering::Acquire)).collect()
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        for node in self.all() {
+            if let Some(mut process) = node.process.lock().take() {
+                // They may be gone already.
+                let _ = process.kill();
+                let _ = process.wait();
+            }
+        }
+    }
+}
