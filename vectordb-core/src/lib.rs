@@ -101,4 +101,4 @@ pub use query::fuse;
 pub use storage::clock::Clock;
 pub use storage::fs::{File, Fs, FsRef, MemFs, StdFs};
 pub use storage::mmap::Mmap;
-pub use wal::Journal;
+pub use wal::{Journal, JournalRecord};

@@ -239,6 +239,9 @@ pub struct ClusterConfig {
     pub bootstrap: Option<String>,
     /// Whether replicas are moved, made and dropped to keep shards spread evenly and as often as their factor says.
     pub rebalance: bool,
+    /// Whether this node, coming without data, takes the place of the peer that had its address, as long as others have copies
+    /// of everything that one had. Otherwise it is refused, and someone has to remove that peer.
+    pub replace_lost_peer: bool,
     /// Seconds of silence after which other nodes take the place of one.
     pub replace_peer_after_secs: u64,
 }
@@ -252,6 +255,7 @@ impl Default for ClusterConfig {
             uri: None,
             bootstrap: None,
             rebalance: true,
+            replace_lost_peer: false,
             replace_peer_after_secs: 600,
         }
     }

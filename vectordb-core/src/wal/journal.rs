@@ -30,6 +30,9 @@ pub struct Journal {
     last: parking_lot::Mutex<Lsn>,
 }
 
+/// A record with its number.
+pub type JournalRecord = (Lsn, Vec<u8>);
+
 impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Journal({})", self.last.lock())
@@ -41,7 +44,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt) for damage that is no torn end, and those of the file system.
-    pub fn open(fs: FsRef, dir: &Path, capacity_bytes: u64) -> Result<(Self, Vec<(Lsn, Vec<u8>)>)> {
+    pub fn open(fs: FsRef, dir: &Path, capacity_bytes: u64) -> Result<(Self, Vec<JournalRecord>)> {
         fs.create_dir_all(dir)?;
         let before = file::files(&fs, dir)?.first().map_or(Lsn::ZERO, |(first, _)| Lsn(first.0.saturating_sub(1)));
         let records = Tail::open(Arc::clone(&fs), dir, before)?

@@ -31,7 +31,7 @@ use crate::storage::heap;
 pub(crate) use cut::cut;
 pub(crate) use end::write as mark_end;
 use file::{HEADER_BYTES, Header, file_name, files};
-pub use journal::Journal;
+pub use journal::{Journal, JournalRecord};
 pub(crate) use tail::Tail;
 
 /// Bytes that may wait in memory when nobody asks for durability.

@@ -59,6 +59,12 @@ pub trait Cluster: std::fmt::Debug + Send + Sync {
     /// [`BadRequest`](crate::Fault::BadRequest) when it has the only copy of something, unless forced.
     fn remove_peer(&self, peer: u64, force: bool) -> Result<()>;
 
+    /// Has all replicas of a peer brought elsewhere, and none brought there, until it is told otherwise.
+    ///
+    /// # Errors
+    /// [`BadRequest`](crate::Fault::BadRequest) for an unknown peer.
+    fn set_draining(&self, peer: u64, draining: bool) -> Result<()>;
+
     /// The cluster as this node sees it.
     fn status(&self) -> ClusterStatus;
 
@@ -115,6 +121,12 @@ pub struct PeerStatus {
     /// Its version.
     #[serde(skip)]
     pub version: String,
+    /// Whether its replicas are on their way elsewhere.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
+    /// Replicas that lie there, or are to.
+    #[serde(skip)]
+    pub replicas: usize,
 }
 
 /// The cluster as a node sees it.

@@ -7,23 +7,29 @@ use std::process::ExitCode;
 use vectordb_service::ServiceError;
 
 /// What the help says about exit codes.
-pub(super) const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 damaged data was found.";
+pub(super) const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 damaged data was found, 101 a cluster does not let \
+    the node in.";
 
-/// What went wrong, in words, and whether it was damage.
+/// What went wrong, in words, and what the process ends with.
 #[derive(Debug)]
 pub(super) struct Failure {
     message: String,
-    damage: bool,
+    code: u8,
 }
 
 impl Failure {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), damage: false }
+        Self { message: message.into(), code: 1 }
     }
 
     /// Data is not what it should be.
     pub(super) fn damage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), damage: true }
+        Self { message: message.into(), code: 3 }
+    }
+
+    /// The cluster refuses the node, as it will the next time.
+    pub(super) fn refused(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 101 }
     }
 
     /// A file that cannot be read or written.
@@ -32,7 +38,7 @@ impl Failure {
     }
 
     pub(super) fn code(&self) -> ExitCode {
-        if self.damage { ExitCode::from(3) } else { ExitCode::FAILURE }
+        ExitCode::from(self.code)
     }
 }
 

@@ -3,7 +3,8 @@
 //! A tool speaks to a running server over REST (`--uri`), or opens a directory of data that no server has open
 //! (`--storage-path`). What is asked for goes to the standard output, everything else to the standard error.
 //!
-//! Files: `serve`, `backup` (and restore, verify, backups, prune), `snapshot`, `import`, `export`, `size`, `bench`, `check`, and what
+//! Files: `serve`, `backup` (and restore, verify, backups, prune), `snapshot`, `import`, `export`, `size`, `bench`, `check`, `ctl` (the
+//! nodes of a cluster), and what
 //! they share: `npy` (tables of NumPy), `client` (REST from the caller's side),
 //! `place` (where backups lie), `failure` (exit codes), `output` (progress and numbers).
 
@@ -11,6 +12,7 @@ mod backup;
 mod bench;
 mod check;
 mod client;
+mod ctl;
 mod export;
 mod failure;
 mod import;
@@ -59,6 +61,8 @@ enum Command {
     Size(size::Size),
     /// Measure how fast a running server answers searches.
     Bench(bench::Bench),
+    /// Look after the nodes of a running cluster.
+    Ctl(ctl::Ctl),
     /// Compare every file of a directory of data with its checksums.
     Check(check::Check),
 }
@@ -79,6 +83,7 @@ pub fn run() -> ExitCode {
         Some(Command::Export(export)) => export::run(&export),
         Some(Command::Size(size)) => size::run(&size),
         Some(Command::Bench(bench)) => bench::run(&bench),
+        Some(Command::Ctl(ctl)) => ctl::run(&ctl),
         Some(Command::Check(check)) => check::run(&check),
     };
     match done {

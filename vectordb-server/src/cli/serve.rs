@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::failure::Failure;
+use crate::cluster::ClusterError;
 use crate::config::{Config, RestoreConfig};
+use crate::server::StartError;
 use crate::trace::Logs;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -37,7 +39,10 @@ fn snapshot_and_name(text: &str) -> Result<(PathBuf, String), String> {
 }
 
 pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
-    serve_until_told(serve).map_err(|error| Failure::new(error.to_string()))
+    serve_until_told(serve).map_err(|error| match error.downcast_ref() {
+        Some(StartError::Cluster(ClusterError::Refused { .. })) => Failure::refused(error.to_string()),
+        _ => Failure::new(error.to_string()),
+    })
 }
 
 fn serve_until_told(serve: &Serve) -> Result<(), Box<dyn std::error::Error>> {

@@ -112,11 +112,18 @@ impl Cluster for Shared {
         self.agree(Command::RemovePeer { id: peer, force }).map(drop)
     }
 
+    fn set_draining(&self, peer: u64, draining: bool) -> Result<()> {
+        self.agree(Command::SetDraining { id: peer, draining }).map(drop)
+    }
+
     fn status(&self) -> ClusterStatus {
         let metrics = self.group.raft.metrics().borrow().clone();
         let state = self.agreed();
         let peer = |(&id, peer): (&PeerId, &super::state::Peer)| {
-            (id, PeerStatus { uri: format!("{}/", peer.uri.trim_end_matches('/')), version: peer.version.clone() })
+            let uri = format!("{}/", peer.uri.trim_end_matches('/'));
+            let replicas = state.collections.values().flat_map(|collection| &collection.shards);
+            let replicas = replicas.filter(|shard| shard.replicas.contains(&id)).count();
+            (id, PeerStatus { uri, version: peer.version.clone(), draining: peer.draining, replicas })
         };
         let membership = metrics.membership_config.membership();
         let commit = metrics.last_applied.map_or(0, |last| last.index);

@@ -22,6 +22,7 @@ use vectordb_service::{Fault, ServiceError};
 use super::client::{SECRET_HEADER, decode, encode};
 use super::leader::is_leader;
 use super::node::Shared;
+use super::placement::only_copies;
 use super::raft::Types;
 use super::replica::Append;
 use super::route::{Ask, Reply, Write};
@@ -109,23 +110,32 @@ async fn install_snapshot(State(node): State<Node>, body: Bytes) -> Result<Respo
     Ok(reply(&node.group.raft.install_snapshot(request).await))
 }
 
+/// What a node says that wants to be let in.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Join {
+    pub(super) introduction: Command,
+    /// Whether it takes the place of the peer at its address, whose data is lost.
+    pub(super) replaces: bool,
+}
+
 /// Lets a node in, or hands its wish on to the leader.
 async fn join(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
-    let command: Command = read(&body)?;
+    let wish: Join = read(&body)?;
     if !is_leader(&node) {
         let answer: Outcome = match node.leader() {
             Some((id, uri)) if id != node.me.peer => {
-                let asked = node.client.call(&uri, "/join", &command, Duration::from_secs(10)).await;
+                let asked = node.client.call(&uri, "/join", &wish, Duration::from_secs(10)).await;
                 asked.unwrap_or_else(|error| Err(ServiceError::new(Fault::Unavailable, error.to_string())))
             }
             _ => Err(ServiceError::new(Fault::Unavailable, "there is no leader now")),
         };
         return Ok(reply(&answer));
     }
-    Ok(reply(&let_in(&node, command).await))
+    Ok(reply(&let_in(&node, wish).await))
 }
 
-async fn let_in(node: &Node, command: Command) -> Outcome {
+async fn let_in(node: &Node, wish: Join) -> Outcome {
+    let Join { introduction: command, replaces } = wish;
     let Command::AddPeer { id, uri, disk, .. } = &command else { return Err(ServiceError::request("that is no way to join")) };
     let state = node.agreed();
     if let Some(known) = state.peers.get(id).filter(|known| known.disk != *disk) {
@@ -134,7 +144,17 @@ async fn let_in(node: &Node, command: Command) -> Outcome {
     }
     let holds = |id: u64| state.collections.values().flat_map(|collection| &collection.shards).any(|shard| shard.replicas.contains(&id));
     if let Some((other, _)) = state.peers.iter().find(|(other, peer)| *other != id && peer.uri == *uri && holds(**other)) {
-        return Err(ServiceError::request(format!("{uri} is the address of peer {other}, which has shards: this node is empty")));
+        let message = format!(
+            "{uri} is the address of peer {other}, which has shards, and this node has other data or none: remove that peer first, \
+                or set `cluster.replace_lost_peer`"
+        );
+        // What only the lost disk had, nobody can make good; someone should look before it is given up.
+        if !replaces || !only_copies(&state, *other).is_empty() {
+            return Err(ServiceError::request(message));
+        }
+        tracing::warn!(peer = other, by = id, "a peer that lost its data is replaced");
+        let (removed, _) = node.propose(Command::RemovePeer { id: *other, force: true }).await?;
+        removed?;
     }
     let unavailable = |error: String| ServiceError::new(Fault::Unavailable, error);
     let learner = node.group.raft.add_learner(*id, BasicNode::new(uri), false).await;

@@ -17,7 +17,7 @@ use vectordb_core::{Database, UpdateResult};
 use vectordb_service::{Fault, RoutedCollection, RoutedShard, Service, ServiceError, ShardRoute};
 
 use super::client::PeerClient;
-use super::door;
+use super::door::{self, Join};
 use super::identity::Identity;
 use super::leader::{self, Beats};
 use super::raft::{ConsensusError, Group};
@@ -56,6 +56,14 @@ pub enum ClusterError {
         /// Whom it asked.
         uri: String,
         /// What came of it.
+        reason: String,
+    },
+    /// The cluster does not let it in, and will not.
+    #[error("the cluster at {uri} does not let this node in: {reason}")]
+    Refused {
+        /// Whom it asked.
+        uri: String,
+        /// Why.
         reason: String,
     },
     /// The service and its data.
@@ -270,6 +278,16 @@ impl Shared {
         all.filter_map(|member| Some((member.peer, state.peers.get(&member.peer)?.uri.clone()))).collect()
     }
 
+    /// Returns when a peer is agreed not to be the primary of a shard any more.
+    pub(crate) async fn deposed(&self, shard: ShardRef, peer: PeerId) {
+        let mut agreed = self.group.agreed.clone();
+        let changed = agreed.wait_for(|agreed| agreed.state.shard(shard).is_none_or(|(_, _, meta)| meta.primary.peer != peer));
+        if changed.await.is_err() {
+            // Nothing will change any more: the node is stopping, and its calls end by themselves.
+            std::future::pending::<()>().await;
+        }
+    }
+
     pub(super) fn leader(&self) -> Option<(PeerId, String)> {
         let metrics = self.group.raft.metrics().borrow().clone();
         let leader = metrics.current_leader?;
@@ -295,7 +313,9 @@ impl Shared {
         let known = raft.is_initialized().await.map_err(|error| ConsensusError::Start(error.to_string()))?;
         match &config.bootstrap {
             _ if known => {}
-            Some(other) if other.trim_end_matches('/') != self.uri.trim_end_matches('/') => self.join(other).await?,
+            Some(other) if other.trim_end_matches('/') != self.uri.trim_end_matches('/') => {
+                self.join(other, config.replace_lost_peer).await?
+            }
             _ => {
                 let founder = BTreeMap::from([(self.me.peer, BasicNode::new(&self.uri))]);
                 raft.initialize(founder).await.map_err(|error| ConsensusError::Start(error.to_string()))?;
@@ -307,14 +327,15 @@ impl Shared {
     }
 
     /// Asks a peer to be let in, for a minute.
-    async fn join(&self, other: &str) -> Result<(), ClusterError> {
+    async fn join(&self, other: &str, replaces: bool) -> Result<(), ClusterError> {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
-            let asked = self.client.call::<_, Outcome>(other, "/join", &self.introduction(), AGREEMENT).await;
+            let join = Join { introduction: self.introduction(), replaces };
+            let asked = self.client.call::<_, Outcome>(other, "/join", &join, AGREEMENT).await;
             let reason = match asked {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) if error.fault == Fault::BadRequest => {
-                    return Err(ClusterError::Join { uri: other.to_owned(), reason: error.message });
+                    return Err(ClusterError::Refused { uri: other.to_owned(), reason: error.message });
                 }
                 Ok(Err(error)) => error.to_string(),
                 Err(error) => error.to_string(),

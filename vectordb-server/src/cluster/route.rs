@@ -100,8 +100,14 @@ impl Route {
         let Some(uri) = node.uri_of(primary) else { return Ok(None) };
         let left = deadline.saturating_duration_since(Instant::now());
         let write = Write { shard: self.shard, within: left.as_millis().try_into().unwrap_or(u64::MAX), change: change.clone() };
-        // The node answers in time; a little more is for the way.
-        let reply = node.wait_for(node.client.call::<_, Reply<(u64, u64)>>(&uri, "/shard/write", &write, left + Duration::from_secs(1)));
+        // The node answers in time; a little more is for the way. Once somebody else is primary there is nothing to wait for.
+        let asked = node.client.call::<_, Reply<(u64, u64)>>(&uri, "/shard/write", &write, left + Duration::from_secs(1));
+        let reply = node.wait_for(async {
+            tokio::select! {
+                reply = asked => reply,
+                () = node.deposed(self.shard, primary) => Err(PeerError::Broken("another peer became primary".to_owned())),
+            }
+        });
         match reply {
             Ok(Reply::Done((lsn, points))) => Ok(Some(Ok(UpdateResult { lsn: vectordb_core::Lsn(lsn), points }))),
             Ok(Reply::Failed(error)) => Ok(Some(Err(error))),

@@ -133,6 +133,15 @@ fn new_nodes_get_their_share_and_a_lost_disk_is_made_good() {
     });
     check(&nodes, &seen);
     assert_eq!(seen.failed_reads.load(Ordering::Relaxed), 0);
+    let leaver = nodes.all()[1].peer_id();
+    let drained = std::process::Command::new(env!("CARGO_BIN_EXE_vectordb"))
+        .args(["ctl", "drain", &leaver.to_string(), "--timeout", "100", "--uri"])
+        .arg(format!("http://127.0.0.1:{}", nodes.all()[0].http))
+        .status();
+    assert!(drained.expect("it runs").success());
+    assert_eq!(nodes.spread("docs")[1], 0);
+    nodes.all()[0].ok("POST", &format!("/cluster/peer/{leaver}/drain?undo=true"), &Value::Null);
+    check(&nodes, &seen);
     let victim = nodes.all().pop().expect("five");
     let lost = victim.peer_id();
     victim.kill();
@@ -140,8 +149,6 @@ fn new_nodes_get_their_share_and_a_lost_disk_is_made_good() {
     victim.start();
     nodes.wait("it is back", Duration::from_secs(60), |_| victim.is_ready());
     assert_ne!(victim.peer_id(), lost, "an empty disk is somebody else");
-    let other = &nodes.all()[0];
-    other.ok("DELETE", &format!("/cluster/peer/{lost}?force=true"), &Value::Null);
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
     check(&nodes, &seen);
 }

@@ -51,6 +51,7 @@ impl Node {
             .env("VECTORDB__CLUSTER__ENABLED", "true")
             .env("VECTORDB__CLUSTER__P2P__PORT", self.p2p.to_string())
             .env("VECTORDB__CLUSTER__P2P__SECRET", "only for this test")
+            .env("VECTORDB__CLUSTER__REPLACE_LOST_PEER", "true")
             .args(["--uri", &uri(self.p2p)])
             .stdout(log.try_clone().expect("the same log"))
             .stderr(Stdio::from(log));

@@ -199,6 +199,17 @@ pub(super) fn recover(call: &Call<'_>) -> Result<Reply> {
     Reply::of(&true)
 }
 
+/// Our own: what is to be done before a peer is taken away. The answer tells how many replicas it still has.
+pub(super) fn drain(call: &Call<'_>) -> Result<Reply> {
+    call.access.check_manage()?;
+    call.service.cluster()?.ok_or_else(ServiceError::alone)?;
+    let peer = call.param("peer_id").parse().map_err(|_| ServiceError::input("a peer is named by its number"))?;
+    call.service.set_draining(peer, !call.flag("undo")?.unwrap_or(false), call.access)?;
+    let status = call.service.cluster_status(call.access)?;
+    let replicas = status.and_then(|status| Some(status.peers.get(&peer)?.replicas)).unwrap_or(0);
+    Reply::of(&json!({"replicas": replicas}))
+}
+
 pub(super) fn remove_peer(call: &Call<'_>) -> Result<Reply> {
     let force = call.flag("force")?.unwrap_or(false);
     call.access.check_manage()?;

@@ -41,7 +41,7 @@ macro_rules! operations {
 }
 
 /// Every operation; a path that is in the table with another method is answered with 405.
-static OPERATIONS: [Operation; 80] = operations! {
+static OPERATIONS: [Operation; 81] = operations! {
     GET "/" service about::version;
     GET "/healthz" service about::health;
     GET "/livez" service about::health;
@@ -127,6 +127,7 @@ static OPERATIONS: [Operation; 80] = operations! {
     GET "/cluster" service cluster::status;
     POST "/cluster/recover" service cluster::recover;
     DELETE "/cluster/peer/{peer_id}" service cluster::remove_peer;
+    POST "/cluster/peer/{peer_id}/drain" service cluster::drain;
 
     GET "/collections/{collection_name}/memory" service about::memory;
     GET "/issues" service about::issues;

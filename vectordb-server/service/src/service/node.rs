@@ -134,6 +134,15 @@ impl Service {
         self.cluster()?.ok_or_else(ServiceError::alone)?.remove_peer(peer, force)
     }
 
+    /// Has all replicas of a peer brought elsewhere, or ends that.
+    ///
+    /// # Errors
+    /// [`Fault::NotDistributed`] where the service stands alone, and those of [`Cluster::set_draining`].
+    pub fn set_draining(&self, peer: u64, draining: bool, access: &Access) -> Result<()> {
+        access.check_manage()?;
+        self.cluster()?.ok_or_else(ServiceError::alone)?.set_draining(peer, draining)
+    }
+
     /// Whether the service may be asked: alone always, as a node once it has caught up.
     pub fn is_ready(&self) -> bool {
         match self.cluster() {

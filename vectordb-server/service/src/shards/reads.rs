@@ -82,7 +82,7 @@ fn by_value(order: &OrderBy, a: (&Option<Value>, &PointId), b: (&Option<Value>, 
 /// The best points of a query of any kind.
 pub(crate) fn query(shards: &[&Shard], request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
     match shards {
-        [shard] => Ok(shard.step(&Span::current(), "shard query", |data| data.query_points(request))?),
+        [shard] => shard.step(&Span::current(), "shard query", |data| data.query_points(request)),
         _ => tree::query(shards, request),
     }
 }
@@ -108,7 +108,7 @@ pub(crate) fn merged(request: &QueryRequest, larger_is_closer: bool, answers: Ve
 /// The most frequent values of a field.
 pub(crate) fn facet(shards: &[&Shard], request: &FacetRequest) -> Result<Vec<FacetHit>> {
     if let [shard] = shards {
-        return Ok(shard.step(&Span::current(), "shard facet", |data| data.facet(request))?);
+        return shard.step(&Span::current(), "shard facet", |data| data.facet(request));
     }
     // A value may be rare in each shard and frequent in all, so nothing is cut before the sum.
     let whole = FacetRequest { limit: MAX_RESULTS, ..request.clone() };
@@ -137,7 +137,7 @@ fn by_json(a: &Value, b: &Value) -> Ordering {
 /// many groups as are wanted, and then all shards for the hits of the groups that were chosen.
 pub(crate) fn groups(shards: &[&Shard], request: &GroupsRequest) -> Result<Vec<PointGroup>> {
     if let [shard] = shards {
-        return Ok(shard.step(&Span::current(), "shard groups", |data| data.groups(request))?);
+        return shard.step(&Span::current(), "shard groups", |data| data.groups(request));
     }
     let closer = tree::larger_is_closer(shards, &request.query);
     // What a fusion or a formula gives depends on all points, so it is asked for all of them.
@@ -187,7 +187,7 @@ fn group_test(id: &Value) -> Option<FieldTest> {
 /// Distances between points of a sample of all shards.
 pub(crate) fn distance_matrix(shards: &[&Shard], request: &MatrixRequest) -> Result<DistanceMatrix> {
     if let [shard] = shards {
-        return Ok(shard.step(&Span::current(), "shard matrix", |data| data.distance_matrix(request))?);
+        return shard.step(&Span::current(), "shard matrix", |data| data.distance_matrix(request));
     }
     let with_vector = Filter::must([Condition::HasVector(request.using.clone())]);
     let sample = QueryRequest {

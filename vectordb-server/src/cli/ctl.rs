@@ -1,0 +1,184 @@
+//! The nodes of a running cluster.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::client::{Client, ServerArgs};
+use super::failure::Failure;
+use super::output::{count_bar, json as print_json};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Ctl {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Tell who is part of the cluster, and who leads.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring the replicas of a peer elsewhere, and wait until it has none.
+    Drain {
+        /// The peer's number.
+        peer: u64,
+        /// Let replicas come again instead.
+        #[arg(long)]
+        undo: bool,
+        /// Seconds to wait.
+        #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+        timeout: u64,
+    },
+    /// Make a stateful set ready to have fewer pods: bring the replicas of all peers behind elsewhere, and take them out.
+    ///
+    /// The number of a pod is the last number in the name of its host, as in `http://qdrant-3.qdrant-headless:6335`.
+    ScaleTo {
+        /// Pods that stay.
+        replicas: u64,
+        /// Seconds to wait for each peer.
+        #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+        timeout: u64,
+    },
+    /// Take a peer out of the cluster.
+    Remove {
+        /// The peer's number.
+        peer: u64,
+        /// Even if it has the only copy of something, which is lost then.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Status {
+    status: String,
+    #[serde(default)]
+    peers: BTreeMap<u64, Peer>,
+    #[serde(default)]
+    raft_info: Value,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Peer {
+    uri: String,
+    #[serde(default)]
+    draining: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Draining {
+    replicas: u64,
+}
+
+pub(super) fn run(ctl: &Ctl) -> Result<(), Failure> {
+    let client = ctl.server.client()?;
+    match &ctl.verb {
+        Verb::Status { json } => status(&client, *json),
+        Verb::Drain { peer, undo: true, .. } => client.call::<Draining>("POST", &drain_path(*peer, true), &Value::Null).map(drop),
+        Verb::Drain { peer, timeout, .. } => drain(&client, *peer, Duration::from_secs(*timeout)),
+        Verb::ScaleTo { replicas, timeout } => scale_to(&client, *replicas, Duration::from_secs(*timeout)),
+        Verb::Remove { peer, force } => remove(&client, *peer, *force),
+    }
+}
+
+fn asked(client: &Client) -> Result<Status, Failure> {
+    let status: Status = client.call("GET", "/cluster", &Value::Null)?;
+    if status.status == "disabled" {
+        return Err(Failure::new("the server is not part of a cluster"));
+    }
+    Ok(status)
+}
+
+fn status(client: &Client, json: bool) -> Result<(), Failure> {
+    let status = asked(client)?;
+    if json {
+        print_json(&status);
+        return Ok(());
+    }
+    let leader = status.raft_info["leader"].as_u64();
+    for (id, peer) in &status.peers {
+        let role = if leader == Some(*id) { "leader" } else { "" };
+        println!("{id:>16}  {:<50} {role:<7}{}", peer.uri, if peer.draining { "draining" } else { "" });
+    }
+    Ok(())
+}
+
+fn drain_path(peer: u64, undo: bool) -> String {
+    format!("/cluster/peer/{peer}/drain{}", if undo { "?undo=true" } else { "" })
+}
+
+/// Can be interrupted and begun again: what was moved stays moved.
+fn drain(client: &Client, peer: u64, timeout: Duration) -> Result<(), Failure> {
+    let until = Instant::now() + timeout;
+    let mut bar: Option<(u64, ProgressBar)> = None;
+    loop {
+        let Draining { replicas } = client.call("POST", &drain_path(peer, false), &Value::Null)?;
+        let (first, bar) = bar.get_or_insert_with(|| (replicas, count_bar("replicas", replicas)));
+        bar.set_position(first.saturating_sub(replicas));
+        if replicas == 0 {
+            bar.finish_and_clear();
+            eprintln!("peer {peer} has no replicas");
+            return Ok(());
+        }
+        if Instant::now() > until {
+            return Err(Failure::new(format!("peer {peer} still has {replicas} replicas; it goes on, and can be asked for again")));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+fn remove(client: &Client, peer: u64, force: bool) -> Result<(), Failure> {
+    client.call::<bool>("DELETE", &format!("/cluster/peer/{peer}{}", if force { "?force=true" } else { "" }), &Value::Null).map(drop)
+}
+
+fn scale_to(client: &Client, replicas: u64, timeout: Duration) -> Result<(), Failure> {
+    let status = asked(client)?;
+    if replicas == 0 {
+        return Err(Failure::new("a cluster without nodes has no data: at least one stays"));
+    }
+    let mut leaving = Vec::new();
+    for (id, peer) in &status.peers {
+        let number = ordinal(&peer.uri);
+        let number = number.ok_or_else(|| Failure::new(format!("{} does not say which pod of a stateful set it is", peer.uri)))?;
+        if number >= replicas {
+            leaving.push(*id);
+        }
+    }
+    // All at once, so that no replica comes to one that leaves next.
+    for peer in &leaving {
+        client.call::<Draining>("POST", &drain_path(*peer, false), &Value::Null)?;
+    }
+    leaving.iter().try_for_each(|peer| drain(client, *peer, timeout))?;
+    leaving.iter().try_for_each(|peer| remove(client, *peer, false))?;
+    println!("{} of {} peers were taken out; {replicas} pods are enough", leaving.len(), status.peers.len());
+    Ok(())
+}
+
+/// The number of a pod by the address of its peer.
+fn ordinal(uri: &str) -> Option<u64> {
+    let host = uri.split("://").nth(1)?.split(['/', ':']).next()?;
+    host.split('.').next()?.rsplit_once('-')?.1.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_are_known_by_the_names_of_their_hosts() {
+        assert_eq!(ordinal("http://qdrant-3.qdrant-headless:6335/"), Some(3));
+        assert_eq!(ordinal("https://my-db-12"), Some(12));
+        for other in ["http://10.0.0.7:6335/", "http://localhost:6335", "qdrant-3", "http://qdrant-x.y"] {
+            assert_eq!(ordinal(other), None, "{other}");
+        }
+    }
+}
