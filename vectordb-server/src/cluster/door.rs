@@ -77,8 +77,11 @@ fn reply<T: Serialize>(answer: &T) -> Response {
     }
 }
 
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Response> {
-    decode(body).map_err(|error| (StatusCode::BAD_REQUEST, error).into_response())
+/// Why a message is not taken.
+type Refused = (StatusCode, String);
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
+    decode(body).map_err(|error| (StatusCode::BAD_REQUEST, error))
 }
 
 /// Does blocking work and answers with what came of it.
@@ -96,16 +99,16 @@ fn told<T>(result: Result<T, ServiceError>) -> Reply<T> {
     }
 }
 
-async fn append_entries(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+async fn append_entries(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     let request: openraft::raft::AppendEntriesRequest<Types> = read(&body)?;
     Ok(reply(&node.group.raft.append_entries(request).await))
 }
 
-async fn vote(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+async fn vote(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     Ok(reply(&node.group.raft.vote(read(&body)?).await))
 }
 
-async fn install_snapshot(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+async fn install_snapshot(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     let request: openraft::raft::InstallSnapshotRequest<Types> = read(&body)?;
     Ok(reply(&node.group.raft.install_snapshot(request).await))
 }
@@ -119,7 +122,7 @@ pub(super) struct Join {
 }
 
 /// Lets a node in, or hands its wish on to the leader.
-async fn join(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+async fn join(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     let wish: Join = read(&body)?;
     if !is_leader(&node) {
         let answer: Outcome = match node.leader() {
@@ -163,7 +166,7 @@ async fn let_in(node: &Node, wish: Join) -> Outcome {
     outcome
 }
 
-async fn propose(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+async fn propose(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     let command: Command = read(&body)?;
     if !is_leader(&node) {
         return Ok(reply(&None::<(Outcome, u64)>));
@@ -173,28 +176,28 @@ async fn propose(State(node): State<Node>, body: Bytes) -> Result<Response, Resp
 }
 
 /// Notes that a node lives, and tells it what is agreed on.
-async fn beat(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+async fn beat(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     let member: Member = read(&body)?;
     if !is_leader(&node) {
-        return Err((StatusCode::CONFLICT, "not the leader").into_response());
+        return Err((StatusCode::CONFLICT, "not the leader".to_owned()));
     }
     node.beats.lock().note(member);
     let last = node.group.raft.metrics().borrow().last_applied.map_or(0, |last| last.index);
     Ok(reply(&last))
 }
 
-async fn settled(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+async fn settled(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     node.reconciled_to(read(&body)?, Duration::from_secs(5)).await;
     Ok(reply(&()))
 }
 
-async fn append(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+async fn append(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     let message: Append = read(&body)?;
     let Some(replica) = node.replica(message.shard) else { return Ok(reply(&Reply::<super::replica::AppendReply>::NotHere)) };
     Ok(working(move || told(replica.append(&message))).await)
 }
 
-async fn ask(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+async fn ask(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     let Ask { shard, within, mut question } = read(&body)?;
     let replica = node.replica(shard).filter(|_| node.is_in_sync(shard));
     let Some(replica) = replica else { return Ok(reply(&Reply::<vectordb_service::Answer>::NotHere)) };
@@ -202,7 +205,7 @@ async fn ask(State(node): State<Node>, body: Bytes) -> Result<Response, Response
     Ok(working(move || told(replica.ask(&question))).await)
 }
 
-async fn write(State(node): State<Node>, body: Bytes) -> Result<Response, Response> {
+async fn write(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     let Write { shard, within, change } = read(&body)?;
     let deadline = Instant::now() + Duration::from_millis(within);
     let work = move || match node.write_here(shard, change, deadline) {

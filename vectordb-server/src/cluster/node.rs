@@ -29,6 +29,8 @@ use crate::config::ClusterConfig;
 
 /// How long a change may take until everybody agrees.
 const AGREEMENT: Duration = Duration::from_secs(15);
+/// What peers are told of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How often things are looked at although nothing is known to have changed.
 const GLANCE: Duration = Duration::from_secs(1);
 
@@ -348,7 +350,7 @@ impl Shared {
     }
 
     fn introduction(&self) -> Command {
-        let version = crate::version().to_owned();
+        let version = VERSION.to_owned();
         Command::AddPeer { id: self.me.peer, uri: self.uri.clone(), disk: self.me.disk, version }
     }
 
@@ -359,7 +361,7 @@ impl Shared {
                 .agreed()
                 .peers
                 .get(&self.me.peer)
-                .is_some_and(|peer| peer.uri == self.uri && peer.disk == self.me.disk && peer.version == crate::version());
+                .is_some_and(|peer| peer.uri == self.uri && peer.disk == self.me.disk && peer.version == VERSION);
             if known || matches!(self.propose(self.introduction()).await, Ok((Ok(_), _))) {
                 return;
             }

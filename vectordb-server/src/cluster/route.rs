@@ -89,7 +89,6 @@ impl Route {
     }
 
     /// A write on another node; nothing when it was certainly not done.
-    #[expect(clippy::type_complexity, reason = "the inner result is the write's own")]
     fn write_there(
         &self,
         node: &Shared,

@@ -7,7 +7,7 @@ use vectordb_core::{
     VectorSelector,
 };
 
-use crate::error::{Result, ServiceError};
+use crate::error::{Fault, Result, ServiceError};
 
 /// A question to one shard. Budgets do not travel: who sends it gives the time that is left beside it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -243,6 +243,6 @@ impl ShardData {
             Self::Here(data) => Some(data.clone()),
             Self::Routed(route) => route.local(),
         };
-        local.ok_or_else(|| ServiceError::new(crate::Fault::Unavailable, "this node has no replica of the shard"))
+        local.ok_or_else(|| ServiceError::new(Fault::Unavailable, "this node has no replica of the shard"))
     }
 }

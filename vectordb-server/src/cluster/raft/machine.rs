@@ -97,6 +97,7 @@ fn write(path: &Path, kept: &Kept) -> std::io::Result<()> {
     std::fs::File::open(directory)?.sync_all()
 }
 
+#[expect(clippy::result_large_err, reason = "the error is that of the consensus module")]
 fn snapshot(kept: &Kept) -> Result<Snapshot<Types>, StorageError> {
     let wrong = |error: serde_json::Error| StorageError::from(StorageIOError::read_snapshot(None, openraft::AnyError::new(&error)));
     let bytes = serde_json::to_vec(&kept.applied).map_err(wrong)?;
