@@ -41,7 +41,7 @@ macro_rules! operations {
 }
 
 /// Every operation; a path that is in the table with another method is answered with 405.
-static OPERATIONS: [Operation; 80] = operations! {
+static OPERATIONS: [Operation; 84] = operations! {
     GET "/" service about::version;
     GET "/healthz" service about::health;
     GET "/livez" service about::health;
@@ -125,11 +125,15 @@ static OPERATIONS: [Operation; 80] = operations! {
     GET "/collections/{collection_name}/cluster" service cluster::collection;
     POST "/collections/{collection_name}/cluster" service cluster::change;
     GET "/cluster" service cluster::status;
+    GET "/cluster/telemetry" service cluster::telemetry;
     POST "/cluster/recover" service cluster::recover;
     DELETE "/cluster/peer/{peer_id}" service cluster::remove_peer;
 
     GET "/collections/{collection_name}/memory" service about::memory;
     GET "/issues" service about::issues;
+    DELETE "/issues" service about::clear_issues;
+    GET "/quotas" service about::quotas;
+    PUT "/quotas" service about::set_quotas;
     GET "/openapi.json" service openapi::openapi;
 };
 

@@ -38,6 +38,7 @@ impl Service {
         }
         if updates.iter().any(adds) {
             self.check_disk()?;
+            self.check_quota()?;
         }
         admit_updates(&collection, &updates)?;
         let result = if updates.iter().all(is_about_points) {

@@ -7,12 +7,13 @@ use std::collections::HashMap;
 
 use tracing::Span;
 use vectordb_core::{
-    Collection, Condition, DistanceMatrix, FacetHit, FacetRequest, FieldTest, Filter, GroupsRequest, MAX_RESULTS, MatchValue,
+    Collection, Condition, DistanceMatrix, Explanation, FacetHit, FacetRequest, FieldTest, Filter, GroupsRequest, MAX_RESULTS, MatchValue,
     MatrixRequest, OrderBy, PayloadSelector, PointGroup, PointId, Prefetch, Query, QueryRequest, Record, ScoredPoint, ScrollPage,
     ScrollRequest, SearchTarget, Value, VectorSelector,
 };
 
 use super::collection::{Shard, on_each};
+use super::ring::ShardId;
 use super::tree;
 use crate::error::{Result, ServiceError};
 
@@ -84,6 +85,18 @@ pub(crate) fn query(shards: &[&Shard], request: &QueryRequest) -> Result<Vec<Sco
         [shard] => Ok(shard.step(&Span::current(), "shard query", |data| data.query_points(request))?),
         _ => tree::query(shards, request),
     }
+}
+
+/// The same, and how each shard found its hits. Of several shards each tells of the query by itself, as it would answer it alone.
+pub(crate) fn explained(shards: &[&Shard], request: &QueryRequest) -> Result<(Vec<ScoredPoint>, Vec<(ShardId, Explanation)>)> {
+    let ids = shards.iter().map(|shard| shard.id);
+    if let [shard] = shards {
+        let explanation = shard.step(&Span::current(), "shard explain", |data| data.explain(request, false))?;
+        return Ok((explanation.hits.clone(), vec![(shard.id, explanation)]));
+    }
+    let alone = tree::without_ids(shards, request)?;
+    let explanations = ask(shards, "shard explain", |shard| shard.explain(&alone, false))?;
+    Ok((tree::query(shards, request)?, ids.zip(explanations).collect()))
 }
 
 /// How the hits of a query that looks at points themselves are ordered.
