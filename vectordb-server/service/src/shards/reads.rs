@@ -94,7 +94,8 @@ pub(crate) fn explained(shards: &[&Shard], request: &QueryRequest) -> Result<(Ve
         let explanation = shard.step(&Span::current(), "shard explain", |data| data.explain(request, false))?;
         return Ok((explanation.hits.clone(), vec![(shard.id, explanation)]));
     }
-    let alone = tree::without_ids(shards, request)?;
+    let mut alone = tree::without_ids(shards, request)?;
+    alone.params.corpus = tree::counted(shards, &alone)?;
     let explanations = ask(shards, "shard explain", |shard| shard.explain(&alone, false))?;
     Ok((tree::query(shards, request)?, ids.zip(explanations).collect()))
 }
@@ -154,7 +155,9 @@ pub(crate) fn groups(shards: &[&Shard], request: &GroupsRequest) -> Result<Vec<P
     let closer = tree::larger_is_closer(shards, &request.query);
     // What a fusion or a formula gives depends on all points, so it is asked for all of them.
     let query = if request.query.prefetch.is_empty() {
-        tree::without_ids(shards, &request.query)?
+        let mut query = tree::without_ids(shards, &request.query)?;
+        query.params.corpus = tree::counted(shards, &query)?;
+        query
     } else {
         let most = usize::try_from(count(shards, None, false)?).unwrap_or(MAX_RESULTS).clamp(1, MAX_RESULTS);
         let mut whole = QueryRequest { limit: most, with_payload: PayloadSelector::None, ..request.query.clone() };
