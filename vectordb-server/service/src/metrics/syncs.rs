@@ -137,6 +137,8 @@ mod tests {
         let options = Options::default().fs(syncs.timed(Arc::new(MemFs::default())));
         let db = Database::open_with("memory", options).expect("a database");
         let docs = db.collection("docs").dim(1).distance(Distance::Dot).open_or_create().expect("a collection");
+        // The first one begins the log's file.
+        docs.upsert([Point::new(0_u64, [1.0])]).expect("it is stored");
         let before = syncs.histogram().count();
         for n in 0..5_u64 {
             docs.upsert([Point::new(n, [1.0])]).expect("it is stored");

@@ -88,6 +88,7 @@ fn a_collection_that_refuses_writes_is_counted_until_it_is_opened_again() {
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("vectordb_{name} "))).expect("it is told");
         line.parse::<f64>().expect("a number")
     };
+    assert_eq!(put(&service, 0), 200, "the first write begins a file of the log");
     let before = metric(&service, "wal_fsync_seconds_count");
     assert_eq!(put(&service, 1), 200);
     assert_eq!(metric(&service, "wal_fsync_seconds_count"), before + 1.0);
@@ -98,7 +99,7 @@ fn a_collection_that_refuses_writes_is_counted_until_it_is_opened_again() {
     broken.store(false, Ordering::Relaxed);
     assert_eq!(put(&service, 3), 503, "nor whether what comes after it would be");
     assert_eq!(metric(&service, "collections_poisoned"), 1.0);
-    assert_eq!(result(&service, "POST", "/collections/a/points/query", &json!({"query": [1]}))["points"][0]["id"], 1);
+    assert_eq!(result(&service, "POST", "/collections/a/points/query", &json!({"query": [1]}))["points"][0]["score"], 1.0, "reads go on");
     drop(service);
     let service = Service::open(dir.path(), Options::default(), Settings::default()).expect("a service");
     assert_eq!(put(&service, 3), 200);

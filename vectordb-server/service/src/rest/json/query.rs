@@ -83,24 +83,25 @@ enum Asked {
     Else(Value),
 }
 
-impl From<Asked> for Value {
-    fn from(asked: Asked) -> Self {
-        match asked {
-            Asked::Near(values) => values.into(),
-            Asked::Else(json) => json,
-        }
-    }
-}
-
 impl<'de> Deserialize<'de> for Asked {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AskedVisitor)
+        deserializer.deserialize_any(AskedVisitor::<true>)
     }
 }
 
-struct AskedVisitor;
+/// What stands under `nearest`; lists of numbers anywhere else may be ids.
+struct Target(Asked);
 
-impl<'de> Visitor<'de> for AskedVisitor {
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AskedVisitor::<false>).map(Self)
+    }
+}
+
+/// Reads a query, or else a target, in which no other can stand.
+struct AskedVisitor<const QUERY: bool>;
+
+impl<'de, const QUERY: bool> Visitor<'de> for AskedVisitor<QUERY> {
     type Value = Asked;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,10 +132,15 @@ impl<'de> Visitor<'de> for AskedVisitor {
         let mut near = None;
         let mut rest = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            match map.next_value()? {
-                Asked::Near(values) if name == "nearest" => near = Some(values),
-                other => drop(rest.insert(name, other.into())),
+            if !(QUERY && name == "nearest") {
+                rest.insert(name, map.next_value()?);
+                continue;
             }
+            // The last of several counts.
+            (near, rest) = match map.next_value()? {
+                Target(Asked::Near(values)) => (Some(values), without(rest, &name)),
+                Target(Asked::Else(json)) => (None, with(rest, name, json)),
+            };
         }
         Ok(match near {
             Some(values) if rest.is_empty() => Asked::Near(values),
@@ -184,6 +190,11 @@ mod tests {
             r#"{"query": [[1, 2], [3, 4]]}"#,
             r#"{"query": {"indices": [1, 2], "values": [0.5, 1]}}"#,
             r#"{"query": {"recommend": {"positive": [[1, 2], 4], "negative": [[0.5, 0]]}}}"#,
+            r#"{"query": {"recommend": {"positive": [1, 2, 9007199254740993], "negative": [3]}}}"#,
+            r#"{"query": {"discover": {"target": 9007199254740993, "context": [{"positive": 1, "negative": 2}]}}}"#,
+            r#"{"query": {"nearest": {"indices": [1, 2], "values": [0.5, 1]}}}"#,
+            r#"{"query": {"nearest": 7, "nearest": [1, 2]}}"#,
+            r#"{"query": {"nearest": [1, 2], "nearest": 7}}"#,
             r#"{"query": {"text": "a", "model": "qdrant/bm25"}}"#,
             r#"{"query": "2a5b7a3e-7d3f-4a56-8f4f-5f4c7b1e9d11"}"#,
             r#"{"query": 7, "prefetch": {"query": [1, 2]}}"#,
@@ -207,9 +218,14 @@ mod tests {
         for text in ["[]", "7", r#"{"query": [1, "a"]}"#, r#"{"query": [1, [2]]}"#, r#"{"query": [1, null]}"#, r#"{"query": [1"#] {
             assert!(serde_json::from_str::<QueryBody>(text).is_err(), "{text}");
         }
-        for text in
-            [r#"{"query": true}"#, r#"{"query": [true]}"#, r#"{"query": 0.5}"#, r#"{"query": -1}"#, r#"{"query": {"nearest": null}}"#]
-        {
+        for text in [
+            r#"{"query": true}"#,
+            r#"{"query": [true]}"#,
+            r#"{"query": 0.5}"#,
+            r#"{"query": -1}"#,
+            r#"{"query": {"nearest": null}}"#,
+            r#"{"query": {"nearest": {"nearest": [1]}}}"#,
+        ] {
             let mut body: QueryBody = serde_json::from_str(text).expect("a body");
             assert!(body.request().is_err(), "{text}");
         }
