@@ -177,12 +177,15 @@ class Maker:
         return self.random.sample(self.ids, self.random.randrange(1, 6))
 
     def living(self) -> list[Any]:
-        """Ids of points that exist: every point has a vector `a`, which no update takes away.
-
-        The reference breaks off where a point is missing, after some of the others; the engine passes it over."""
+        """Ids of points that exist: every point has a vector `a`, which no update takes away."""
         return self.random.sample(self.having["a"], 3)
 
     def found(self) -> Any:
+        """Points that are to change. One that is missing is refused; among others the reference would change those before it."""
+        missing = sorted(set(map(str, self.ids)) - set(map(str, self.having["a"])))
+        if missing and self.random.random() < 0.1:
+            id = self.random.choice(missing)
+            return [int(id) if id.isdigit() else id]
         selector = self.selector()
         return self.living() if isinstance(selector, list) else selector
 
@@ -618,14 +621,11 @@ def main() -> None:
     parser.add_argument("--url", help="a server to ask instead")
     parser.add_argument("--grpc-port", type=int, help="ask the server over gRPC")
     parser.add_argument("--shards", type=int, default=1, help="shards of the server's collection")
-    parser.add_argument("--plain", action="store_true", help="no sparse vector with idf, whose weights are those of a shard")
     parser.add_argument("--updates", type=int, default=0, help="random updates between the queries")
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--points", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    if arguments.plain:
-        SPARSE["i"] = None
     asked: collections.Counter[str] = collections.Counter()
     failures = 0
     distances = list(models.Distance)

@@ -75,6 +75,7 @@ pub use model::config::{
     SparseIndexParams, SparseVectorParams, Stopwords, TextIndexParams, TextScoring, TextScoringParams, TextScoringType, Tokenizer,
     VectorDiff, VectorParams, WalConfig,
 };
+pub use model::corpus::CorpusCounts;
 pub use model::explain::{Explanation, SearchPlan, SegmentPlan, Way, Work};
 pub use model::filter::{Condition, FieldTest, Filter, MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH, MatchSet, MatchValue, MinShould, Range};
 pub use model::filter_build::{Field, field, has_id, has_vector};

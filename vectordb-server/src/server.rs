@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::serve::{Listener, ListenerExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -95,12 +95,22 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
             };
             let rest = encrypted(listener, http_address)?;
             let grpc = grpc.map(|(listener, address)| encrypted(listener, address)).transpose()?;
-            tokio::spawn(certificates.keep_fresh(stopped.clone()));
+            // Who waits for new certificates must not keep the data open.
+            let told = Arc::downgrade(&service);
+            let tell = move |certificates: &Certificates| {
+                if let (Some(moment), Some(service)) = (certificates.expires_unix_secs(), told.upgrade()) {
+                    service.metrics().certificate(moment);
+                }
+            };
+            tell(&certificates);
+            tokio::spawn(certificates.keep_fresh(stopped.clone(), tell));
             open_doors(rest, grpc, &service, &auth, &config.service, &stopped)
         }
         None => {
             let grpc = grpc.map(|(listener, _)| TcpIncoming::from(listener).with_nodelay(Some(true)));
-            open_doors(listener, grpc, &service, &auth, &config.service, &stopped)
+            // A caller is none the worse for small packets that do not wait for each other.
+            let rest = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+            open_doors(rest, grpc, &service, &auth, &config.service, &stopped)
         }
     };
     tracing::info!(%http_address, grpc_address = grpc_address.map(tracing::field::display), tls = config.service.enable_tls, "listening");

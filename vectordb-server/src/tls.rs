@@ -1,6 +1,10 @@
 //! Encryption of the doors, with certificates that are read again when their files change.
 //!
 //! Connections keep what they began with; only those that come later see the new certificates.
+//!
+//! Files: `validity` (when a certificate expires).
+
+mod validity;
 
 use std::fmt;
 use std::io;
@@ -126,6 +130,7 @@ pub(crate) struct Certificates {
 struct Current {
     /// Of all the files.
     digest: [u8; 32],
+    expires_unix_secs: Option<i64>,
     config: Arc<ServerConfig>,
 }
 
@@ -150,12 +155,17 @@ impl Certificates {
         Ok(true)
     }
 
+    /// When the first of the chain expires, in seconds since 1970; none where no certificate says so in a way that is understood.
+    pub(crate) fn expires_unix_secs(&self) -> Option<i64> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).expires_unix_secs
+    }
+
     fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config))
     }
 
-    /// Looks at the files every now and then until told to stop.
-    pub(crate) async fn keep_fresh(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
+    /// Looks at the files every now and then until told to stop; `changed` is called for new certificates.
+    pub(crate) async fn keep_fresh(self: Arc<Self>, mut stopped: watch::Receiver<bool>, changed: impl Fn(&Self) + Send + 'static) {
         let every = Duration::from_secs(self.files.cert_ttl.unwrap_or(TTL_SECS).max(1));
         loop {
             tokio::select! {
@@ -164,7 +174,10 @@ impl Certificates {
             }
             let certificates = Arc::clone(&self);
             match tokio::task::spawn_blocking(move || certificates.refresh()).await {
-                Ok(Ok(true)) => tracing::info!("new certificates are in use"),
+                Ok(Ok(true)) => {
+                    changed(&self);
+                    tracing::info!("new certificates are in use");
+                }
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "the certificates stay as they are"),
                 Err(error) => tracing::warn!(%error, "the certificates were not looked at"),
@@ -199,9 +212,11 @@ fn current(files: &TlsConfig, verify_callers: bool, known: Option<[u8; 32]>) -> 
         None => builder.with_no_client_auth(),
     };
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| wrong(key_path, &error))?;
-    let mut config = builder.with_single_cert(parsed(cert_path, &chain)?, key).map_err(|error| wrong(cert_path, &error))?;
+    let chain = parsed(cert_path, &chain)?;
+    let expires_unix_secs = chain.iter().filter_map(|certificate| validity::expires_unix_secs(certificate)).min();
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| wrong(cert_path, &error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(Current { digest, config: Arc::new(config) }))
+    Ok(Some(Current { digest, expires_unix_secs, config: Arc::new(config) }))
 }
 
 /// Who lets in only callers that this authority knows.

@@ -31,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::graph::BuildControl;
 use crate::model::PointId;
 use crate::model::config::{CollectionConfig, ConfigDiff};
+use crate::model::corpus::CorpusCounts;
 use crate::model::explain::Explanation;
 use crate::model::filter::{Condition, FieldTest, Filter, Range};
 use crate::model::memory::MemoryReport;
@@ -212,6 +213,11 @@ impl Collection {
     pub(crate) fn query(&self, request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
         let (view, at) = self.read()?;
         query::query(&self.reading(&view, at), request)
+    }
+
+    pub(crate) fn corpus_counts(&self, request: &QueryRequest) -> Result<CorpusCounts> {
+        let (view, at) = self.read()?;
+        query::corpus_counts(&self.reading(&view, at), request)
     }
 
     pub(crate) fn explain(&self, request: &QueryRequest, counting: bool) -> Result<Explanation> {

@@ -9,6 +9,7 @@ use crate::collection::{self, CollectionInfo, LogFrame, LogPosition, Staged, Upd
 use crate::error::{Error, Result};
 use crate::model::PointId;
 use crate::model::config::{CollectionConfig, ConfigDiff, Distance, FieldSchema, SparseVectorParams, VectorParams};
+use crate::model::corpus::CorpusCounts;
 use crate::model::explain::Explanation;
 use crate::model::filter::Filter;
 use crate::model::memory::MemoryReport;
@@ -285,6 +286,16 @@ impl Collection {
     /// and orders by a field without an integer, float or datetime index.
     pub fn query_points(&self, request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
         self.inner.query(self.db.looked_up(request)?.as_ref())
+    }
+
+    /// Counts what a query, without its prefetches, is weighted by: the dimensions of a sparse vector with the modifier `idf`, or
+    /// the words that texts are ranked by. Whoever asks several collections as one adds up their counts, and gives the sum to each
+    /// of them as [`SearchParams::corpus`](crate::SearchParams::corpus). Nothing is counted for other queries.
+    ///
+    /// # Errors
+    /// As [`Collection::query_points`].
+    pub fn corpus_counts(&self, request: &QueryRequest) -> Result<CorpusCounts> {
+        self.inner.corpus_counts(self.db.looked_up(request)?.as_ref())
     }
 
     /// Answers a query and tells how: the way through each segment, what was computed, and which payload indexes would help.

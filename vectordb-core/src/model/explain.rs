@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::point::ScoredPoint;
 
 /// The answer of a query, and how it came about.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Explanation {
     /// The answer.
@@ -23,7 +23,7 @@ pub struct Explanation {
 }
 
 /// A search for nearest points, or a ranking of texts, over all segments.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SearchPlan {
     /// The vector it looked at, or the payload field.
@@ -41,7 +41,7 @@ pub struct SearchPlan {
 }
 
 /// What a search did in one segment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SegmentPlan {
     /// Number of a sealed segment; nothing for one in memory.
@@ -65,7 +65,7 @@ pub struct SegmentPlan {
 }
 
 /// What a search computed, ways that were given up included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Work {
     /// Points compared by their codes.
@@ -91,7 +91,7 @@ impl std::ops::AddAssign for Work {
 }
 
 /// How a search went through a segment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Way {

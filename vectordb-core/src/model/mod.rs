@@ -4,6 +4,7 @@
 //! No input or output and no algorithm lives here.
 
 pub(crate) mod config;
+pub(crate) mod corpus;
 pub(crate) mod explain;
 pub(crate) mod filter;
 pub(crate) mod filter_build;

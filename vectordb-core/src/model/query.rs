@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::corpus::CorpusCounts;
 use super::filter::Filter;
 use super::payload::{DateTime, PayloadPath};
 use super::point::{PayloadSelector, PointId, VectorSelector};
@@ -110,6 +111,8 @@ pub struct SearchParams {
     pub quantization: QuantizationParams,
     /// Points among which the rarity of a sparse vector's dimensions is counted; all if nothing is said.
     pub idf_corpus: Option<Filter>,
+    /// What rarities are made of, where the points are a part of a whole that was counted already; instead of counting here.
+    pub corpus: Option<Arc<CorpusCounts>>,
     /// Prefer a walk over matching points alone (ACORN, Patel et al. 2024) where at most this share of the points matches; without
     /// it the planner chooses among all ways.
     pub acorn: Option<f64>,

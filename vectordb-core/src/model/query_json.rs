@@ -260,6 +260,7 @@ impl Place {
             idf_corpus: self.member(map, "idf", Self::corpus)?.flatten(),
             acorn: self.member(map, "acorn", Self::acorn)?.flatten(),
             strategy: None,
+            corpus: None,
         })
     }
 

@@ -133,7 +133,10 @@ impl<'r, 'a> Examples<'r, 'a> {
                 let corpus = self.reading.compile(search.idf_corpus.as_ref())?;
                 let weight = |vector: Cow<'q, Vector>| match vector.as_sparse() {
                     Some(sparse) => {
-                        let weights = rarity::weights(self.reading, self.using, sparse.indices(), corpus.as_ref())?;
+                        let weights = match &search.corpus {
+                            Some(counts) => rarity::weights(counts),
+                            None => rarity::weights(&rarity::counts(self.reading, self.using, sparse.indices(), corpus.as_ref())?),
+                        };
                         let weight_of = |index| weights.get(&index).copied().unwrap_or(1.0);
                         Ok(Cow::Owned(sparse.mapped(|index, value| value * weight_of(index)).into()))
                     }

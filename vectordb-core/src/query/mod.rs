@@ -4,9 +4,10 @@
 //! merged, and only the points that are returned in the end have their payloads and vectors fetched.
 //!
 //! Files: `nearest` (searches), `stages` (queries of every kind, over points or over answers of queries), `examples` (what
-//! vectors are asked for), `text` (rankings of texts), `rarity` (weights of dimensions), `fusion`, `formula`, `explain` (what searches did), `diverse`, `sample`, `matrix`, `groups`, `facet`, `scroll` (walks in the order of ids or of a
+//! vectors are asked for), `text` (rankings of texts), `rarity` (weights of dimensions), `corpus` (what they are made of), `fusion`, `formula`, `explain` (what searches did), `diverse`, `sample`, `matrix`, `groups`, `facet`, `scroll` (walks in the order of ids or of a
 //! field), `hydrate` (what a record returns).
 
+mod corpus;
 mod diverse;
 mod examples;
 mod explain;
@@ -32,6 +33,7 @@ use crate::model::point::{Lsn, PayloadSelector, Record, VectorSelector};
 use crate::model::query::Budget;
 use crate::segment::{CompiledFilter, Matcher, Segment};
 
+pub(crate) use corpus::corpus_counts;
 pub(crate) use explain::{Account, explain};
 pub(crate) use facet::facet;
 pub use fusion::fuse;

@@ -4,14 +4,23 @@ use rustc_hash::FxHashMap;
 
 use super::Reading;
 use crate::error::Result;
+use crate::model::corpus::CorpusCounts;
 use crate::segment::{CompiledFilter, Matcher};
 
-/// `ln(1 + (n − df + 0.5) / (df + 0.5))` of each dimension, for `df` of the `n` live points that have the vector. A corpus
-/// filter says which points count. `O(1)` for each dimension and segment without dead rows and filter, otherwise `O(df)`.
+/// `ln(1 + (n − df + 0.5) / (df + 0.5))` of each dimension, for `df` of the `n` members of a corpus.
+pub(super) fn weights(counts: &CorpusCounts) -> FxHashMap<u32, f32> {
+    let total = counts.members as f64;
+    let weight = |frequency: u64| ((total - frequency as f64 + 0.5) / (frequency as f64 + 0.5)).max(0.0).ln_1p();
+    #[expect(clippy::cast_possible_truncation, reason = "rounds to the nearest f32")]
+    counts.dimensions.iter().map(|(&index, &frequency)| (index, weight(frequency) as f32)).collect()
+}
+
+/// Live points that have the vector, and those of them that hold each of some dimensions. A corpus filter says which points count.
+/// `O(1)` for each dimension and segment without dead rows and filter, otherwise `O(df)`.
 ///
 /// # Errors
 /// Unreadable payloads.
-pub(super) fn weights(reading: &Reading<'_>, using: &str, indices: &[u32], corpus: Option<&CompiledFilter>) -> Result<FxHashMap<u32, f32>> {
+pub(super) fn counts(reading: &Reading<'_>, using: &str, indices: &[u32], corpus: Option<&CompiledFilter>) -> Result<CorpusCounts> {
     let mut total = 0;
     let mut frequencies = vec![0u64; indices.len()];
     for &segment in &reading.segments {
@@ -47,11 +56,5 @@ pub(super) fn weights(reading: &Reading<'_>, using: &str, indices: &[u32], corpu
             }
         }
     }
-    let weight = |frequency: u64| {
-        let (total, frequency) = (total as f64, frequency as f64);
-        ((total - frequency + 0.5) / (frequency + 0.5)).max(0.0).ln_1p()
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "rounds to the nearest f32")]
-    let weights = indices.iter().zip(frequencies).map(|(&index, frequency)| (index, weight(frequency) as f32)).collect();
-    Ok(weights)
+    Ok(CorpusCounts { members: total, dimensions: indices.iter().copied().zip(frequencies).collect(), ..CorpusCounts::default() })
 }

@@ -1,11 +1,13 @@
 //! Texts of a payload field ranked by the words of a query.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::explain::Recorder;
 use super::{Found, Reading};
 use crate::error::{Error, Result};
 use crate::model::config::FieldSchema;
+use crate::model::corpus::CorpusCounts;
 use crate::model::explain::SearchPlan;
 use crate::model::filter::Filter;
 use crate::model::payload::PayloadPath;
@@ -37,8 +39,7 @@ pub(super) fn rank<'a>(reading: &Reading<'a>, ask: &TextAsk<'_>) -> Result<Vec<F
     let TextQueryScoring::Bm25(bm25) = ask.text.scoring;
     let (k, b) = bm25.checked()?;
     let key = PayloadPath::parse(ask.using)?;
-    let words = words(reading, ask, &key)?;
-    let corpus = reading.compile(ask.params.idf_corpus.as_ref())?;
+    let words = words(reading, &ask.text.query, &key)?;
     let filter = reading.compile(ask.filter)?;
     let mut recorder = Recorder::start(reading, || SearchPlan {
         using: ask.using.to_owned(),
@@ -46,20 +47,19 @@ pub(super) fn rank<'a>(reading: &Reading<'a>, ask: &TextAsk<'_>) -> Result<Vec<F
         filtered: filter.is_some(),
         ..SearchPlan::default()
     });
-    let mut counts = TextCounts::default();
-    for &segment in &reading.segments {
-        ask.budget.check()?;
-        counts.add(segment, &key, &words, corpus.as_ref(), reading.at)?;
-    }
-    let weighted = |(word, &holding): (String, &u64)| QueryWord { word, idf: idf(counts.texts.count, holding) };
-    let words: Vec<QueryWord> = words.into_iter().zip(&counts.holding).map(weighted).collect();
+    let counts = match &ask.params.corpus {
+        Some(counts) => Arc::clone(counts),
+        None => Arc::new(counted(reading, &key, &words, ask.params, ask.budget)?),
+    };
+    let holding = |word: &String| counts.terms.get(word).copied().unwrap_or(0);
+    let words: Vec<QueryWord> = words.into_iter().map(|word| QueryWord { idf: idf(counts.members, holding(&word)), word }).collect();
     let leaf = TextLeaf {
         key: &key,
         words: &words,
         k,
         b,
         // Of a corpus without texts nothing is known.
-        mean: if counts.texts.count == 0 { 1.0 } else { counts.texts.words as f64 / counts.texts.count as f64 },
+        mean: if counts.members == 0 { 1.0 } else { counts.words as f64 / counts.members as f64 },
         limit: ask.limit,
         threshold: ask.threshold,
         filter: filter.as_ref(),
@@ -82,11 +82,37 @@ pub(super) fn rank<'a>(reading: &Reading<'a>, ask: &TextAsk<'_>) -> Result<Vec<F
     Ok(found)
 }
 
-/// The words of the query, each once.
-fn words(reading: &Reading<'_>, ask: &TextAsk<'_>, key: &PayloadPath) -> Result<Vec<String>> {
+/// The texts of a field, and those of them that hold each word of a query.
+///
+/// # Errors
+/// As [`rank`].
+pub(super) fn corpus_counts(
+    reading: &Reading<'_>,
+    text: &TextQuery,
+    using: &str,
+    params: &SearchParams,
+    budget: &Budget,
+) -> Result<CorpusCounts> {
+    let key = PayloadPath::parse(using)?;
+    counted(reading, &key, &words(reading, &text.query, &key)?, params, budget)
+}
+
+fn counted(reading: &Reading<'_>, key: &PayloadPath, words: &[String], params: &SearchParams, budget: &Budget) -> Result<CorpusCounts> {
+    let corpus = reading.compile(params.idf_corpus.as_ref())?;
+    let mut counts = TextCounts::default();
+    for &segment in &reading.segments {
+        budget.check()?;
+        counts.add(segment, key, words, corpus.as_ref(), reading.at)?;
+    }
+    let terms = words.iter().cloned().zip(counts.holding).collect();
+    Ok(CorpusCounts { members: counts.texts.count, words: counts.texts.words, terms, ..CorpusCounts::default() })
+}
+
+/// The words of a query, each once.
+fn words(reading: &Reading<'_>, query: &str, key: &PayloadPath) -> Result<Vec<String>> {
     match reading.config.payload_schema.get(&key.to_string()) {
         Some(FieldSchema::Text(params)) if params.ranks() => {
-            let words: BTreeSet<String> = Tokenizer::new(params)?.query_words(&ask.text.query).into_iter().collect();
+            let words: BTreeSet<String> = Tokenizer::new(params)?.query_words(query).into_iter().collect();
             Ok(words.into_iter().collect())
         }
         _ => Err(Error::query(format!("ranking the texts of `{key}` needs an index of kind `text` with `scoring` on it"))),

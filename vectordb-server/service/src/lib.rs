@@ -32,10 +32,11 @@ pub use backup::{
 pub use bucket::{Bucket, DirectoryBucket, StoredObject};
 pub use cluster::{Cluster, ClusterStatus, PeerStatus, ReplicaOperation, ReplicaState, RoutedCollection, RoutedShard};
 pub use error::{Fault, Result, ServiceError, grpc_code};
+pub use limits::{Quota, QuotaUsage};
 pub use metrics::{Family, FamilyKind, Metrics, families};
 pub use service::{
-    AliasChange, BackupReport, BackupRequest, Buckets, CollectionState, Fetch, NewCollection, NewShardKey, ReadOptions, Recovery,
-    RestoreReport, RestoreRequest, Service, Settings, ShardState, SnapshotLocation, Updated, WriteOptions,
+    AliasChange, BackupReport, BackupRequest, Buckets, CollectionState, Explanations, Fetch, NewCollection, NewShardKey, ReadOptions,
+    Recovery, RestoreReport, RestoreRequest, Service, Settings, ShardState, SnapshotLocation, Updated, WriteOptions,
 };
 pub use shards::{Answer, Question, ShardId, ShardKey, ShardRoute};
 pub use snapshots::{Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope};

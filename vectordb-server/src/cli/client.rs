@@ -1,12 +1,14 @@
 //! REST from the caller's side.
 
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::failure::Failure;
+use crate::tls;
 
 /// Most bytes of an answer that is not a file.
 const MAX_ANSWER_BYTES: u64 = 1 << 30;
@@ -23,11 +25,24 @@ pub(super) struct ServerArgs {
     /// Its key.
     #[arg(long, global = true, value_name = "KEY", env = "VECTORDB_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
+    /// Who signs the server's certificate, a PEM file, beside those whom the system believes.
+    #[arg(long, global = true, value_name = "FILE", env = "VECTORDB_CA_CERT")]
+    ca_cert: Option<PathBuf>,
 }
 
 impl ServerArgs {
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        Client::new(&self.uri, self.api_key.clone())
+        Client::new(&self.uri, self.api_key.clone(), self.ca_cert.as_deref())
+    }
+
+    /// The key, if there is one.
+    pub(super) fn api_key(&self) -> Option<&str> {
+        self.api_key.as_deref().filter(|key| !key.is_empty())
+    }
+
+    /// Who signs the server's certificate.
+    pub(super) fn ca_cert(&self) -> Option<&Path> {
+        self.ca_cert.as_deref()
     }
 }
 
@@ -40,17 +55,20 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(uri: &str, api_key: Option<String>) -> Result<Self, Failure> {
-        if !uri.starts_with("http://") {
-            return Err(Failure::new(format!("the server's address begins with http://: {uri}")));
-        }
-        let agent = ureq::Agent::config_builder()
+    pub(super) fn new(uri: &str, api_key: Option<String>, ca_cert: Option<&Path>) -> Result<Self, Failure> {
+        let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_idle_connections(MAX_CONNECTIONS)
-            .max_idle_connections_per_host(MAX_CONNECTIONS)
-            .build()
-            .into();
+            .max_idle_connections_per_host(MAX_CONNECTIONS);
+        if uri.starts_with("https://") {
+            let roots = tls::roots(ca_cert).map_err(|error| Failure::new(error.to_string()))?;
+            let encryption = ureq::tls::TlsConfig::builder().unversioned_rustls_crypto_provider(tls::provider());
+            config = config.tls_config(encryption.root_certs(roots).build());
+        } else if !uri.starts_with("http://") {
+            return Err(Failure::new(format!("the server's address begins with http:// or https://: {uri}")));
+        }
+        let agent = config.build().into();
         Ok(Self { agent, uri: uri.trim_end_matches('/').to_owned(), api_key: api_key.filter(|key| !key.is_empty()) })
     }
 
@@ -129,7 +147,8 @@ mod tests {
     #[test]
     fn names_are_encoded_and_other_schemes_refused() {
         assert_eq!(encoded("a b/ü~"), "a%20b%2F%C3%BC~");
-        assert!(Client::new("ftp://host", None).is_err());
-        assert_eq!(Client::new("http://host:1/", None).expect("a client").uri, "http://host:1");
+        assert!(Client::new("ftp://host", None, None).is_err());
+        assert!(Client::new("https://host", None, Some(Path::new("nowhere.pem"))).is_err());
+        assert_eq!(Client::new("http://host:1/", None, None).expect("a client").uri, "http://host:1");
     }
 }

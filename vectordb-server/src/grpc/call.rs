@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tonic::metadata::MetadataMap;
+use serde_json::Value;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Request, Response, Status};
 use tracing::{Instrument, Span};
-use vectordb_service::{Access, ReadOptions, Result, Service, ServiceError, ShardKey, WriteOptions};
+use vectordb_service::{Access, Explanations, ReadOptions, Result, Service, ServiceError, ShardKey, WriteOptions, rest};
 
 use super::Door;
 use super::convert::{one_of, point};
@@ -18,6 +19,53 @@ use crate::wire;
 pub(super) struct Call<'c> {
     pub(super) service: &'c Service,
     pub(super) access: &'c Access,
+    wishes: &'c Wishes,
+}
+
+/// What metadata asks for beside the message.
+#[derive(Debug, Default)]
+struct Wishes {
+    /// The recall of searches that ask for none.
+    recall: Option<f64>,
+    /// Where explanations go, if they are asked for.
+    explanations: Option<Explanations>,
+}
+
+impl Wishes {
+    fn of(metadata: &MetadataMap) -> Result<Self> {
+        let told = |name| metadata.get(name).map(|value| value.to_str().unwrap_or_default());
+        let explained = told(rest::EXPLAIN).map(rest::wish).transpose()?.unwrap_or(false);
+        Ok(Self { recall: told(rest::RECALL).map(rest::recall).transpose()?, explanations: explained.then(Explanations::default) })
+    }
+
+    /// The explanations as metadata; nothing if there are none.
+    fn explained(&self) -> Option<AsciiMetadataValue> {
+        let mut told = self.explanations.as_ref()?.take();
+        if told.is_empty() {
+            return None;
+        }
+        let mut text = ascii(&Value::from(told.clone()));
+        if text.len() > MOST_EXPLAINED {
+            // Of many segments only the sum is told: callers take no more metadata than so much.
+            told.iter_mut().filter_map(Value::as_array_mut).flatten().filter_map(Value::as_object_mut).for_each(|shard| {
+                shard.remove("searches");
+            });
+            text = ascii(&Value::from(told));
+        }
+        text.parse().ok()
+    }
+}
+
+/// Bytes of explanations that fit into metadata.
+const MOST_EXPLAINED: usize = 4096;
+
+/// JSON in ASCII, as metadata have to be.
+fn ascii(json: &Value) -> String {
+    let escaped = |c: char| match c {
+        c if c.is_ascii() => c.to_string(),
+        c => c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+    };
+    json.to_string().chars().map(escaped).collect()
 }
 
 impl Door {
@@ -39,7 +87,10 @@ impl Door {
         };
         let operation = format!("/qdrant.{service}/{}", pascal(method));
         let span = trace::span(&context, &id, &operation);
-        let answered = self.answered(request, context, run).instrument(span.clone()).await;
+        let (answered, explained) = match Wishes::of(request.metadata()) {
+            Ok(wishes) => self.answered(request, wishes, context, run).instrument(span.clone()).await,
+            Err(error) => (Err(status(&error)), None),
+        };
         let (code, took) = (answered.as_ref().map_or_else(Status::code, |_| Code::Ok), started.elapsed());
         trace::ended(&span, code as i32, matches!(code, Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss));
         let code = code as i32;
@@ -57,6 +108,9 @@ impl Door {
                 answer.set_time(started.elapsed().as_secs_f64());
                 let mut response = Response::new(answer);
                 name(response.metadata_mut());
+                if let Some(explained) = explained {
+                    response.metadata_mut().insert(rest::EXPLAIN, explained);
+                }
                 Ok(response)
             }
             Err(mut status) => {
@@ -66,27 +120,40 @@ impl Door {
         }
     }
 
-    async fn answered<M, A>(&self, request: Request<M>, context: Context, run: fn(&Call<'_>, M) -> Result<A>) -> Result<A, Status>
+    /// The answer, and how it was found, if that was asked for.
+    async fn answered<M, A>(
+        &self,
+        request: Request<M>,
+        wishes: Wishes,
+        context: Context,
+        run: fn(&Call<'_>, M) -> Result<A>,
+    ) -> (Result<A, Status>, Option<AsciiMetadataValue>)
     where
         M: Send + 'static,
         A: Send + 'static,
     {
         let metadata = request.metadata();
         let header = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
-        let identity = self.auth.identify(header).map_err(|error| status(&error))?;
+        let identity = match self.auth.identify(header) {
+            Ok(identity) => identity,
+            Err(error) => return (Err(status(&error)), None),
+        };
         let (service, auth) = (Arc::clone(&self.service), self.auth.clone());
         let message = request.into_inner();
         let span = Span::current();
         let work = move || {
-            let access = auth.granted(identity)?;
-            run(&Call { service: &service, access: &access }, message)
+            let answered = auth.granted(identity).and_then(|access| {
+                let call = Call { service: &service, access: &access, wishes: &wishes };
+                run(&call, message)
+            });
+            (answered.map_err(|error| status(&error)), wishes.explained())
         };
         let answered = tokio::task::spawn_blocking(move || context.scope(|| span.in_scope(work)));
         match answered.await {
-            Ok(answer) => answer.map_err(|error| status(&error)),
+            Ok(answered) => answered,
             Err(error) => {
                 tracing::error!(%error, "a request failed");
-                Err(status(&ServiceError::internal("the request was cut short")))
+                (Err(status(&ServiceError::internal("the request was cut short"))), None)
             }
         }
     }
@@ -113,7 +180,9 @@ impl Call<'_> {
         consistency: Option<wire::ReadConsistency>,
     ) -> Result<ReadOptions> {
         check_consistency(consistency)?;
-        Ok(ReadOptions { shard_keys: self.shard_keys(collection, keys)?, deadline: deadline(timeout)? })
+        let Wishes { recall, explanations } = self.wishes;
+        let (shard_keys, deadline) = (self.shard_keys(collection, keys)?, deadline(timeout)?);
+        Ok(ReadOptions { shard_keys, deadline, recall: *recall, explanations: explanations.clone() })
     }
 
     /// How to write, with the shard keys that a message names.
@@ -233,6 +302,24 @@ pub(super) use methods;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn explanations_are_metadata() {
+        let wishes = Wishes { recall: None, explanations: Some(Explanations::default()) };
+        assert_eq!(wishes.explained(), None);
+        let json = serde_json::json!({"é": "\u{1F600}\n"});
+        let text = ascii(&json);
+        assert!(text.is_ascii() && text.parse::<AsciiMetadataValue>().is_ok(), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), json);
+        let asked = |name: &'static str, value: &str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert(name, value.parse().expect("ASCII"));
+            Wishes::of(&metadata)
+        };
+        assert_eq!(asked(rest::RECALL, "0.9").expect("a recall").recall, Some(0.9));
+        assert!(asked(rest::RECALL, "2").is_err() && asked(rest::EXPLAIN, "perhaps").is_err());
+        assert!(asked(rest::EXPLAIN, "true").expect("a wish").explanations.is_some());
+    }
 
     #[test]
     fn methods_have_the_names_of_the_wire() {

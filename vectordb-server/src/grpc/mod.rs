@@ -25,6 +25,10 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use vectordb_service::Service;
 
+#[cfg(test)]
+pub(crate) use convert::filter::filter as filter_in;
+pub(crate) use convert::point::payload_out;
+
 use crate::auth::Auth;
 use crate::wire::DESCRIPTOR;
 use crate::wire::collections_server::CollectionsServer;

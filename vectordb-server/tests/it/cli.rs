@@ -152,7 +152,7 @@ fn sizes_are_told_and_searches_are_timed() {
     assert_eq!(failed(dir.path(), &["size", "--points", "x", "--dim", "4"]).0, 2);
     assert_eq!(failed(dir.path(), &["size", "--points", "5", "--dim", "4", "--quantization", "x"]).0, 1);
 
-    let server = Running::new(dir.path(), |_| {});
+    let server = Running::new(dir.path(), |config| config.service.grpc_port = Some(0));
     create(&server, "books");
     let points: Vec<Value> = (0..20).map(|n| json!({"id": n, "vector": [n, 1, 2]})).collect();
     server.ok("PUT", "/collections/books/points?wait=true", &json!({"points": points}));
@@ -163,4 +163,23 @@ fn sizes_are_told_and_searches_are_timed() {
     assert!(share > 0.0 && share < 1.0, "{report}");
     assert!(report["p50_ms"].as_f64() <= report["p99_ms"].as_f64(), "{report}");
     assert_eq!(failed(dir.path(), &["bench", "--uri", &server.url, "--collection", "none"]).0, 1);
+
+    // The other door, beside the engine itself, which reads the same files.
+    let grpc = format!("--grpc={}", server.grpc_url());
+    let filter = r#"{"must": [{"key": "n", "range": {"gte": 1}}]}"#;
+    let sides = [&bench[..], &[&grpc, "--storage-path", "storage", "--filter", filter, "--params", r#"{"exact": true}"#]].concat();
+    let report: Value = serde_json::from_str(&done(dir.path(), &sides)).expect("JSON");
+    assert!(report["door"] == "grpc" && report["requests"].as_u64() > Some(0) && report["errors"] == 0, "{report}");
+    assert!(report["engine"]["requests"].as_u64() > Some(0) && report["added_share"].is_f64(), "{report}");
+
+    done(dir.path(), &["export", "--uri", &server.url, "--collection", "books", "--output", "up.npy"]);
+    std::fs::write(dir.path().join("up.jsonl"), (0..20).map(|n| format!("{{\"n\": {n}}}\n")).collect::<String>()).expect("a file");
+    for (name, door) in [("rest", None), ("grpc", Some(&*grpc))] {
+        create(&server, name);
+        let upload = ["bench", "--uri", &server.url, "--collection", name, "--upload", "up.npy", "--payloads", "up.jsonl", "--batch", "7"];
+        let told = done(dir.path(), &[&upload[..], door.as_slice()].concat());
+        assert!(told.contains("points/s") && told.contains("3 requests"), "{told}");
+        assert_eq!(all(&server, name)["points"][19]["payload"], json!({"n": 19}));
+        assert_eq!(all(&server, name)["points"][7]["vector"], all(&server, "books")["points"][7]["vector"]);
+    }
 }

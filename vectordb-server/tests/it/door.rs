@@ -62,6 +62,12 @@ impl Running {
         self.send("POST", path, &headers, &body)
     }
 
+    /// Where gRPC is spoken.
+    pub(crate) fn grpc_url(&self) -> String {
+        let address = self.server.as_ref().and_then(Server::grpc_address).expect("gRPC is on");
+        format!("http://{address}")
+    }
+
     pub(crate) fn stop(mut self) {
         if let Some(server) = self.server.take() {
             self.runtime.block_on(server.stop());

@@ -525,6 +525,32 @@ async fn queries_of_every_kind_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn metadata_ask_how_a_query_was_answered_and_for_a_recall() {
+    let mut house = House::furnished().await;
+    let dense = wire::vector_input::Variant::Dense(wire::DenseVector { data: vec![1.0, 0.0] });
+    let nearest = wire::query::Variant::Nearest(wire::VectorInput { variant: Some(dense) });
+    let query =
+        wire::QueryPoints { collection_name: "a".to_owned(), query: Some(wire::Query { variant: Some(nearest) }), ..Default::default() };
+    let asked = |wishes: &[(&'static str, &str)]| {
+        let mut request = tonic::Request::new(query.clone());
+        for (name, value) in wishes {
+            request.metadata_mut().insert(*name, value.parse().expect("ASCII"));
+        }
+        request
+    };
+    let answer = house.points.query(asked(&[("x-vdb-explain", "true"), ("x-vdb-recall", "0.9")])).await.expect("an answer");
+    let told = answer.metadata().get("x-vdb-explain").expect("an explanation").to_str().expect("ASCII").to_owned();
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told[0][0]["searches"][0]["recall"], 0.9);
+    assert_eq!(answer.into_inner().result.len(), 10);
+    let plain = house.points.query(asked(&[])).await.expect("an answer");
+    assert!(plain.metadata().get("x-vdb-explain").is_none());
+    let refused = house.points.query(asked(&[("x-vdb-recall", "7")])).await.expect_err("no recall");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    house.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[expect(deprecated, reason = "the searches from before queries are served")]
 async fn older_searches_are_queries_in_other_words() {
     let mut house = House::furnished().await;

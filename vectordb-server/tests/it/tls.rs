@@ -12,6 +12,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 use ureq::tls::{ClientCert, PrivateKey, RootCerts};
 use vectordb_server::config::{Config, TlsConfig};
 use vectordb_server::{Server, start};
+use vectordb_service::Access;
 
 /// Who signs certificates.
 pub(crate) struct Authority {
@@ -154,6 +155,31 @@ fn new_certificates_are_shown_while_old_connections_go_on() {
     assert!(server.get(&old.agent(None)).is_err(), "the old certificate is shown no more");
     assert_eq!(server.get(&connected).expect("the connection from before"), 200);
     assert_eq!(server.greeting(&new).expect("an encrypted connection"), "1.20.0");
+    let metrics = server.server.service().metrics_text(false, &Access::Manage).expect("metrics");
+    let expiry = metrics.lines().find_map(|line| line.strip_prefix("vectordb_tls_certificate_expiry_seconds "));
+    // What rcgen says where nobody else does: the year 4096.
+    assert_eq!(expiry, Some("67090118400"), "{metrics}");
+    server.stop();
+}
+
+#[test]
+fn tools_speak_through_encryption() {
+    let authority = Authority::new();
+    let server = Encrypted::new(&authority, |_| ());
+    with_snapshot(&server, &authority);
+    let believed = authority.write_own(server.directory.path());
+    let (uri, grpc) = (server.url(""), server.server.grpc_address().expect("gRPC is on").port());
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vectordb"));
+        command.args(arguments).args(["--uri", &uri, "--collection", "docs"]).output().expect("it runs")
+    };
+    let bench = ["bench", "--seconds", "1", "--clients", "1", "--ca-cert", believed.to_str().expect("a path")];
+    let door = format!("--grpc=https://localhost:{grpc}");
+    for arguments in [&bench[..], &[&bench[..], &[&door]].concat()] {
+        let done = run(arguments);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    assert!(!run(&bench[..5]).status.success(), "nobody believes what he does not know");
     server.stop();
 }
 

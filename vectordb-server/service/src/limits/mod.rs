@@ -4,11 +4,12 @@
 //! them: pure functions of the request, the limits, and what the collection is. Nothing is limited where nothing is said.
 //!
 //! Files: `mode` (the limits), `filters` (conditions, and the indexes that they need), `reads`, `writes`, `rate` (requests in a
-//! minute), `gate` (all of it for one collection).
+//! minute), `gate` (all of it for one collection). And `quota`: what the whole node may take.
 
 mod filters;
 mod gate;
 mod mode;
+mod quota;
 mod rate;
 mod reads;
 mod writes;
@@ -17,6 +18,8 @@ use crate::error::ServiceError;
 
 pub(crate) use gate::Gate;
 pub(crate) use mode::StrictMode;
+pub(crate) use quota::QuotaGate;
+pub use quota::{Quota, QuotaUsage};
 pub(crate) use reads::{Read, check_batch, check_timeout};
 pub(crate) use writes::{Size, vector_bytes};
 

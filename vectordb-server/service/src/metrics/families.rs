@@ -40,6 +40,9 @@ families! {
     REPLICAS_MIN Gauge "collection_active_replicas_min" "Fewest active copies that a shard of any collection has.";
     REPLICAS_MAX Gauge "collection_active_replicas_max" "Most active copies that a shard of any collection has.";
     DEAD_REPLICAS Gauge "collection_dead_replicas" "Copies of shards that are not active.";
+    POISONED Gauge "collections_poisoned" "Collections that refuse writes until the server is started again, because one failed.";
+    LOG_SYNCS Histogram "wal_fsync_seconds" "How long syncs of logs took.";
+    CERTIFICATE Gauge "tls_certificate_expiry_seconds" "When the certificate of the doors expires, in seconds since 1970.";
     SNAPSHOT_CREATION Gauge "snapshot_creation_running" "Snapshots that are being made.";
     SNAPSHOT_RECOVERY Gauge "snapshot_recovery_running" "Recoveries from snapshots that are under way.";
     SNAPSHOTS_CREATED Counter "snapshot_created_total" "Snapshots made since the start.";

@@ -3,16 +3,18 @@
 //! Doors say which request took how long, [`Service`](crate::Service) measures searches by itself; everything else is looked
 //! up when it is asked for. Every figure has one name: what stands before the names is a setting, and no series comes twice.
 //!
-//! Files: `families` (the table of all metrics), `histogram` (how long things took), `exposition` (the text format), `system`
-//! (disk and process), `report` (the figures of a moment).
+//! Files: `families` (the table of all metrics), `histogram` (how long things took), `syncs` (of the log), `exposition` (the text
+//! format), `system` (disk and process), `report` (the figures of a moment).
 
 mod exposition;
 pub(crate) mod families;
 mod histogram;
 mod report;
+mod syncs;
 mod system;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,6 +22,7 @@ use parking_lot::Mutex;
 pub use families::{Family, FamilyKind, families};
 pub(crate) use histogram::Histogram;
 pub(crate) use report::{CollectionFigures, Report};
+pub(crate) use syncs::LogSyncs;
 pub(crate) use system::{disk, memory};
 
 /// A REST endpoint with an answer and the collection it was about; empty when it was about none that exists.
@@ -39,6 +42,9 @@ pub struct Metrics {
     grpc: Mutex<BTreeMap<(String, i32), Histogram>>,
     /// By collection and kind.
     searches: Mutex<BTreeMap<(String, &'static str), Histogram>>,
+    pub(crate) log_syncs: LogSyncs,
+    /// Seconds since 1970; 0: there is none. Nothing else hangs on it.
+    certificate_expiry: AtomicI64,
 }
 
 impl Metrics {
@@ -51,6 +57,15 @@ impl Metrics {
     /// there are may be counted, so that strangers cannot make names.
     pub fn grpc(&self, method: &str, status: i32, took: Duration) {
         self.grpc.lock().entry((method.to_owned(), status)).or_default().add(took);
+    }
+
+    /// Notes when the certificate that the doors show expires, in seconds since 1970.
+    pub fn certificate(&self, expires_unix_secs: i64) {
+        self.certificate_expiry.store(expires_unix_secs, Ordering::Relaxed);
+    }
+
+    pub(crate) fn certificate_expiry(&self) -> Option<i64> {
+        Some(self.certificate_expiry.load(Ordering::Relaxed)).filter(|&moment| moment != 0)
     }
 
     /// Counts a search.

@@ -14,6 +14,8 @@ use crate::snapshots::SnapshotActivity;
 #[derive(Debug, Default)]
 pub(crate) struct CollectionFigures {
     pub(crate) points: u64,
+    /// Whether a failed write keeps it from taking more.
+    pub(crate) poisoned: bool,
     /// By name of the vector.
     pub(crate) vectors: BTreeMap<String, u64>,
 }
@@ -42,6 +44,8 @@ impl Report<'_> {
         let label = |(collection, kind): &'_ (String, &'static str)| (collection.clone(), *kind);
         let searches: Vec<_> = searches.iter().map(|(key, histogram)| (label(key), histogram)).collect();
         text.histograms(&f::SEARCHES, searches.iter().map(|((c, kind), h)| (vec![("collection", c.as_str()), ("kind", *kind)], *h)));
+        text.histograms(&f::LOG_SYNCS, [(Vec::new(), &metrics.log_syncs.histogram())]);
+        text.numbers(&f::CERTIFICATE, metrics.certificate_expiry().map(|moment| (Vec::new(), moment as f64)));
         self.rest(&mut text, metrics);
         grpc(&mut text, metrics);
         self.system(&mut text);
@@ -52,6 +56,7 @@ impl Report<'_> {
         text.numbers(&f::APP_INFO, [(vec![("name", self.title), ("version", self.version)], 1.0)]);
         text.single(&f::RECOVERY_MODE, Some(0));
         text.single(&f::COLLECTIONS, Some(self.collections.len() as u64));
+        text.single(&f::POISONED, Some(self.collections.values().filter(|figures| figures.poisoned).count() as u64));
         let vectors: u64 = self.collections.values().flat_map(|figures| figures.vectors.values()).sum();
         text.single(&f::VECTORS, Some(vectors));
         text.single(&f::COLLECTIONS_VECTORS, Some(vectors));

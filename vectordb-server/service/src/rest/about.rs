@@ -5,6 +5,7 @@ use serde_json::json;
 use super::call::Call;
 use super::reply::Reply;
 use crate::error::{Fault, Result, ServiceError};
+use crate::limits::Quota;
 
 pub(super) fn version(call: &Call<'_>) -> Result<Reply> {
     let settings = call.service.settings();
@@ -59,4 +60,21 @@ pub(super) fn memory(call: &Call<'_>) -> Result<Reply> {
 pub(super) fn issues(call: &Call<'_>) -> Result<Reply> {
     call.access.check_global_read()?;
     Reply::of(&json!({"issues": []}))
+}
+
+/// There is nothing to forget.
+pub(super) fn clear_issues(call: &Call<'_>) -> Result<Reply> {
+    call.access.check_manage()?;
+    Reply::of(&true)
+}
+
+pub(super) fn quotas(call: &Call<'_>) -> Result<Reply> {
+    let (quota, usage) = call.service.quota(call.access)?;
+    Reply::of(&json!({"config": quota, "usage": usage}))
+}
+
+pub(super) fn set_quotas(call: &Call<'_>) -> Result<Reply> {
+    call.access.check_manage()?;
+    call.service.set_quota(call.read::<Quota>()?, call.access)?;
+    Reply::of(&true)
 }

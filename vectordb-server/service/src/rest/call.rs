@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use vectordb_core::Value;
@@ -13,8 +14,13 @@ use super::json::{bad_form, shard_keys};
 use super::routes::Params;
 use crate::access::Access;
 use crate::error::{Fault, Result, ServiceError};
-use crate::service::{ReadOptions, Service, WriteOptions};
+use crate::service::{Explanations, ReadOptions, Service, WriteOptions};
 use crate::shards::ShardKey;
+
+/// The header, or the metadata, that says which recall searches are to have.
+pub const RECALL: &str = "x-vdb-recall";
+/// The header, or the metadata, that asks for explanations.
+pub const EXPLAIN: &str = "x-vdb-explain";
 
 pub(super) struct Call<'c> {
     pub(super) service: &'c Service,
@@ -26,6 +32,10 @@ pub(super) struct Call<'c> {
     pub(super) upload: Option<&'c Path>,
     /// When the query's `timeout` ends.
     deadline: Option<Instant>,
+    /// The recall of searches that ask for none.
+    recall: Option<f64>,
+    /// Where explanations go, if they are asked for.
+    pub(super) explanations: Option<Explanations>,
 }
 
 impl<'c> Call<'c> {
@@ -37,9 +47,22 @@ impl<'c> Call<'c> {
                 (decoded(name), decoded(value))
             })
             .collect();
-        let mut call = Self { service, access: &request.access, params, query, body: request.body, upload: request.upload, deadline: None };
+        let mut call = Self {
+            service,
+            access: &request.access,
+            params,
+            query,
+            body: request.body,
+            upload: request.upload,
+            deadline: None,
+            recall: None,
+            explanations: None,
+        };
         // A moment too far away for a clock never comes.
         call.deadline = call.timeout()?.and_then(|timeout| Instant::now().checked_add(timeout));
+        let header = |name| request.headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+        call.recall = header(RECALL).map(recall).transpose()?;
+        call.explanations = header(EXPLAIN).map(wish).transpose()?.unwrap_or(false).then(Explanations::default);
         call.check_consistency()?;
         // Read where it matters, which is after a write is done.
         call.flag("wait")?;
@@ -118,7 +141,8 @@ impl<'c> Call<'c> {
 
     /// How to read, with the shard keys that a body names.
     pub(super) fn reading(&self, body: &Value) -> Result<ReadOptions> {
-        Ok(ReadOptions { shard_keys: self.shard_keys(body.get("shard_key"))?, deadline: self.deadline })
+        let shard_keys = self.shard_keys(body.get("shard_key"))?;
+        Ok(ReadOptions { shard_keys, deadline: self.deadline, recall: self.recall, explanations: self.explanations.clone() })
     }
 
     /// How to write, with the shard keys that a body names.
@@ -131,6 +155,27 @@ impl<'c> Call<'c> {
         let Some(selector) = selector.filter(|selector| !selector.is_null()) else { return Ok(Vec::new()) };
         let exists = |key: &ShardKey| self.service.shard_keys(self.collection(), self.access).is_ok_and(|keys| keys.contains(key));
         shard_keys(selector, &exists)
+    }
+}
+
+/// A recall in a header.
+///
+/// # Errors
+/// [`Fault::BadRequest`].
+pub fn recall(text: &str) -> Result<f64> {
+    let number = text.trim().parse().ok().filter(|recall| *recall > 0.0 && *recall <= 1.0);
+    number.ok_or_else(|| ServiceError::request(format!("{RECALL}: expected a number above 0 and at most 1, not `{text}`")))
+}
+
+/// Whether a header asks for explanations.
+///
+/// # Errors
+/// [`Fault::BadRequest`].
+pub fn wish(text: &str) -> Result<bool> {
+    match text.trim() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(ServiceError::request(format!("{EXPLAIN}: expected true or false, not `{text}`"))),
     }
 }
 

@@ -218,3 +218,35 @@ pub(super) fn remove_peer(call: &Call<'_>) -> Result<Reply> {
     call.service.remove_peer(peer, force, call.access)?;
     Reply::of(&true)
 }
+
+/// The peers and the shards, as they are seen from here: more with each level of details.
+pub(super) fn telemetry(call: &Call<'_>) -> Result<Reply> {
+    let details = call.number("details_level")?.unwrap_or(0);
+    let mut collections = serde_json::Map::new();
+    call.access.check_global_read()?;
+    for name in call.service.collection_names(call.access) {
+        // Of a collection that is dropped meanwhile nothing is said.
+        let Ok(state) = call.service.state(&name, call.access) else { continue };
+        let replica = |shard: &ShardState| {
+            let mut replica = json!({"peer_id": call.service.peer_id(), "state": "Active"});
+            if details >= 3 {
+                replica["num_points"] = json!(shard.info.points);
+            }
+            replica
+        };
+        let shards = state.shards.iter().map(|shard| {
+            let mut json = json!({"id": shard.id, "replicas": [replica(shard)]});
+            if let Some(key) = &shard.key {
+                json["key"] = json!(key);
+            }
+            json
+        });
+        let shards = (details >= 2).then(|| shards.collect::<Vec<_>>());
+        collections.insert(name.clone(), json!({"id": name, "shards": shards, "reshardings": [], "shard_transfers": []}));
+    }
+    let cluster = match call.service.cluster_status(call.access)? {
+        Some(status) => json!({"enabled": true, "number_of_peers": status.peers.len(), "peers": status.peers}),
+        None => json!({"enabled": false, "peers": {}}),
+    };
+    Reply::of(&json!({"collections": collections, "cluster": cluster}))
+}

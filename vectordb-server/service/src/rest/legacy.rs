@@ -66,7 +66,7 @@ fn translated(body: &Value, translate: Translate) -> Result<Value> {
 }
 
 fn one(call: &Call<'_>, translate: Translate) -> Result<Reply> {
-    let hits = hits(call, &translated(&call.json()?, translate)?)?;
+    let hits = hits(call, translated(&call.json()?, translate)?.into())?;
     Reply::of(&scored(&hits))
 }
 
@@ -79,7 +79,7 @@ fn batch(call: &Call<'_>, translate: Translate) -> Result<Reply> {
     call.check_collection()?;
     let searches = searches(&body)?.iter().collect();
     let answers =
-        call.service.search_batch(call.collection(), searches, call.access, |search| hits(call, &translated(search, translate)?))?;
+        call.service.search_batch(call.collection(), searches, call.access, |search| hits(call, translated(search, translate)?.into()))?;
     Reply::of(&answers.iter().map(|hits| scored(hits)).collect::<Vec<_>>())
 }
 

@@ -26,10 +26,11 @@ use http::{HeaderMap, Method};
 
 use crate::access::Access;
 use crate::error::{Fault, Result, ServiceError};
-use crate::service::Service;
+use crate::service::{Explanations, Service};
 use crate::snapshots::SnapshotFile;
 
 use call::Call;
+pub use call::{EXPLAIN, RECALL, recall, wish};
 pub use json::{collection_config, config_diff, field_schema, new_vector};
 use reply::Reply;
 pub use routes::{Operation, methods, operations};
@@ -129,16 +130,22 @@ pub fn operation(method: &Method, path: &str) -> Option<&'static Operation> {
 pub fn handle(service: &Service, request: &Request<'_>) -> Response {
     let started = std::time::Instant::now();
     let collection: Option<String>;
+    let mut explained = Vec::new();
     let (operation, result) = match routes::find(&request.method, request.path) {
         Ok((operation, params)) => {
             collection = params.iter().find(|(name, _)| *name == "collection_name").map(|(_, name)| name.clone());
             let call = Call::new(service, request, params);
-            (Some(operation), call.and_then(|call| (operation.run)(&call)))
+            let answered = call.and_then(|call| {
+                let answered = (operation.run)(&call);
+                explained = call.explanations.as_ref().map(Explanations::take).unwrap_or_default();
+                answered
+            });
+            (Some(operation), answered)
         }
         Err(status) => return plain(status, ""),
     };
     let reply = result.unwrap_or_else(|error| Reply::error(&error));
-    let mut response = reply.into_response(started);
+    let mut response = reply.into_response(started, &explained);
     response.operation = operation;
     response.collection = collection;
     response
@@ -162,6 +169,6 @@ fn plain(status: u16, text: &str) -> Response {
 pub fn refusal(error: &ServiceError) -> Response {
     match error.fault {
         Fault::Unauthenticated | Fault::Forbidden => plain(error.fault.status().as_u16(), &error.message),
-        _ => Reply::error(error).into_response(std::time::Instant::now()),
+        _ => Reply::error(error).into_response(std::time::Instant::now(), &[]),
     }
 }

@@ -1,11 +1,11 @@
 //! Queries of every kind, and analytics.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use vectordb_core::{FacetRequest, GroupsRequest, MatrixRequest, PointId, QueryRequest, ScoredPoint, Value};
+use vectordb_core::{FacetRequest, GroupsRequest, MatrixRequest, PointId, ScoredPoint, Value};
 
 use super::call::Call;
-use super::json::{GroupOut, ScoredOut, bad_form};
+use super::json::{GroupOut, QueryBody, ScoredOut, bad_form};
 use super::reply::Reply;
 use crate::error::{Result, ServiceError};
 
@@ -22,9 +22,10 @@ impl<'a> Points<'a> {
 }
 
 /// The hits of the query in a body.
-pub(super) fn hits(call: &Call<'_>, body: &Value) -> Result<Vec<ScoredPoint>> {
-    check_limit(body)?;
-    call.service.query(call.collection(), QueryRequest::from_json(body)?, &call.reading(body)?, call.access)
+pub(super) fn hits(call: &Call<'_>, mut body: QueryBody) -> Result<Vec<ScoredPoint>> {
+    check_limit(&body.rest)?;
+    let request = body.request()?;
+    call.service.query(call.collection(), request, &call.reading(&body.rest)?, call.access)
 }
 
 /// The groups of the query in a body.
@@ -54,14 +55,17 @@ pub(super) fn searches(body: &Value) -> Result<&[Value]> {
 }
 
 pub(super) fn query(call: &Call<'_>) -> Result<Reply> {
-    Reply::of(&Points::of(&hits(call, &call.json()?)?))
+    Reply::of(&Points::of(&hits(call, call.read()?)?))
 }
 
 pub(super) fn query_batch(call: &Call<'_>) -> Result<Reply> {
-    let body = call.json()?;
+    #[derive(Deserialize)]
+    struct Body {
+        searches: Vec<QueryBody>,
+    }
+    let body: Body = call.read()?;
     call.check_collection()?;
-    let answers =
-        call.service.search_batch(call.collection(), searches(&body)?.iter().collect(), call.access, |search| hits(call, search))?;
+    let answers = call.service.search_batch(call.collection(), body.searches, call.access, |search| hits(call, search))?;
     Reply::of(&answers.iter().map(|hits| Points::of(hits)).collect::<Vec<_>>())
 }
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use serde::Serialize;
+use vectordb_core::Value;
 
 use super::{Later, Response};
 use crate::error::{Fault, Result, ServiceError};
@@ -13,7 +14,7 @@ const JSON: &str = "application/json";
 /// What an operation answers.
 #[derive(Debug)]
 pub(super) enum Reply {
-    /// A result, as JSON, for the envelope.
+    /// The beginning of an envelope with its result, so that large ones are not copied into it.
     Result(Vec<u8>),
     /// JSON without an envelope.
     Bare(Vec<u8>),
@@ -30,7 +31,7 @@ pub(super) enum Reply {
 impl Reply {
     /// A result.
     pub(super) fn of<T: Serialize + ?Sized>(result: &T) -> Result<Self> {
-        Ok(Self::Result(encoded(result)?))
+        Ok(Self::Result(begun(result)?))
     }
 
     /// JSON without an envelope.
@@ -42,41 +43,53 @@ impl Reply {
         Self::Error(error.fault, error.to_string())
     }
 
-    pub(super) fn into_response(self, started: Instant) -> Response {
-        let time = started.elapsed().as_secs_f64();
-        let envelope = |result: &[u8], status: &str| {
-            let mut body = Vec::with_capacity(result.len() + 64);
-            body.push(b'{');
-            if !result.is_empty() {
-                body.extend_from_slice(b"\"result\":");
-                body.extend_from_slice(result);
-                body.push(b',');
+    /// The answer as it is sent, with what is to be told of how it was found.
+    pub(super) fn into_response(self, started: Instant, explained: &[Value]) -> Response {
+        let mut response = super::plain(200, "");
+        response.content_type = JSON;
+        match self {
+            Self::Result(body) => response.body = body,
+            Self::Bare(body) => {
+                response.body = body;
+                return response;
             }
-            body.extend_from_slice(format!("\"status\":{status},\"time\":{time}}}").as_bytes());
-            body
-        };
-        let (status, content_type, body) = match &self {
-            Self::Result(result) => (200, JSON, envelope(result, "\"ok\"")),
-            Self::Bare(json) => (200, JSON, json.clone()),
-            Self::Text(text) => (200, "text/plain; charset=utf-8", text.clone().into_bytes()),
-            Self::File(_) => (200, "application/octet-stream", Vec::new()),
-            Self::Accepted(_) => (202, JSON, envelope(&[], "\"accepted\"")),
+            Self::Text(text) => {
+                response.content_type = "text/plain; charset=utf-8";
+                response.body = text.into_bytes();
+                return response;
+            }
+            Self::File(file) => {
+                response.content_type = "application/octet-stream";
+                response.file = Some(file);
+                return response;
+            }
+            Self::Accepted(later) => {
+                response.status = 202;
+                response.body = b"{\"status\":\"accepted\"".to_vec();
+                response.later = Some(later);
+            }
             Self::Error(fault, message) => {
-                let status = serde_json::json!({"error": message}).to_string();
-                (fault.status().as_u16(), JSON, envelope(&[], &status))
+                response.status = fault.status().as_u16();
+                response.body = format!("{{\"status\":{}", serde_json::json!({"error": message})).into_bytes();
+                if let Fault::RateLimited { retry_after_secs } = fault {
+                    response.retry_after_secs = Some(retry_after_secs);
+                }
             }
-        };
-        let retry_after_secs = match &self {
-            Self::Error(Fault::RateLimited { retry_after_secs }, _) => Some(*retry_after_secs),
-            _ => None,
-        };
-        let (file, later) = match self {
-            Self::File(file) => (Some(file), None),
-            Self::Accepted(later) => (None, Some(later)),
-            _ => (None, None),
-        };
-        Response { status, content_type, retry_after_secs, body, file, later, collection: None, operation: None }
+        }
+        if !explained.is_empty() {
+            response.body.extend_from_slice(format!(",\"explain\":{}", Value::from(explained)).as_bytes());
+        }
+        response.body.extend_from_slice(format!(",\"time\":{}}}", started.elapsed().as_secs_f64()).as_bytes());
+        response
     }
+}
+
+/// An envelope from its beginning to the status; what else there is to say follows when it is sent.
+fn begun<T: Serialize + ?Sized>(result: &T) -> Result<Vec<u8>> {
+    let mut body = b"{\"result\":".to_vec();
+    serde_json::to_writer(&mut body, result).map_err(|error| ServiceError::internal(error.to_string()))?;
+    body.extend_from_slice(b",\"status\":\"ok\"");
+    Ok(body)
 }
 
 fn encoded<T: Serialize + ?Sized>(result: &T) -> Result<Vec<u8>> {

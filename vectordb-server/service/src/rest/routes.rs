@@ -41,7 +41,7 @@ macro_rules! operations {
 }
 
 /// Every operation; a path that is in the table with another method is answered with 405.
-static OPERATIONS: [Operation; 81] = operations! {
+static OPERATIONS: [Operation; 85] = operations! {
     GET "/" service about::version;
     GET "/healthz" service about::health;
     GET "/livez" service about::health;
@@ -125,12 +125,16 @@ static OPERATIONS: [Operation; 81] = operations! {
     GET "/collections/{collection_name}/cluster" service cluster::collection;
     POST "/collections/{collection_name}/cluster" service cluster::change;
     GET "/cluster" service cluster::status;
+    GET "/cluster/telemetry" service cluster::telemetry;
     POST "/cluster/recover" service cluster::recover;
     DELETE "/cluster/peer/{peer_id}" service cluster::remove_peer;
     POST "/cluster/peer/{peer_id}/drain" service cluster::drain;
 
     GET "/collections/{collection_name}/memory" service about::memory;
     GET "/issues" service about::issues;
+    DELETE "/issues" service about::clear_issues;
+    GET "/quotas" service about::quotas;
+    PUT "/quotas" service about::set_quotas;
     GET "/openapi.json" service openapi::openapi;
 };
 

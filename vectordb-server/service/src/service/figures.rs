@@ -130,7 +130,7 @@ impl Service {
 }
 
 fn figures_of(collection: &ShardedCollection) -> Result<CollectionFigures> {
-    let mut figures = CollectionFigures::default();
+    let mut figures = CollectionFigures { poisoned: collection.is_poisoned(), ..CollectionFigures::default() };
     let config = collection.config();
     for shard in &collection.shards {
         figures.points += shard.data.count(None, true)?;

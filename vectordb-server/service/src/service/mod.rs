@@ -3,20 +3,22 @@
 //! It speaks the engine's model. What a caller may do is checked here, with the name under which a collection is stored.
 //!
 //! Files: `collections` (making, changing and dropping), `aliases`, `points` (updates), `questions` (reads), `keys` (shard keys),
-//! `node` (being one of a cluster), `parallel` (batches), `strict` (strict mode), `disk` (what is kept free), `state` (what collections say about themselves),
-//! `snapshots` (making and finding them), `recovery` (data from them), `backups` (many states in one place), `figures` (metrics
+//! `node` (being one of a cluster), `parallel` (batches), `strict` (strict mode), `disk` (what is kept free), `quotas`, `state` (what collections say about themselves),
+//! `explanations` (of queries), `snapshots` (making and finding them), `recovery` (data from them), `backups` (many states in one place), `figures` (metrics
 //! and telemetry).
 
 mod aliases;
 mod backups;
 mod collections;
 mod disk;
+mod explanations;
 mod figures;
 mod keys;
 mod node;
 mod parallel;
 mod points;
 mod questions;
+mod quotas;
 mod recovery;
 mod snapshots;
 mod state;
@@ -34,6 +36,7 @@ use crate::access::{Access, CollectionAccess};
 use crate::bucket::Bucket;
 use crate::cluster::Cluster;
 use crate::error::{Result, ServiceError, failed};
+use crate::limits::QuotaGate;
 use crate::metrics::Metrics;
 use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection};
 use crate::snapshots::{Scratch, Shelf, SnapshotActivity};
@@ -43,6 +46,7 @@ use parallel::in_parallel;
 pub use aliases::AliasChange;
 pub use backups::{BackupReport, BackupRequest, Buckets, RestoreReport, RestoreRequest};
 pub use collections::NewCollection;
+pub use explanations::Explanations;
 pub use keys::NewShardKey;
 pub use points::{Updated, WriteOptions};
 pub use recovery::{Fetch, Recovery, SnapshotLocation};
@@ -105,6 +109,10 @@ pub struct ReadOptions {
     pub shard_keys: Vec<ShardKey>,
     /// When to give up.
     pub deadline: Option<Instant>,
+    /// The share of the true nearest points that searches are to find, where they name neither one nor a candidate list.
+    pub recall: Option<f64>,
+    /// Where to tell how queries were answered.
+    pub explanations: Option<Explanations>,
 }
 
 impl ReadOptions {
@@ -133,6 +141,7 @@ pub struct Service {
     activity: Mutex<BTreeMap<String, SnapshotActivity>>,
     /// None where the service stands alone.
     cluster: Option<OnceLock<Arc<dyn Cluster>>>,
+    quota: QuotaGate,
 }
 
 /// Below the data: what is not finished, and goes when the service is opened.
@@ -145,7 +154,7 @@ impl Service {
     /// # Errors
     /// Those of the engine.
     pub fn in_memory(settings: Settings) -> Result<Self> {
-        Self::over(Database::in_memory()?, None, settings)
+        Self::over(Database::in_memory()?, None, settings, Metrics::default())
     }
 
     /// Opens the collections of a directory, or makes the directory. A directory of the embedded engine is one of the service.
@@ -153,10 +162,12 @@ impl Service {
     /// # Errors
     /// Those of the engine, among them [`Unavailable`](crate::Fault::Unavailable) when another process writes there.
     pub fn open(directory: &Path, options: Options, settings: Settings) -> Result<Self> {
-        Self::over(Database::open_with(directory, options)?, Some(directory), settings)
+        let metrics = Metrics::default();
+        let fs = metrics.log_syncs.timed(Arc::clone(&options.fs));
+        Self::over(Database::open_with(directory, options.fs(fs))?, Some(directory), settings, metrics)
     }
 
-    fn over(db: Database, directory: Option<&Path>, settings: Settings) -> Result<Self> {
+    fn over(db: Database, directory: Option<&Path>, settings: Settings, metrics: Metrics) -> Result<Self> {
         let mut catalog = Catalog::open(directory)?;
         let mut entries = catalog.entries.clone();
         let stands_alone = |name: &str| db.get(name).is_ok_and(|found| found.config().shard_number == 1 && collections::is_name(name));
@@ -172,7 +183,7 @@ impl Service {
             .iter()
             .map(|(name, entry)| Ok((name.clone(), Arc::new(sharded(&db, name, entry)?))))
             .collect::<Result<BTreeMap<_, _>>>()?;
-        let (aliases, peer_id) = (entries.aliases.clone(), entries.peer_id);
+        let (aliases, peer_id, quota) = (entries.aliases.clone(), entries.peer_id, entries.quota.clone());
         let root = |directory: &Path| settings.snapshots_path.clone().unwrap_or_else(|| directory.join(SNAPSHOTS));
         let shelf = directory.map(|directory| Shelf::new(root(directory), settings.snapshots_bucket.clone()));
         if let (Some(directory), Some(shelf)) = (directory, &shelf) {
@@ -190,9 +201,10 @@ impl Service {
             started: Instant::now(),
             shelf,
             recovering: Mutex::new(()),
-            metrics: Metrics::default(),
+            metrics,
             activity: Mutex::new(BTreeMap::new()),
             cluster: None,
+            quota: QuotaGate::new(quota),
         })
     }
 

@@ -13,6 +13,7 @@ use super::{SCRATCH, SNAPSHOTS, Service, Settings, remove_scratch};
 use crate::access::{Access, CollectionAccess};
 use crate::cluster::{Cluster, ClusterStatus, ReplicaOperation, ReplicaState, RoutedCollection, RoutedShard};
 use crate::error::{Fault, Result, ServiceError};
+use crate::limits::QuotaGate;
 use crate::metrics::Metrics;
 use crate::shards::{Catalog, Shard, ShardId, ShardedCollection};
 use crate::snapshots::Shelf;
@@ -29,25 +30,30 @@ impl Service {
                 take a backup, and restore it here";
             return Err(ServiceError::request(message));
         }
-        let db = Database::open_with(directory, options.replicated(true))?;
+        let catalog = Catalog::open(Some(directory))?;
+        let metrics = Metrics::default();
+        let fs = metrics.log_syncs.timed(Arc::clone(&options.fs));
+        let db = Database::open_with(directory, options.fs(fs).replicated(true))?;
         let root = settings.snapshots_path.clone().unwrap_or_else(|| directory.join(SNAPSHOTS));
         let shelf = Shelf::new(root, settings.snapshots_bucket.clone());
         remove_scratch(&directory.join(SCRATCH))?;
         shelf.sweep()?;
+        let quota = QuotaGate::new(catalog.entries.quota.clone());
         Ok(Self {
             db,
             directory: Some(directory.to_path_buf()),
             settings,
-            catalog: Mutex::new(Catalog::open(None)?),
+            catalog: Mutex::new(catalog),
             collections: RwLock::default(),
             aliases: RwLock::default(),
             peer_id,
             started: Instant::now(),
             shelf: Some(shelf),
             recovering: Mutex::new(()),
-            metrics: Metrics::default(),
+            metrics,
             activity: Mutex::new(BTreeMap::new()),
             cluster: Some(OnceLock::new()),
+            quota,
         })
     }
 

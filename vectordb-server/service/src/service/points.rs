@@ -1,12 +1,14 @@
 //! Updates of points, payload indexes and vectors.
 
-use vectordb_core::{Lsn, PointId, ShardingMethod, Target, Update};
+use std::collections::HashSet;
+
+use vectordb_core::{Lsn, PayloadSelector, PointId, ShardingMethod, Target, Update, UpsertMode, VectorSelector};
 
 use super::Service;
 use super::strict::admit_updates;
 use crate::access::{Access, CollectionAccess};
 use crate::error::{Fault, Result, ServiceError};
-use crate::shards::ShardKey;
+use crate::shards::{Shard, ShardKey, reads};
 
 /// How a write is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,7 +30,8 @@ impl Service {
     /// Applies updates in order; durable when it returns. Each shard does all of its part or nothing of it.
     ///
     /// # Errors
-    /// [`Fault::NotFound`], [`Fault::BadInput`] naming the point, [`Fault::OutOfSpace`], [`Fault::Forbidden`], and in strict
+    /// [`Fault::NotFound`] of the collection, or of a point whose payload or vectors are to change by its id,
+    /// [`Fault::BadInput`] naming the point, [`Fault::OutOfSpace`], [`Fault::Forbidden`], and in strict
     /// mode [`Fault::BadRequest`] and [`Fault::RateLimited`].
     pub fn update(&self, name: &str, updates: Vec<Update>, options: &WriteOptions, access: &Access) -> Result<Updated> {
         let wanted = if updates.iter().all(is_about_points) { CollectionAccess::WritePoints } else { CollectionAccess::Write };
@@ -38,6 +41,7 @@ impl Service {
         }
         if updates.iter().any(adds) {
             self.check_disk()?;
+            self.check_quota()?;
         }
         admit_updates(&collection, &updates)?;
         let result = if updates.iter().all(is_about_points) {
@@ -48,6 +52,7 @@ impl Service {
             } else {
                 collection.writable(Some(&options.shard_keys), custom)?
             };
+            check_present(&shards, &updates)?;
             collection.apply(&shards, updates)?
         } else {
             collection.apply(&collection.chosen(None)?, updates)?
@@ -73,6 +78,35 @@ impl Service {
             done.extend(std::iter::repeat_n(self.update(name, updates, &options, access)?, many));
         }
         Ok(done)
+    }
+}
+
+/// Refuses to change points that are named and do not exist, unless the updates before make them. The engine passes them over
+/// where payloads change, the wire only where they are cleared; and of several shards none must begin without the others.
+///
+/// # Errors
+/// [`Fault::NotFound`] naming the first.
+fn check_present(shards: &[&Shard], updates: &[Update]) -> Result<()> {
+    let (mut made, mut needed): (HashSet<&PointId>, Vec<&PointId>) = Default::default();
+    for update in updates {
+        match update {
+            Update::Upsert { points, mode, .. } if *mode != UpsertMode::UpdateOnly => made.extend(points.iter().map(|point| &point.id)),
+            Update::SetPayload { target: Target::Ids(ids), .. }
+            | Update::OverwritePayload { target: Target::Ids(ids), .. }
+            | Update::DeletePayload { target: Target::Ids(ids), .. } => needed.extend(ids.iter().filter(|id| !made.contains(id))),
+            Update::UpdateVectors { points, .. } => needed.extend(points.iter().map(|(id, _)| id).filter(|id| !made.contains(id))),
+            _ => {}
+        }
+    }
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<PointId> = needed.into_iter().cloned().collect();
+    let found = reads::retrieve(shards, &ids, &PayloadSelector::None, &VectorSelector::None)?;
+    let found: HashSet<PointId> = found.into_iter().map(|record| record.id).collect();
+    match ids.iter().find(|id| !found.contains(id)) {
+        Some(missing) => Err(vectordb_core::Error::PointNotFound { id: missing.to_string() }.into()),
+        None => Ok(()),
     }
 }
 

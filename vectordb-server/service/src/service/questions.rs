@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use vectordb_core::{
     DistanceMatrix, FacetHit, FacetRequest, Filter, GroupsRequest, MatrixRequest, PayloadSelector, PointGroup, PointId, Prefetch, Query,
-    QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest, SearchTarget, VectorSelector,
+    QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest, SearchParams, SearchTarget, VectorSelector,
 };
 
 use super::points::check_id;
@@ -86,8 +86,16 @@ impl Service {
         let asked = self.asked(name, &Read::Query(&request), options, access)?;
         self.look_up(&mut request, access)?;
         request.budget = options.budget();
+        aim(&mut request, options);
         let started = Instant::now();
-        let hits = reads::query(&asked.shards()?, &request)?;
+        let hits = match &options.explanations {
+            None => reads::query(&asked.shards()?, &request)?,
+            Some(explanations) => {
+                let (hits, explained) = reads::explained(&asked.shards()?, &request)?;
+                explanations.add(&explained);
+                hits
+            }
+        };
         self.metrics.search(&asked.collection.name, kind_of(request.query.as_ref()), started.elapsed());
         Ok(hits)
     }
@@ -100,6 +108,7 @@ impl Service {
         let asked = self.asked(name, &Read::Groups(&request), options, access)?;
         self.look_up(&mut request.query, access)?;
         request.query.budget = options.budget();
+        aim(&mut request.query, options);
         let lookup = request.with_lookup.take();
         let started = Instant::now();
         let mut groups = reads::groups(&asked.shards()?, &request)?;
@@ -190,5 +199,21 @@ fn kind_of(query: Option<&Query>) -> &'static str {
         Some(Query::Sample { .. }) => "sample",
         Some(Query::Text { .. }) => "text",
         Some(_) => "other",
+    }
+}
+
+/// Lets searches that say nothing of their precision find the share of the true nearest points that is asked for beside them.
+fn aim(request: &mut QueryRequest, options: &ReadOptions) {
+    let Some(recall) = options.recall else { return };
+    let aim = |params: &mut SearchParams| {
+        if params.hnsw_ef.is_none() && params.recall.is_none() && !params.exact {
+            params.recall = Some(recall);
+        }
+    };
+    aim(&mut request.params);
+    let mut left: Vec<&mut Prefetch> = request.prefetch.iter_mut().collect();
+    while let Some(Prefetch { params, prefetch, .. }) = left.pop() {
+        aim(params);
+        left.extend(prefetch);
     }
 }

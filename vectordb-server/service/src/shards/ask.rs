@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use vectordb_core::{
-    Collection, CollectionConfig, CollectionInfo, ConfigDiff, DistanceMatrix, FacetHit, FacetRequest, Filter, GroupsRequest, MatrixRequest,
-    PayloadSelector, PointGroup, PointId, QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest, Update, UpdateResult,
-    VectorSelector,
+    Collection, CollectionConfig, CollectionInfo, ConfigDiff, CorpusCounts, DistanceMatrix, Explanation, FacetHit, FacetRequest, Filter,
+    GroupsRequest, MatrixRequest, PayloadSelector, PointGroup, PointId, QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest,
+    Update, UpdateResult, VectorSelector,
 };
 
 use crate::error::{Fault, Result, ServiceError};
@@ -41,6 +41,10 @@ pub enum Question {
     Matrix(MatrixRequest),
     /// State and sizes.
     Info,
+    /// The best points of a query, and how they were found.
+    Explain(Box<QueryRequest>),
+    /// What a query is weighted by.
+    Counts(Box<QueryRequest>),
 }
 
 /// The answer to a [`Question`] of the same name.
@@ -63,6 +67,10 @@ pub enum Answer {
     Matrix(DistanceMatrix),
     /// To `Info`.
     Info(Box<CollectionInfo>),
+    /// To `Explain`.
+    Explanation(Box<Explanation>),
+    /// To `Counts`.
+    Counts(CorpusCounts),
 }
 
 impl Question {
@@ -80,13 +88,15 @@ impl Question {
             Self::Groups(request) => Answer::Groups(of.groups(request)?),
             Self::Matrix(request) => Answer::Matrix(of.distance_matrix(request)?),
             Self::Info => Answer::Info(Box::new(of.info()?)),
+            Self::Explain(request) => Answer::Explanation(Box::new(of.explain(request, false)?)),
+            Self::Counts(request) => Answer::Counts(of.corpus_counts(request)?),
         })
     }
 
     /// When whoever asks gives up.
     pub fn deadline(&self) -> Option<std::time::Instant> {
         match self {
-            Self::Query(request) => request.budget.deadline,
+            Self::Query(request) | Self::Explain(request) | Self::Counts(request) => request.budget.deadline,
             Self::Scroll(request) => request.budget.deadline,
             Self::Facet(request) => request.budget.deadline,
             Self::Groups(request) => request.query.budget.deadline,
@@ -98,7 +108,7 @@ impl Question {
     /// Sets when to give up, where that can be said.
     pub fn set_deadline(&mut self, deadline: Option<std::time::Instant>) {
         match self {
-            Self::Query(request) => request.budget.deadline = deadline,
+            Self::Query(request) | Self::Explain(request) | Self::Counts(request) => request.budget.deadline = deadline,
             Self::Scroll(request) => request.budget.deadline = deadline,
             Self::Facet(request) => request.budget.deadline = deadline,
             Self::Groups(request) => request.query.budget.deadline = deadline,
@@ -202,6 +212,14 @@ impl ShardData {
 
     pub(crate) fn distance_matrix(&self, request: &MatrixRequest) -> Result<DistanceMatrix> {
         asked!(self, Question::Matrix(request.clone()), Answer::Matrix)
+    }
+
+    pub(crate) fn explain(&self, request: &QueryRequest) -> Result<Explanation> {
+        asked!(self, Question::Explain(Box::new(request.clone())), Answer::Explanation).map(|explanation| *explanation)
+    }
+
+    pub(crate) fn corpus_counts(&self, request: &QueryRequest) -> Result<CorpusCounts> {
+        asked!(self, Question::Counts(Box::new(request.clone())), Answer::Counts)
     }
 
     pub(crate) fn info(&self) -> Result<CollectionInfo> {

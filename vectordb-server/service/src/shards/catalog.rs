@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::collection::core_name;
 use super::ring::{ShardId, ShardKey};
 use crate::error::{Fault, Result, ServiceError};
+use crate::limits::Quota;
 
 const FILE: &str = "service.json";
 /// Version of the file's form.
@@ -74,6 +75,8 @@ pub(crate) struct Entries {
     pub(crate) collections: BTreeMap<String, CollectionEntry>,
     /// Alias → collection.
     pub(crate) aliases: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) quota: Quota,
 }
 
 impl Entries {

@@ -1,6 +1,7 @@
 //! The shards of a collection.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::Span;
 use vectordb_core::{Collection, CollectionConfig, ConfigDiff, PointId, Update, UpdateResult};
@@ -9,7 +10,7 @@ use super::ask::{ShardData, ShardRoute};
 use super::catalog::ShardEntry;
 use super::ring::{ShardId, ShardKey, shard_of};
 use super::split::split;
-use crate::error::{Result, ServiceError};
+use crate::error::{Fault, Result, ServiceError};
 use crate::limits::Gate;
 
 /// Stands between a collection's name and the number of a shard; no name holds it.
@@ -62,12 +63,21 @@ pub(crate) struct ShardedCollection {
     pub(crate) shards: Vec<Shard>,
     /// Strict mode.
     pub(crate) gate: Gate,
+    /// A write failed so that no more are taken until the data is opened again. It only ever turns true; nothing hangs on when
+    /// that is seen.
+    poisoned: AtomicBool,
 }
 
 impl ShardedCollection {
     pub(crate) fn new(name: &str, created_at: &str, shards: Vec<Shard>) -> Self {
         let config = shards.first().map(|shard| shard.data.config()).unwrap_or_default();
-        Self { name: name.to_owned(), created_at: created_at.to_owned(), shards, gate: Gate::new(&config) }
+        Self {
+            name: name.to_owned(),
+            created_at: created_at.to_owned(),
+            shards,
+            gate: Gate::new(&config),
+            poisoned: AtomicBool::new(false),
+        }
     }
 
     /// The shards of some keys, or all where none are asked for.
@@ -110,7 +120,9 @@ impl ShardedCollection {
         let parts = split(updates, shards.len(), &place);
         let work: Vec<_> = shards.iter().zip(parts).filter(|(_, part)| !part.is_empty() || shards.len() == 1).collect();
         let caller = Span::current();
-        let results = on_each(work, |(shard, part)| shard.step(&caller, "shard update", |data| data.apply(part)));
+        let results = on_each(work, |(shard, part)| {
+            shard.step(&caller, "shard update", |data| data.apply(part).inspect_err(|error| self.note(data, error)))
+        });
         let mut total = UpdateResult { lsn: vectordb_core::Lsn::ZERO, points: 0 };
         for result in results {
             let result = result?;
@@ -118,6 +130,19 @@ impl ShardedCollection {
             total.points += result.points;
         }
         Ok(total)
+    }
+
+    /// Whether a failed write keeps a shard from taking more.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Relaxed)
+    }
+
+    /// Notes what an error means for later writes. The write that fails is told why, those after it that it did.
+    fn note(&self, shard: &ShardData, error: &ServiceError) {
+        let serious = matches!(error.fault, Fault::Internal | Fault::Unavailable | Fault::OutOfSpace);
+        if serious && shard.local().is_ok_and(|data| data.info().is_ok_and(|info| info.error.is_some())) {
+            self.poisoned.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Changes the configuration of every shard.

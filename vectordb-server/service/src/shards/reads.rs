@@ -7,13 +7,14 @@ use std::collections::HashMap;
 
 use tracing::Span;
 use vectordb_core::{
-    Condition, DistanceMatrix, FacetHit, FacetRequest, FieldTest, Filter, GroupsRequest, MAX_RESULTS, MatchValue, MatrixRequest, OrderBy,
-    PayloadSelector, PointGroup, PointId, Prefetch, Query, QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest, SearchTarget,
-    Value, VectorSelector,
+    Condition, DistanceMatrix, Explanation, FacetHit, FacetRequest, FieldTest, Filter, GroupsRequest, MAX_RESULTS, MatchValue,
+    MatrixRequest, OrderBy, PayloadSelector, PointGroup, PointId, Prefetch, Query, QueryRequest, Record, ScoredPoint, ScrollPage,
+    ScrollRequest, SearchTarget, Value, VectorSelector,
 };
 
 use super::ask::ShardData;
 use super::collection::{Shard, on_each};
+use super::ring::ShardId;
 use super::tree;
 use crate::error::Result;
 
@@ -87,6 +88,19 @@ pub(crate) fn query(shards: &[&Shard], request: &QueryRequest) -> Result<Vec<Sco
     }
 }
 
+/// The same, and how each shard found its hits. Of several shards each tells of the query by itself, as it would answer it alone.
+pub(crate) fn explained(shards: &[&Shard], request: &QueryRequest) -> Result<(Vec<ScoredPoint>, Vec<(ShardId, Explanation)>)> {
+    let ids = shards.iter().map(|shard| shard.id);
+    if let [shard] = shards {
+        let explanation = shard.step(&Span::current(), "shard explain", |data| data.explain(request))?;
+        return Ok((explanation.hits.clone(), vec![(shard.id, explanation)]));
+    }
+    let mut alone = tree::without_ids(shards, request)?;
+    alone.params.corpus = tree::counted(shards, &alone)?;
+    let explanations = ask(shards, "shard explain", |shard| shard.explain(&alone))?;
+    Ok((tree::query(shards, request)?, ids.zip(explanations).collect()))
+}
+
 /// How the hits of a query that looks at points themselves are ordered.
 pub(crate) fn merged(request: &QueryRequest, larger_is_closer: bool, answers: Vec<Vec<ScoredPoint>>) -> Vec<ScoredPoint> {
     let mut hits: Vec<ScoredPoint> = answers.into_iter().flatten().collect();
@@ -142,7 +156,9 @@ pub(crate) fn groups(shards: &[&Shard], request: &GroupsRequest) -> Result<Vec<P
     let closer = tree::larger_is_closer(shards, &request.query);
     // What a fusion or a formula gives depends on all points, so it is asked for all of them.
     let query = if request.query.prefetch.is_empty() {
-        tree::without_ids(shards, &request.query)?
+        let mut query = tree::without_ids(shards, &request.query)?;
+        query.params.corpus = tree::counted(shards, &query)?;
+        query
     } else {
         let most = usize::try_from(count(shards, None, false)?).unwrap_or(MAX_RESULTS).clamp(1, MAX_RESULTS);
         let mut whole = QueryRequest { limit: most, with_payload: PayloadSelector::None, ..request.query.clone() };

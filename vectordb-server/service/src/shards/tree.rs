@@ -7,10 +7,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use vectordb_core::{
-    Background, CollectionConfig, Condition, Database, Filter, MAX_PREFETCH_DEPTH, Mmr, Options, PayloadSelector, Point, PointId, Prefetch,
-    Query, QueryRequest, RecommendStrategy, ScoredPoint, SearchParams, SearchTarget, SparseVectorParams, VectorSelector, fuse,
+    Background, CollectionConfig, Condition, CorpusCounts, Database, Filter, MAX_PREFETCH_DEPTH, Mmr, Modifier, Options, PayloadSelector,
+    Point, PointId, Prefetch, Query, QueryRequest, RecommendStrategy, ScoredPoint, SearchParams, SearchTarget, SparseVectorParams,
+    VectorSelector, fuse,
 };
 
 use super::collection::Shard;
@@ -164,7 +166,8 @@ impl Walk<'_> {
 
     /// Asks every shard and merges; hits come without payloads.
     fn ask(&self, node: &Node<'_>, prefetch: Vec<Prefetch>) -> Result<Vec<ScoredPoint>> {
-        let request = QueryRequest { prefetch, limit: node.offset + node.limit, ..self.request(node) };
+        let mut request = QueryRequest { prefetch, limit: node.offset + node.limit, ..self.request(node) };
+        request.params.corpus = counted(self.shards, &request)?;
         let closer = larger_is_closer(self.shards, &request);
         let answers = super::reads::ask(self.shards, "shard query", |shard| shard.query_points(&request))?;
         let mut hits = merged(&request, closer, answers);
@@ -262,6 +265,23 @@ impl Walk<'_> {
         config.hnsw_config.m = 0;
         config
     }
+}
+
+/// What the query is weighted by, counted over all shards, unless it was already; none if it is not weighted.
+pub(crate) fn counted(shards: &[&Shard], request: &QueryRequest) -> Result<Option<Arc<CorpusCounts>>> {
+    if let Some(counts) = &request.params.corpus {
+        return Ok(Some(Arc::clone(counts)));
+    }
+    let config = shards.first().map(|shard| shard.data.config()).unwrap_or_default();
+    let idf = config.sparse_vectors.get(&request.using).is_some_and(|params| params.modifier == Some(Modifier::Idf));
+    if !idf && !matches!(request.query, Some(Query::Text(_))) {
+        return Ok(None);
+    }
+    let mut counts = CorpusCounts::default();
+    for part in super::reads::ask(shards, "shard counts", |shard| shard.corpus_counts(request))? {
+        counts.add(&part);
+    }
+    Ok(Some(Arc::new(counts)))
 }
 
 /// Hits with the payloads and vectors that were asked for.

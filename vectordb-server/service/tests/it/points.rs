@@ -65,6 +65,33 @@ fn bad_points_are_refused_and_nothing_is_written() {
 }
 
 #[test]
+fn payloads_of_points_that_do_not_exist_are_refused_as_the_wire_does() {
+    for shards in [1, 3] {
+        let service = service();
+        result(&service, "PUT", "/collections/c", &json!({"vectors": {"size": 1, "distance": "Dot"}, "shard_number": shards}));
+        let points: Vec<Value> = (0..9).map(|id| json!({"id": id, "vector": [id], "payload": {"n": id}})).collect();
+        result(&service, "PUT", "/collections/c/points", &json!({"points": points}));
+        for (method, path, body) in [
+            ("POST", "payload", json!({"payload": {"n": 77}, "points": [1, 99]})),
+            ("PUT", "payload", json!({"payload": {"n": 77}, "points": [99, 1]})),
+            ("POST", "payload/delete", json!({"keys": ["n"], "points": [1, 99, 2]})),
+            ("PUT", "vectors", json!({"points": [{"id": 1, "vector": [7]}, {"id": 99, "vector": [7]}]})),
+        ] {
+            let (status, text) = error(&service, method, &format!("/collections/c/points/{path}"), &body);
+            assert_eq!((status, &*text), (404, "Not found: No point with id 99 found"), "{method} {path}");
+        }
+        let one = result(&service, "GET", "/collections/c/points/1", NULL);
+        assert_eq!(one["payload"], json!({"n": 1}), "nothing is done in part");
+        result(&service, "POST", "/collections/c/points/payload/clear", &json!({"points": [99]}));
+        result(&service, "POST", "/collections/c/points/vectors/delete", &json!({"points": [99], "vector": [""]}));
+        let set = json!({"set_payload": {"payload": {"late": true}, "points": [50]}});
+        let batch = json!({"operations": [{"upsert": {"points": [{"id": 50, "vector": [1]}]}}, set]});
+        result(&service, "POST", "/collections/c/points/batch", &batch);
+        assert_eq!(result(&service, "GET", "/collections/c/points/50", NULL)["payload"], json!({"late": true}));
+    }
+}
+
+#[test]
 fn payloads_are_merged_replaced_and_cut() {
     let service = books();
     result(

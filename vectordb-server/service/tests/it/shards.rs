@@ -32,11 +32,18 @@ fn points(numbers: &mut Numbers) -> Vec<Value> {
                     "e": numbers.vector(3),
                     "m": [numbers.vector(2), numbers.vector(2)],
                     "s": {"indices": [id % 7, 7 + id % 5], "values": numbers.vector(2)},
+                    "i": {"indices": [id % 11, 20 + id % 3, 30], "values": numbers.vector(3)},
                 },
-                "payload": {"n": numbers.next() % 40, "k": format!("k{}", numbers.next() % 4), "tags": tags, "x": id as f64 / 7.0},
+                "payload": {"n": numbers.next() % 40, "k": format!("k{}", numbers.next() % 4), "tags": tags, "x": id as f64 / 7.0, "text": words(id)},
             })
         })
         .collect()
+}
+
+/// A text of words, some of which are rarer than others.
+fn words(id: u64) -> String {
+    let rare = if id % 17 == 0 { " whale" } else { "" };
+    format!("the sea is {}{rare}{}", ["deep", "wide", "cold"][(id % 3) as usize], " and blue".repeat((id % 4) as usize))
 }
 
 fn queries(numbers: &mut Numbers) -> Vec<(&'static str, Value)> {
@@ -53,6 +60,16 @@ fn queries(numbers: &mut Numbers) -> Vec<(&'static str, Value)> {
         ("query", json!({"query": numbers.vector(3), "using": "e", "score_threshold": 0.9})),
         ("query", json!({"query": [numbers.vector(2)], "using": "m"})),
         ("query", json!({"query": {"indices": [2, 9], "values": [1, 0.5]}, "using": "s"})),
+        ("query", json!({"query": {"indices": [3, 21, 30], "values": [1, 0.5, 2]}, "using": "i", "limit": 30, "filter": filter})),
+        ("query", json!({"query": 3, "using": "i", "limit": 20})),
+        ("query", json!({"query": {"recommend": {"positive": [1, {"indices": [5, 22], "values": [1, 1]}]}}, "using": "i"})),
+        ("query", json!({"query": {"indices": [3, 21], "values": [1, 2]}, "using": "i", "params": {"idf": {"corpus": filter}}})),
+        ("query/groups", json!({"query": {"indices": [3, 21], "values": [1, 2]}, "using": "i", "group_by": "k", "limit": 3})),
+        ("query", json!({"query": {"text": {"query": "a cold whale in the blue sea"}}, "using": "text", "limit": 40})),
+        (
+            "query",
+            json!({"prefetch": {"query": {"text": {"query": "blue whale"}}, "using": "text", "limit": 9}, "query": {"fusion": "rrf"}}),
+        ),
         (
             "query",
             json!({"query": {"nearest": numbers.vector(6), "mmr": {"diversity": 0.4, "candidates_limit": 40}}, "using": "a", "limit": 8}),
@@ -103,10 +120,13 @@ fn several_shards_answer_as_one() {
         "e": {"size": 3, "distance": "Euclid"},
         "m": {"size": 2, "distance": "Dot", "multivector_config": {"comparator": "max_sim"}},
     });
+    let sparse = json!({"s": {}, "i": {"modifier": "idf"}});
     for shards in [1, 4] {
         let name = format!("/collections/c{shards}");
-        result(&service, "PUT", &name, &json!({"vectors": vectors, "sparse_vectors": {"s": {}}, "shard_number": shards}));
+        result(&service, "PUT", &name, &json!({"vectors": vectors, "sparse_vectors": sparse, "shard_number": shards}));
         result(&service, "PUT", &format!("{name}/index"), &json!({"field_name": "x", "field_schema": "float"}));
+        let text = json!({"field_name": "text", "field_schema": {"type": "text", "scoring": true}});
+        result(&service, "PUT", &format!("{name}/index"), &text);
         result(&service, "PUT", &format!("{name}/points"), &json!({"points": points}));
         result(&service, "POST", &format!("{name}/points/delete"), &json!({"filter": {"must": [{"key": "n", "match": {"value": 3}}]}}));
         result(&service, "POST", &format!("{name}/points/payload"), &json!({"payload": {"k": "k1"}, "points": [5, 6, 7, 8]}));

@@ -73,9 +73,9 @@ REST = [
     Operation("P1", "GET /telemetry", [ok("/telemetry?details_level=3", None, {"app": {"features": {"staging": False}}, "collections": {"number_of_collections": ANY}})]),
     Operation("P1", "GET /openapi.json", [bare("/openapi.json", {"openapi": "3.1.0", "paths": ANY})]),
     Operation("P2", "GET /issues", [ok("/issues", None, {"issues": []})]),
-    Operation("P2", "DELETE /issues", [ok("/issues")]),
-    Operation("P2", "GET /quotas", [ok("/quotas")]),
-    Operation("P2", "PUT /quotas", [ok("/quotas", {"enabled": False})]),
+    Operation("P2", "DELETE /issues", [ok("/issues", None, True)]),
+    Operation("P2", "GET /quotas", [ok("/quotas", None, {"config": {"enabled": False}, "usage": {"disk_usage_percent": ANY}})]),
+    Operation("P2", "PUT /quotas", [ok("/quotas", {"enabled": False}, True), no(422, "/quotas", {"max_disk_usage_percent": 0}, "Validation error in JSON body: ")]),
     # Collections
     Operation("P0", "GET /collections", [ok("/collections", None, {"collections": [{"name": "a"}, {"name": "tenants"}]})]),
     Operation(
@@ -217,7 +217,7 @@ REST = [
     Operation("P0", f"POST {C}/cluster", [ok("/collections/tenants/cluster", {"create_sharding_key": {"shard_key": "l"}}, True), no(405, f"{A}/cluster", {"drop_replica": {"shard_id": 0, "peer_id": 1}})], ALONE),
     Operation("P0", "DELETE /cluster/peer/{peer_id}", [no(405, "/cluster/peer/1")], ALONE),
     Operation("P1", "POST /cluster/recover", [no(405, "/cluster/recover")], ALONE),
-    Operation("P2", "GET /cluster/telemetry", [ok("/cluster/telemetry")]),
+    Operation("P2", "GET /cluster/telemetry", [ok("/cluster/telemetry?details_level=3", None, {"collections": {"a": {"id": "a", "shards": [{"id": 0, "replicas": [{"state": "Active"}]}, {"id": 1}]}}, "cluster": {"enabled": False}})]),
     Operation("P2", "POST /backups", [ok("/backups", {"location": "{room}/snapshots/backups", "collections": ["a"]})]),
     Operation("P2", "GET /backups", [ok("/backups?location={room}/snapshots/backups", None, [ANY])]),
     Operation("P2", "POST /backups/verify", [ok("/backups/verify", {"location": "{room}/snapshots/backups"})]),

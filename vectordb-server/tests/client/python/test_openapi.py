@@ -40,8 +40,6 @@ def test_answers_are_as_the_document_says(server: Server, tmp_path: pathlib.Path
         phases += ",coverage"
     arguments = ["run", f"{server.url}/openapi.json", "--phases", phases, "--checks", CHECKS]
     arguments += ["--max-examples", examples, "--seed", "1", "--warnings", "off", "--no-color", "--request-timeout", "30"]
-    # Backups go wherever they are told to.
-    arguments += ["--exclude-path-regex", "^/backups"]
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(HERE)}
     result = subprocess.run([program, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     print(result.stdout[-1000:])

@@ -18,8 +18,7 @@ def run(program: pathlib.Path, *arguments: str) -> str:
 
 @pytest.mark.parametrize("door", ["rest", "grpc"])
 def test_the_server_answers_as_the_reference(server: Server, door: str) -> None:
-    # Weights of idf are those of a shard, so that several shards are asked without them.
-    how = ["--shards", "3", "--plain"] if door == "rest" else ["--grpc-port", str(server.grpc_port)]
+    how = ["--shards", "3"] if door == "rest" else ["--grpc-port", str(server.grpc_port)]
     program = TOP / "benches/reference/differential.py"
     run(program, "--url", server.url, *how, "--updates", "40", "--queries", "160", "--seed", "11")
 

@@ -1,10 +1,11 @@
 //! Parts of bodies, in and out.
 //!
-//! Files: `vector` (vectors of points, the bulk of every upload), `update` (bodies of writes), `output` (points in answers),
-//! `config` (collections).
+//! Files: `vector` (vectors of points, the bulk of every upload), `update` (bodies of writes), `query` (bodies of queries), `output`
+//! (points in answers), `config` (collections).
 
 mod config;
 mod output;
+mod query;
 mod update;
 mod vector;
 
@@ -16,6 +17,7 @@ use crate::shards::ShardKey;
 pub(super) use config::info;
 pub use config::{collection_config, config_diff, field_schema, new_vector};
 pub(super) use output::{GroupOut, RecordOut, ScoredOut};
+pub(super) use query::QueryBody;
 pub(super) use update::{
     BatchOperation, DeletePayloadBody, DeleteVectorsBody, PayloadBody, SelectorBody, UpdateVectorsBody, Updates, UpsertBody,
 };

@@ -40,7 +40,7 @@ macro_rules! described {
     };
 }
 
-pub(super) static DESCRIBED: [Described; 81] = described! {
+pub(super) static DESCRIBED: [Described; 85] = described! {
     GET "/" "Service" "What this server is" &[], None, Answer::Bare("VersionInfo");
     GET "/healthz" "Service" "Whether it is alive" &[], None, Answer::Text;
     GET "/livez" "Service" "Whether it is alive" &[], None, Answer::Text;
@@ -116,10 +116,14 @@ pub(super) static DESCRIBED: [Described; 81] = described! {
     POST "/cluster/peer/{peer_id}/drain" "Cluster" "Bring the replicas of a peer elsewhere" &["undo"], None, Answer::Result("Draining");
     GET "/collections/{collection_name}/memory" "Collections" "What takes how much memory" &[], None, Answer::Result("CollectionMemory");
     GET "/issues" "Service" "What could be better" &[], None, Answer::Result("IssuesReport");
-    GET "/backups" "Backups" "The backups of a repository" &["location"], None, Answer::Result("BackupReport");
+    DELETE "/issues" "Service" "Forget what could be better" &[], None, Answer::Result("True");
+    GET "/quotas" "Service" "What may be taken of memory and disk, and what is taken" &[], None, Answer::Result("QuotaStatus");
+    PUT "/quotas" "Service" "Limit what may be taken of memory and disk" &["timeout"], Some("Quota"), Answer::Result("True");
+    GET "/cluster/telemetry" "Cluster" "The shards of all collections and where they are" &["details_level", "timeout"], None, Answer::Result("ClusterTelemetry");
+    GET "/backups" "Backups" "The backups of a repository" &["location"], None, Answer::Result("BackupList");
     POST "/backups" "Backups" "Make a backup" &[], Some("CreateBackup"), Answer::Result("BackupReport");
-    POST "/backups/verify" "Backups" "Read a backup, and name what is damaged" &[], Some("VerifyBackup"), Answer::Result("BackupReport");
-    POST "/backups/restore" "Backups" "Restore a backup" &[], Some("RestoreBackup"), Answer::Result("BackupReport");
-    POST "/backups/prune" "Backups" "Drop all backups but the newest" &[], Some("PruneBackups"), Answer::Result("BackupReport");
+    POST "/backups/verify" "Backups" "Read a backup, and name what is damaged" &[], Some("VerifyBackup"), Answer::Result("VerifyReport");
+    POST "/backups/restore" "Backups" "Restore a backup" &[], Some("RestoreBackup"), Answer::Result("RestoreReport");
+    POST "/backups/prune" "Backups" "Drop all backups but the newest" &[], Some("PruneBackups"), Answer::Result("PruneReport");
     GET "/openapi.json" "Service" "This document" &[], None, Answer::Any;
 };
