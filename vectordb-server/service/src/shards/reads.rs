@@ -88,8 +88,11 @@ pub(crate) fn query(shards: &[&Shard], request: &QueryRequest) -> Result<Vec<Sco
     }
 }
 
+/// Hits, and how each shard found its own.
+pub(crate) type Explained = (Vec<ScoredPoint>, Vec<(ShardId, Explanation)>);
+
 /// The same, and how each shard found its hits. Of several shards each tells of the query by itself, as it would answer it alone.
-pub(crate) fn explained(shards: &[&Shard], request: &QueryRequest) -> Result<(Vec<ScoredPoint>, Vec<(ShardId, Explanation)>)> {
+pub(crate) fn explained(shards: &[&Shard], request: &QueryRequest) -> Result<Explained> {
     let ids = shards.iter().map(|shard| shard.id);
     if let [shard] = shards {
         let explanation = shard.step(&Span::current(), "shard explain", |data| data.explain(request))?;
