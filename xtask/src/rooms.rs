@@ -34,7 +34,7 @@ pub(crate) const HOUSES: [House; 3] = [
         storeys: &[
             &["error"],
             &["access", "limits"],
-            &["bucket", "shards", "cluster", "snapshots", "backup", "metrics"],
+            &["bucket", "shards", "snapshots", "cluster", "backup", "metrics"],
             &["service"],
             &["rest", "lib"],
         ],

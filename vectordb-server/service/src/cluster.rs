@@ -8,6 +8,7 @@ use vectordb_core::{CollectionConfig, ConfigDiff};
 
 use crate::error::Result;
 use crate::shards::{ShardId, ShardKey, ShardRoute};
+use crate::snapshots::{SnapshotDescription, SnapshotFile, SnapshotScope};
 
 /// Decides what all nodes agree on. Each call returns when this node has the outcome.
 pub trait Cluster: std::fmt::Debug + Send + Sync {
@@ -28,6 +29,27 @@ pub trait Cluster: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`NotFound`](crate::Fault::NotFound), [`Unavailable`](crate::Fault::Unavailable).
     fn update_config(&self, name: &str, diff: &ConfigDiff) -> Result<()>;
+
+    /// Gives a collection another name, in the place of the one that has it.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Fault::NotFound), [`Unavailable`](crate::Fault::Unavailable).
+    fn rename(&self, name: &str, new: &str) -> Result<()>;
+
+    /// The snapshots that lie on other nodes; those of a node that does not answer are left out.
+    fn snapshots(&self, scope: &SnapshotScope) -> Vec<SnapshotDescription>;
+
+    /// A snapshot of another node, brought here.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Fault::NotFound), and those of the disk.
+    fn open_snapshot(&self, scope: &SnapshotScope, name: &str) -> Result<SnapshotFile>;
+
+    /// Deletes a snapshot of another node.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Fault::NotFound).
+    fn delete_snapshot(&self, scope: &SnapshotScope, name: &str) -> Result<()>;
 
     /// Takes over aliases as they are to be.
     ///

@@ -6,6 +6,7 @@ use openraft::ServerState;
 use vectordb_core::{CollectionConfig, ConfigDiff};
 use vectordb_service::{
     Cluster, ClusterStatus, Fault, PeerStatus, ReplicaOperation, ReplicaState, Result, ServiceError, ShardId, ShardKey,
+    SnapshotDescription, SnapshotFile, SnapshotScope,
 };
 
 use super::node::Shared;
@@ -53,6 +54,22 @@ impl Cluster for Shared {
         let meta = self.meta(name)?;
         let config = diff.applied_to(&meta.config)?;
         self.agree(Command::SetConfig { uid: meta.uid, config: Box::new(config) }).map(drop)
+    }
+
+    fn rename(&self, name: &str, new: &str) -> Result<()> {
+        self.agree(Command::Rename { name: name.to_owned(), new: new.to_owned() }).map(drop)
+    }
+
+    fn snapshots(&self, scope: &SnapshotScope) -> Vec<SnapshotDescription> {
+        self.snapshots_elsewhere(scope)
+    }
+
+    fn open_snapshot(&self, scope: &SnapshotScope, name: &str) -> Result<SnapshotFile> {
+        self.snapshot_from_elsewhere(scope, name)
+    }
+
+    fn delete_snapshot(&self, scope: &SnapshotScope, name: &str) -> Result<()> {
+        self.delete_snapshot_elsewhere(scope, name)
     }
 
     fn set_aliases(&self, aliases: BTreeMap<String, String>) -> Result<()> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::AsyncWriteExt as _;
 
 /// The header that holds the secret.
 pub(crate) const SECRET_HEADER: &str = "x-cluster-secret";
@@ -54,6 +55,35 @@ impl PeerClient {
         self.send(uri, path, body, timeout).await
     }
 
+    /// Calls a node for something long, and writes what it answers into a file.
+    pub(crate) async fn download<Q: Serialize + ?Sized>(
+        &self,
+        uri: &str,
+        path: &str,
+        question: &Q,
+        into: &mut tokio::fs::File,
+        timeout: Duration,
+    ) -> Result<(), PeerError> {
+        let broken = |error: &dyn std::fmt::Display| PeerError::Broken(format!("{uri}{path}: {error}"));
+        let body = encode(question).map_err(PeerError::Unreachable)?;
+        let mut answer = self.request(uri, path, body, timeout).send().await.map_err(|error| broken(&with_causes(&error)))?;
+        if !answer.status().is_success() {
+            return Err(broken(&answer.status()));
+        }
+        while let Some(bytes) = answer.chunk().await.map_err(|error| broken(&with_causes(&error)))? {
+            into.write_all(&bytes).await.map_err(|error| broken(&error))?;
+        }
+        into.flush().await.map_err(|error| broken(&error))
+    }
+
+    fn request(&self, uri: &str, path: &str, body: impl Into<reqwest::Body>, timeout: Duration) -> reqwest::RequestBuilder {
+        let request = self.http.post(format!("{}{path}", uri.trim_end_matches('/'))).timeout(timeout).body(body);
+        match &self.secret {
+            Some(secret) => request.header(SECRET_HEADER, secret),
+            None => request,
+        }
+    }
+
     /// The same with a body of any kind.
     pub(crate) async fn send<A: DeserializeOwned>(
         &self,
@@ -62,10 +92,7 @@ impl PeerClient {
         body: impl Into<reqwest::Body>,
         timeout: Duration,
     ) -> Result<A, PeerError> {
-        let mut request = self.http.post(format!("{}{path}", uri.trim_end_matches('/'))).timeout(timeout).body(body);
-        if let Some(secret) = &self.secret {
-            request = request.header(SECRET_HEADER, secret);
-        }
+        let request = self.request(uri, path, body, timeout);
         let refused = |error: &reqwest::Error| {
             let text = with_causes(error);
             if error.is_connect() { PeerError::Unreachable(text) } else { PeerError::Broken(text) }

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use vectordb_service::{Fault, ServiceError};
+use vectordb_service::{Fault, ServiceError, SnapshotScope};
 
 use super::client::{SECRET_HEADER, decode, encode};
 use super::leader::is_leader;
@@ -55,6 +55,10 @@ pub(super) async fn serve(listener: TcpListener, node: Node, secret: Option<Stri
         .route("/settled", post(settled))
         .route("/replica/append", post(append))
         .route("/replica/files", post(files))
+        .route("/shard/files", post(shard_files))
+        .route("/snapshots/list", post(list_snapshots))
+        .route("/snapshots/open", post(open_snapshot))
+        .route("/snapshots/delete", post(delete_snapshot))
         .route("/shard/ask", post(ask))
         .route("/shard/write", post(write))
         .layer(guard)
@@ -232,4 +236,40 @@ async fn files(State(node): State<Node>, Query(files): Query<Files>, body: Body)
         Ok(received) => working(move || told(replica.install(files.epoch, &received.path()))).await,
         Err(error) => reply(&Reply::<()>::Failed(ServiceError::internal(format!("the files did not come: {error}")))),
     }
+}
+
+/// Gives the files of a shard away.
+async fn shard_files(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
+    let shard: ShardRef = read(&body)?;
+    let replica = node.replica(shard).filter(|replica| node.is_in_sync(shard) && replica.readable().is_some());
+    let Some(replica) = replica else { return Err((StatusCode::CONFLICT, "no replica here that is in sync".to_owned())) };
+    let files = node.files_of(replica).await;
+    files.map(Body::into_response).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}
+
+fn service(node: &Node) -> Result<Arc<vectordb_service::Service>, Refused> {
+    node.service().ok_or_else(|| (StatusCode::SERVICE_UNAVAILABLE, "the node is stopping".to_owned()))
+}
+
+async fn list_snapshots(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
+    let scope: SnapshotScope = read(&body)?;
+    let service = service(&node)?;
+    let listed = tokio::task::spawn_blocking(move || service.snapshots_here(&scope)).await;
+    let listed = listed.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(reply(&listed.unwrap_or_default()))
+}
+
+async fn open_snapshot(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
+    let (scope, name): (SnapshotScope, String) = read(&body)?;
+    let service = service(&node)?;
+    let opened = tokio::task::spawn_blocking(move || service.open_snapshot_here(&scope, &name)).await;
+    let opened = opened.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let opened = opened.map_err(|error| (StatusCode::NOT_FOUND, error.to_string()))?;
+    Ok(Body::from_stream(tokio_util::io::ReaderStream::new(tokio::fs::File::from_std(opened.file))).into_response())
+}
+
+async fn delete_snapshot(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
+    let (scope, name): (SnapshotScope, String) = read(&body)?;
+    let service = service(&node)?;
+    Ok(working(move || told(service.delete_snapshot_here(&scope, &name))).await)
 }

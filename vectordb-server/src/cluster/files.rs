@@ -2,20 +2,24 @@
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::TryStreamExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::io::{ReaderStream, StreamReader};
-use vectordb_service::ServiceError;
+use vectordb_service::{Fault, ServiceError, SnapshotDescription, SnapshotFile, SnapshotScope};
 
 use super::client::PeerError;
 use super::node::Shared;
 use super::replica::Replica;
 use super::route::Reply;
+use super::state::ShardRef;
 
 /// How long the files of a shard may take.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3600);
+const TIMEOUT: Duration = Duration::from_secs(3600);
+/// How long a word about snapshots may take.
+const SHORT: Duration = Duration::from_secs(10);
 
 /// A directory that goes when it is not needed any more.
 #[derive(Debug)]
@@ -61,6 +65,84 @@ impl Shared {
             Ok(Reply::Done(())) => Ok(()),
             Ok(Reply::Failed(error)) => Err(error),
             Ok(Reply::NotHere) => Err(ServiceError::internal("the peer has no such replica")),
+            Err(error) => Err(ServiceError::internal(error.to_string())),
+        }
+    }
+}
+
+impl Shared {
+    /// Brings the files of a shard from another node into a new directory.
+    pub(super) async fn bring_files(&self, uri: &str, shard: ShardRef, target: &Path) -> Result<(), ServiceError> {
+        let failed = |error: std::io::Error| ServiceError::internal(error.to_string());
+        let scratch = Scratch::new(&self.scratch_path).map_err(failed)?;
+        let mut archive = tokio::fs::File::create(scratch.archive()).await.map_err(failed)?;
+        let brought = self.client.download(uri, "/shard/files", &shard, &mut archive, TIMEOUT).await;
+        brought.map_err(|error| ServiceError::internal(error.to_string()))?;
+        drop(archive);
+        let target = target.to_path_buf();
+        let unpacked = tokio::task::spawn_blocking(move || unpack(&scratch.archive(), &target));
+        unpacked.await.map_err(|error| ServiceError::internal(error.to_string()))?.map_err(failed)
+    }
+
+    /// The files of a shard here, as a stream.
+    pub(super) async fn files_of(&self, replica: Arc<Replica>) -> Result<Body, ServiceError> {
+        let failed = |error: std::io::Error| ServiceError::internal(error.to_string());
+        let root = self.scratch_path.clone();
+        let packed = tokio::task::spawn_blocking(move || pack(&root, &replica)).await;
+        let scratch = packed.map_err(|error| ServiceError::internal(error.to_string()))??;
+        // Once it is open, the file needs no name.
+        let archive = tokio::fs::File::open(scratch.archive()).await.map_err(failed)?;
+        Ok(Body::from_stream(ReaderStream::with_capacity(archive, 1 << 18)))
+    }
+
+    fn others(&self) -> Vec<String> {
+        self.agreed().peers.iter().filter(|(id, _)| **id != self.me.peer).map(|(_, peer)| peer.uri.clone()).collect()
+    }
+
+    /// The snapshots of all nodes but this.
+    pub(super) fn snapshots_elsewhere(&self, scope: &SnapshotScope) -> Vec<SnapshotDescription> {
+        let ask = |uri: &String| -> Vec<SnapshotDescription> {
+            let asked = self.client.call(uri, "/snapshots/list", scope, SHORT);
+            self.wait_for(asked).unwrap_or_else(|error| {
+                tracing::warn!(%error, "a node does not tell its snapshots");
+                Vec::new()
+            })
+        };
+        self.others().iter().flat_map(ask).collect()
+    }
+
+    fn who_has(&self, scope: &SnapshotScope, name: &str) -> Result<String, ServiceError> {
+        let has = |uri: &String| {
+            let asked = self.client.call::<_, Vec<SnapshotDescription>>(uri, "/snapshots/list", scope, SHORT);
+            self.wait_for(asked).is_ok_and(|found| found.iter().any(|found| found.name == name))
+        };
+        let missing = || ServiceError::new(Fault::NotFound, format!("Snapshot {name} not found"));
+        self.others().into_iter().find(has).ok_or_else(missing)
+    }
+
+    pub(super) fn snapshot_from_elsewhere(&self, scope: &SnapshotScope, name: &str) -> Result<SnapshotFile, ServiceError> {
+        let failed = |error: std::io::Error| ServiceError::internal(error.to_string());
+        let uri = self.who_has(scope, name)?;
+        let scratch = Scratch::new(&self.scratch_path).map_err(failed)?;
+        let brought = self.wait_for(async {
+            let mut file = tokio::fs::File::create(scratch.archive()).await.map_err(failed)?;
+            let named = (scope, name);
+            let brought = self.client.download(&uri, "/snapshots/open", &named, &mut file, TIMEOUT).await;
+            brought.map_err(|error| ServiceError::internal(error.to_string()))
+        });
+        brought?;
+        let file = std::fs::File::open(scratch.archive()).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        Ok(SnapshotFile { name: name.to_owned(), file, size })
+    }
+
+    pub(super) fn delete_snapshot_elsewhere(&self, scope: &SnapshotScope, name: &str) -> Result<(), ServiceError> {
+        let uri = self.who_has(scope, name)?;
+        let asked = self.client.call::<_, Reply<()>>(&uri, "/snapshots/delete", &(scope, name), SHORT);
+        match self.wait_for(asked) {
+            Ok(Reply::Done(())) => Ok(()),
+            Ok(Reply::Failed(error)) => Err(error),
+            Ok(Reply::NotHere) => Err(ServiceError::new(Fault::NotFound, format!("Snapshot {name} not found"))),
             Err(error) => Err(ServiceError::internal(error.to_string())),
         }
     }

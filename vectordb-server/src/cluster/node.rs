@@ -246,6 +246,11 @@ impl Shared {
         self.stopping.load(Ordering::Acquire)
     }
 
+    /// The service that the node is of, until that ends.
+    pub(super) fn service(&self) -> Option<Arc<Service>> {
+        self.service.upgrade()
+    }
+
     pub(super) fn rebalances(&self) -> bool {
         self.rebalance
     }

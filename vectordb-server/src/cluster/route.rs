@@ -169,6 +169,21 @@ impl ShardRoute for Route {
         state.shard(self.shard).map(|(_, collection, _)| collection.config.clone()).unwrap_or_default()
     }
 
+    fn copy_files(&self, target: &std::path::Path) -> Result<(), ServiceError> {
+        let node = self.node()?;
+        if let Some(data) = self.local() {
+            return Ok(data.snapshot(target).map(drop)?);
+        }
+        let mut last = format!("no replica of shard {} can be reached", self.shard.shard);
+        for (peer, uri) in node.readers(self.shard) {
+            match node.wait_for(node.bring_files(&uri, self.shard, target)) {
+                Ok(()) => return Ok(()),
+                Err(error) => last = format!("peer {peer}: {error}"),
+            }
+        }
+        Err(ServiceError::new(Fault::Unavailable, last))
+    }
+
     fn local(&self) -> Option<Collection> {
         let node = self.node.upgrade()?;
         node.is_in_sync(self.shard).then(|| node.replica(self.shard)?.readable()).flatten()

@@ -124,6 +124,11 @@ pub(crate) enum Command {
     DeleteCollection {
         name: String,
     },
+    /// A collection gets another name, in the place of the one that has it.
+    Rename {
+        name: String,
+        new: String,
+    },
     SetConfig {
         uid: u64,
         config: Box<CollectionConfig>,
@@ -204,6 +209,14 @@ impl ClusterState {
             Command::DeleteCollection { name } => {
                 self.aliases.retain(|_, collection| collection != name);
                 Ok(self.collections.remove(name).is_some())
+            }
+            Command::Rename { name, new } => {
+                if self.aliases.contains_key(new) {
+                    return Err(ServiceError::new(Fault::AlreadyExists, format!("Collection `{new}` already exists!")));
+                }
+                let collection = self.collections.remove(name).ok_or_else(|| ServiceError::no_collection(name))?;
+                self.collections.insert(new.clone(), collection);
+                Ok(true)
             }
             Command::SetConfig { uid, config } => {
                 let found = self.collections.values_mut().find(|collection| collection.uid == *uid);

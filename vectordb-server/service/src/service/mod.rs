@@ -4,7 +4,8 @@
 //!
 //! Files: `collections` (making, changing and dropping), `aliases`, `points` (updates), `questions` (reads), `keys` (shard keys),
 //! `node` (being one of a cluster), `parallel` (batches), `strict` (strict mode), `disk` (what is kept free), `quotas`, `state` (what collections say about themselves),
-//! `explanations` (of queries), `snapshots` (making and finding them), `recovery` (data from them), `backups` (many states in one place), `figures` (metrics
+//! `explanations` (of queries), `snapshots` (making and finding them), `recovery` (data from them), `refill` (the same
+//! in a cluster), `backups` (many states in one place), `figures` (metrics
 //! and telemetry).
 
 mod aliases;
@@ -20,6 +21,7 @@ mod points;
 mod questions;
 mod quotas;
 mod recovery;
+mod refill;
 mod snapshots;
 mod state;
 mod strict;

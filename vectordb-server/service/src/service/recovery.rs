@@ -79,7 +79,6 @@ impl Service {
     /// [`Fault::BadRequest`] for a damaged snapshot, one of another checksum and one of another number of shards than the
     /// collection has; [`Fault::Forbidden`] for a location that may not be read, [`Fault::OutOfSpace`].
     pub fn recover_collection(&self, name: &str, from: &Recovery, access: &Access) -> Result<()> {
-        self.check_alone("recovering a collection")?;
         access.check_manage()?;
         check_name(name)?;
         let name = self.found(name).map_or_else(|| name.to_owned(), |found| found.name.clone());
@@ -121,7 +120,6 @@ impl Service {
     /// As [`Service::recover_collection`]; [`Fault::AlreadyExists`] when a collection is there already and `replace` is not
     /// said, before anything is done.
     pub fn recover_all(&self, from: &Recovery, replace: bool, access: &Access) -> Result<()> {
-        self.check_alone("recovering everything")?;
         access.check_manage()?;
         let (scratch, manifest) = self.unpacked(from)?;
         if manifest.kind != Kind::Full {
@@ -141,6 +139,13 @@ impl Service {
 
     /// Gives collections that are here their further names, as far as no collection has them.
     pub(super) fn add_aliases(&self, added: &BTreeMap<String, String>) -> Result<()> {
+        if let Some(cluster) = self.cluster()? {
+            let mut aliases = self.aliases.read().clone();
+            let collections = self.collections.read().clone();
+            let fits = |(alias, of): &(&String, &String)| collections.contains_key(*of) && !collections.contains_key(*alias);
+            aliases.extend(added.iter().filter(fits).map(|(alias, of)| (alias.clone(), of.clone())));
+            return cluster.set_aliases(aliases);
+        }
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();
         for (alias, collection) in added {
@@ -199,6 +204,9 @@ impl Service {
     /// Makes a collection of an archived one, or replaces it.
     pub(super) fn install(&self, name: &str, archived: &ArchivedCollection, unpacked: &Path, at: usize) -> Result<()> {
         let _alone = self.recovering.lock();
+        if self.cluster()?.is_some() {
+            return self.refill(name, archived, unpacked, at);
+        }
         let Some(present) = self.collections.read().get(name).cloned() else { return self.add(name, archived, unpacked, at) };
         let (here, there) = (present.shards.len(), archived.entry.shards.len());
         if here != there {

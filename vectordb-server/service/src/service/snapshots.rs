@@ -49,7 +49,12 @@ impl Service {
     /// [`Fault::NotFound`] for an unknown collection.
     pub fn snapshots(&self, scope: &SnapshotScope, access: &Access) -> Result<Vec<SnapshotDescription>> {
         let scope = self.stored(scope, access, CollectionAccess::Read)?;
-        self.shelf()?.list(&scope)
+        let mut all = self.shelf()?.list(&scope)?;
+        if let Some(cluster) = self.cluster()? {
+            all.extend(cluster.snapshots(&scope));
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        Ok(all)
     }
 
     /// Opens a snapshot for reading.
@@ -58,7 +63,11 @@ impl Service {
     /// [`Fault::NotFound`] for an unknown collection or snapshot.
     pub fn open_snapshot(&self, scope: &SnapshotScope, name: &str, access: &Access) -> Result<SnapshotFile> {
         let scope = self.stored(scope, access, CollectionAccess::Read)?;
-        self.shelf()?.open(&scope, name)
+        let here = self.shelf()?.open(&scope, name);
+        match (here, self.cluster()?) {
+            (Err(error), Some(cluster)) if error.fault == Fault::NotFound => cluster.open_snapshot(&scope, name),
+            (here, _) => here,
+        }
     }
 
     /// Deletes a snapshot.
@@ -67,7 +76,35 @@ impl Service {
     /// [`Fault::NotFound`] for an unknown collection or snapshot.
     pub fn delete_snapshot(&self, scope: &SnapshotScope, name: &str, access: &Access) -> Result<()> {
         let scope = self.stored(scope, access, CollectionAccess::Write)?;
-        self.shelf()?.delete(&scope, name)
+        let here = self.shelf()?.delete(&scope, name);
+        match (here, self.cluster()?) {
+            (Err(error), Some(cluster)) if error.fault == Fault::NotFound => cluster.delete_snapshot(&scope, name),
+            (here, _) => here,
+        }
+    }
+
+    /// The snapshots on this node alone, for another one that asks for them.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn snapshots_here(&self, scope: &SnapshotScope) -> Result<Vec<SnapshotDescription>> {
+        self.shelf()?.list(scope)
+    }
+
+    /// Opens a snapshot on this node.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`].
+    pub fn open_snapshot_here(&self, scope: &SnapshotScope, name: &str) -> Result<SnapshotFile> {
+        self.shelf()?.open(scope, name)
+    }
+
+    /// Deletes a snapshot on this node.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`].
+    pub fn delete_snapshot_here(&self, scope: &SnapshotScope, name: &str) -> Result<()> {
+        self.shelf()?.delete(scope, name)
     }
 
     /// What goes on with snapshots, by collection; the empty name stands for those of everything.
@@ -130,7 +167,7 @@ impl Service {
                 None => collection.shards.iter().collect(),
             };
             for shard in &shards {
-                shard.data.local()?.snapshot(target.join(Manifest::shard_directory(at, shard.id)))?;
+                shard.data.copy_files(&target.join(Manifest::shard_directory(at, shard.id)))?;
             }
             archived.push(self.archived(collection, &shards));
         }

@@ -141,6 +141,12 @@ pub trait ShardRoute: std::fmt::Debug + Send + Sync {
     /// The configuration, as the cluster has agreed on it.
     fn config(&self) -> CollectionConfig;
 
+    /// Writes the files of the shard as they are now into a new directory.
+    ///
+    /// # Errors
+    /// Those of the disk, and [`Unavailable`](crate::Fault::Unavailable).
+    fn copy_files(&self, target: &std::path::Path) -> Result<()>;
+
     /// The replica on this node, if there is one that knows everything acknowledged.
     fn local(&self) -> Option<Collection>;
 }
@@ -244,6 +250,13 @@ impl ShardData {
         match self {
             Self::Here(data) => data.config(),
             Self::Routed(route) => route.config(),
+        }
+    }
+
+    pub(crate) fn copy_files(&self, target: &std::path::Path) -> Result<()> {
+        match self {
+            Self::Here(data) => Ok(data.snapshot(target).map(drop)?),
+            Self::Routed(route) => route.copy_files(target),
         }
     }
 

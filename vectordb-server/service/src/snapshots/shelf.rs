@@ -23,7 +23,7 @@ const PART: &str = ".part";
 const MAX_NAME_BYTES: usize = 255 - CHECKSUM.len() - PART.len();
 
 /// What a snapshot is of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SnapshotScope {
     /// A collection.
     Collection(String),
