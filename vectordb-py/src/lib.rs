@@ -1,13 +1,33 @@
-//! The Python module of vectordb.
+//! The native part of the Python package `vectordb`: it converts what comes from Python and what goes there, and lets go of the
+//! interpreter's lock for everything in between. All that a user sees is Python, in `python/vectordb`.
 //!
-//! There is no Python module yet. This crate holds its place in the workspace and passes the embedded engine on; the
-//! bindings and the wheel are built on it.
+//! Files: `convert` (ids, vectors, payloads, filters), `error` (exceptions), `database`, `collection`, `hits` (answers),
+//! `service` (the REST dialect in process).
 
-#![forbid(unsafe_code)]
+mod collection;
+mod convert;
+mod database;
+mod error;
+mod hits;
+mod service;
 
-pub use vectordb_core as engine;
+use pyo3::prelude::*;
 
-/// The version of this crate and of the engine below it.
-pub fn version() -> &'static str {
-    env!("CARGO_PKG_VERSION")
+/// The module `vectordb._native`.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::collection::Collection;
+    #[pymodule_export]
+    use super::database::Database;
+    #[pymodule_export]
+    use super::hits::{Hit, Hits};
+    #[pymodule_export]
+    use super::service::Service;
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
 }
