@@ -1,45 +1,51 @@
 //! The points of one name: writing and asking.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use numpy::PyUntypedArrayMethods;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
-use serde_json::Value;
+use pyo3::types::PyDict;
+use serde_json::{Value, json as json_of};
 use vectordb_core::{
-    Budget, ConfigDiff, FacetRequest, FieldSchema, Filter, GroupsRequest, Payload, PayloadPath, Point, PointId, QueryRequest,
-    ScrollRequest, SearchParams, SearchRequest, SearchTarget, Target, Update, UpsertMode, Vectors,
+    Budget, ConfigDiff, FacetRequest, FieldSchema, GroupsRequest, MatrixRequest, PayloadPath, PointId, Query, QueryRequest, ScrollRequest,
+    SearchParams, SearchRequest, SearchTarget, Target, Update, UpsertMode, Vectors,
 };
 
-use crate::convert::{Column, filter, id, id_object, ids, json, list, object, payload_selector, vector, vector_selector};
-use crate::error::{Owner, exception, in_row, raised, released};
-use crate::hits::{Hits, record};
-
-/// Rows that are read from Python before other threads get a turn.
-const ROWS_AT_ONCE: usize = 256;
+use crate::batch::{columns, payload, points};
+use crate::convert::{Column, Parts, filter, id, id_object, ids, parts, payload_selector, vector, vector_selector};
+use crate::error::{exception, raised, released};
+use crate::held::{Held, Owner};
+use crate::hits::Hits;
+use crate::json::{described, json, object};
 
 /// A collection of an open database.
 #[pyclass(frozen, module = "vectordb._native")]
 #[derive(Debug)]
 pub(crate) struct Collection {
-    open: vectordb_core::Collection,
+    open: Held<vectordb_core::Collection>,
     owner: Owner,
 }
 
 impl Collection {
     pub(crate) fn new(open: vectordb_core::Collection, owner: Owner) -> Self {
-        Self { open, owner }
+        Self { open: Held::new(open, owner), owner }
     }
 
     fn run<T: Send>(&self, py: Python<'_>, run: impl FnOnce(&vectordb_core::Collection) -> vectordb_core::Result<T> + Send) -> PyResult<T> {
-        released(py, self.owner, || run(&self.open))
+        let open = self.open.get(py)?;
+        released(py, self.owner, || run(open))
     }
 
-    fn read<T>(py: Python<'_>, read: vectordb_core::Result<T>) -> PyResult<T> {
-        read.map_err(|error| raised(py, &error, &[]))
+    /// Applies an update to points, and names the row of the one that cannot be written.
+    fn apply(&self, py: Python<'_>, ids: &[PointId], update: Update) -> PyResult<()> {
+        let open = self.open.get(py)?;
+        let written = py.detach(|| open.apply([update]));
+        written.map(drop).map_err(|error| raised(py, &error, ids))
     }
+}
+
+fn checked<T>(py: Python<'_>, read: vectordb_core::Result<T>) -> PyResult<T> {
+    read.map_err(|error| raised(py, &error, &[]))
 }
 
 /// What is asked beside the vector, as keyword arguments.
@@ -78,8 +84,8 @@ impl Asked<'_> {
         request.filter = filter(self.filter.as_ref())?;
         request.params = SearchParams { hnsw_ef: self.ef, recall: self.recall, exact: self.exact, ..SearchParams::default() };
         request.score_threshold = self.score_threshold;
-        request.with_payload = payload_selector(Some(&self.with_payload))?;
-        request.with_vectors = vector_selector(Some(&self.with_vectors))?;
+        request.with_payload = payload_selector(&self.with_payload)?;
+        request.with_vectors = vector_selector(&self.with_vectors)?;
         request.budget = budget(self.timeout)?;
         Ok(request)
     }
@@ -100,82 +106,44 @@ fn target(ids_given: Option<&Bound<'_, PyAny>>, filter_given: Option<&Bound<'_, 
     }
 }
 
-fn payload(value: &Bound<'_, PyAny>) -> PyResult<Payload> {
-    match json(value)? {
-        Value::Object(map) => Ok(map),
-        _ => Err(exception(value.py(), "InvalidPayload", format!("a payload is a dict, not {}", value.get_type().name()?))),
-    }
+/// Reads settings of their JSON form.
+fn settings<T: serde::de::DeserializeOwned>(value: &Bound<'_, PyAny>, what: &str) -> PyResult<T> {
+    let read = serde_json::from_value(json(value, "InvalidConfig")?);
+    read.map_err(|error| exception(value.py(), "InvalidConfig", format!("invalid {what}: {error}")))
 }
 
-/// The points of a batch, with the lock let go of now and then.
-fn points(
-    py: Python<'_>,
-    ids: &[PointId],
-    columns: &[(String, Column<'_>)],
-    payloads: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Vec<Point>> {
-    for (name, column) in columns {
-        if column.len() != ids.len() {
-            let of = if name.is_empty() { String::new() } else { format!(" of `{name}`") };
-            return Err(exception(py, "LengthMismatch", format!("{} vectors{of} for {} ids", column.len(), ids.len())));
-        }
-    }
-    let payloads: Option<Vec<Bound<'_, PyAny>>> = payloads.map(|some| some.try_iter()?.collect()).transpose()?;
-    if let Some(some) = payloads.as_ref().filter(|some| some.len() != ids.len()) {
-        return Err(exception(py, "LengthMismatch", format!("{} payloads for {} ids", some.len(), ids.len())));
-    }
-    let mut points = Vec::with_capacity(ids.len());
-    for (row, id) in ids.iter().enumerate() {
-        if row % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 {
-            py.detach(|| ());
-        }
-        let mut point = Point::bare(id.clone());
-        for (name, column) in columns {
-            match column.get(row) {
-                Ok(Some(vector)) => point.vectors.insert(name.clone(), vector),
-                Ok(None) => {}
-                Err(error) => return Err(in_row(py, "InvalidVector", row, id, error.value(py))),
-            }
-        }
-        if let Some(given) = payloads.as_ref().map(|some| &some[row]).filter(|given| !given.is_none()) {
-            point.payload = payload(given).map_err(|error| in_row(py, "InvalidPayload", row, id, error.value(py)))?;
-        }
-        points.push(point);
-    }
-    Ok(points)
-}
-
+/// Writing.
 #[pymethods]
 impl Collection {
     #[getter]
-    fn name(&self) -> String {
-        self.open.name()
+    fn name(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.open.get(py)?.name())
     }
 
+    /// The configuration in its JSON form.
     fn config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.owner.check(py)?;
-        object(py, &self.open.config())
+        described(py, &self.open.get(py)?.config())
     }
 
-    fn update_config(&self, py: Python<'_>, diff: &Bound<'_, PyDict>) -> PyResult<()> {
-        let invalid = |error: serde_json::Error| exception(py, "InvalidConfig", format!("invalid configuration: {error}"));
-        let diff: ConfigDiff = serde_json::from_value(json(diff)?).map_err(invalid)?;
+    fn update_config(&self, py: Python<'_>, diff: &Bound<'_, PyAny>) -> PyResult<()> {
+        let diff: ConfigDiff = settings(diff, "configuration")?;
         self.run(py, move |open| open.update_config(&diff))
     }
 
+    /// State, sizes and progress.
     fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        object(py, &self.run(py, vectordb_core::Collection::info)?)
+        described(py, &self.run(py, vectordb_core::Collection::info)?)
     }
 
-    /// Writes points; `mode` is `upsert`, `insert` or `update`.
+    /// Writes points, all or none; `mode` is `upsert`, `insert` or `update`.
     fn upsert(
         &self,
         py: Python<'_>,
         point_ids: &Bound<'_, PyAny>,
-        columns: &Bound<'_, PyDict>,
+        vectors: &Bound<'_, PyDict>,
         payloads: Option<&Bound<'_, PyAny>>,
         mode: &str,
-    ) -> PyResult<u64> {
+    ) -> PyResult<usize> {
         self.owner.check(py)?;
         let mode = match mode {
             "upsert" => UpsertMode::Upsert,
@@ -184,56 +152,63 @@ impl Collection {
             other => return Err(PyValueError::new_err(format!("mode is `upsert`, `insert` or `update`, not `{other}`"))),
         };
         let ids = ids(point_ids)?;
-        let columns = columns.iter().map(|(name, column)| Ok((name.extract()?, Column::new(&column)?))).collect::<PyResult<Vec<_>>>()?;
-        let points = points(py, &ids, &columns, payloads)?;
-        let written = py.detach(|| self.open.apply([Update::Upsert { points, mode, condition: None }]));
-        written.map(|result| result.lsn.0).map_err(|error| raised(py, &error, &ids))
+        let points = points(py, &ids, &columns(vectors)?, payloads)?;
+        self.apply(py, &ids, Update::Upsert { points, mode, condition: None })?;
+        Ok(ids.len())
     }
 
     /// Replaces single vectors of points.
-    fn update_vectors(&self, py: Python<'_>, point_ids: &Bound<'_, PyAny>, columns: &Bound<'_, PyDict>) -> PyResult<()> {
+    fn update_vectors(&self, py: Python<'_>, point_ids: &Bound<'_, PyAny>, vectors: &Bound<'_, PyDict>) -> PyResult<()> {
+        self.owner.check(py)?;
         let ids = ids(point_ids)?;
-        let columns = columns.iter().map(|(name, column)| Ok((name.extract()?, Column::new(&column)?))).collect::<PyResult<Vec<_>>>()?;
-        let points: Vec<(PointId, Vectors)> =
-            points(py, &ids, &columns, None)?.into_iter().map(|point| (point.id, point.vectors)).collect();
-        let written = py.detach(|| self.open.apply([Update::UpdateVectors { points, condition: None }]));
-        written.map(drop).map_err(|error| raised(py, &error, &ids))
+        let points = points(py, &ids, &columns(vectors)?, None)?;
+        let points: Vec<(PointId, Vectors)> = points.into_iter().map(|point| (point.id, point.vectors)).collect();
+        self.apply(py, &ids, Update::UpdateVectors { points, condition: None })
     }
 
-    #[pyo3(signature = (ids, filter))]
+    /// Removes single vectors of points.
+    fn delete_vectors(
+        &self,
+        py: Python<'_>,
+        names: Vec<String>,
+        ids: Option<&Bound<'_, PyAny>>,
+        filter: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let target = target(ids, filter)?;
+        self.apply(py, &[], Update::DeleteVectors { target, names })
+    }
+
     fn delete(&self, py: Python<'_>, ids: Option<&Bound<'_, PyAny>>, filter: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let target = target(ids, filter)?;
-        self.run(py, move |open| open.delete(target)).map(drop)
+        self.apply(py, &[], Update::Delete(target))
     }
 
     /// Changes payloads: `how` is `set`, `overwrite`, `delete` (of keys) or `clear`.
-    #[pyo3(signature = (how, ids, filter, payload_given, keys))]
     fn change_payload(
         &self,
         py: Python<'_>,
         how: &str,
         ids: Option<&Bound<'_, PyAny>>,
         filter: Option<&Bound<'_, PyAny>>,
-        payload_given: Option<&Bound<'_, PyAny>>,
+        given: Option<&Bound<'_, PyAny>>,
         keys: Vec<String>,
     ) -> PyResult<()> {
         let target = target(ids, filter)?;
-        let payload = || payload_given.map_or_else(|| Ok(Payload::new()), payload);
+        let given = given.map(payload).transpose()?.unwrap_or_default();
         let update = match how {
-            "set" => Update::SetPayload { target, payload: payload()?, key: None },
-            "overwrite" => Update::OverwritePayload { target, payload: payload()?, key: None },
+            "set" => Update::SetPayload { target, payload: given, key: None },
+            "overwrite" => Update::OverwritePayload { target, payload: given, key: None },
             "delete" => {
                 let keys = keys.iter().map(|key| PayloadPath::parse(key)).collect::<vectordb_core::Result<_>>();
-                Update::DeletePayload { target, keys: Self::read(py, keys)? }
+                Update::DeletePayload { target, keys: checked(py, keys)? }
             }
             _ => Update::ClearPayload(target),
         };
-        self.run(py, move |open| open.apply([update])).map(drop)
+        self.apply(py, &[], update)
     }
 
     fn create_index(&self, py: Python<'_>, field: String, schema: &Bound<'_, PyAny>) -> PyResult<()> {
-        let invalid = |error: serde_json::Error| exception(py, "InvalidConfig", format!("invalid index: {error}"));
-        let schema: FieldSchema = serde_json::from_value(json(schema)?).map_err(invalid)?;
+        let schema: FieldSchema = settings(schema, "index")?;
         self.run(py, move |open| open.create_index(&field, schema))
     }
 
@@ -241,8 +216,30 @@ impl Collection {
         self.run(py, move |open| open.drop_index(&field))
     }
 
+    /// Adds a named vector to the collection.
+    fn create_vector(&self, py: Python<'_>, name: String, params: &Bound<'_, PyAny>, sparse: bool) -> PyResult<()> {
+        let update = if sparse {
+            Update::CreateSparseVector { name, params: settings(params, "sparse vector")? }
+        } else {
+            Update::CreateVector { name, params: settings(params, "vector")? }
+        };
+        self.apply(py, &[], update)
+    }
+
+    /// Removes a named vector from the collection and from every point.
+    fn drop_vector(&self, py: Python<'_>, name: String) -> PyResult<()> {
+        self.apply(py, &[], Update::DropVector { name })
+    }
+
+    fn optimize(&self, py: Python<'_>) -> PyResult<()> {
+        self.run(py, vectordb_core::Collection::optimize)
+    }
+
+    fn verify(&self, py: Python<'_>) -> PyResult<()> {
+        self.run(py, vectordb_core::Collection::verify)
+    }
+
     /// The points nearest to a vector, or to a stored point.
-    #[pyo3(signature = (query, near, asked))]
     fn search(&self, py: Python<'_>, query: Option<&Bound<'_, PyAny>>, near: Option<&Bound<'_, PyAny>>, asked: Asked<'_>) -> PyResult<Hits> {
         let target = match (query, near) {
             (Some(query), None) => SearchTarget::from(vector(query)?),
@@ -255,6 +252,7 @@ impl Collection {
 
     /// The same for every row of an array or every vector of a sequence, on all processors.
     fn search_batch(&self, py: Python<'_>, queries: &Bound<'_, PyAny>, asked: Asked<'_>) -> PyResult<Vec<Hits>> {
+        self.owner.check(py)?;
         let column = Column::new(queries)?;
         let first = asked.request(SearchTarget::from(vec![0.0]))?;
         let mut requests = Vec::with_capacity(column.len());
@@ -267,98 +265,99 @@ impl Collection {
     }
 
     /// A query of any kind in its JSON form.
-    fn query(&self, py: Python<'_>, request: &Bound<'_, PyDict>) -> PyResult<Hits> {
-        let request = Self::read(py, QueryRequest::from_json(&json(request)?))?;
+    fn query(&self, py: Python<'_>, request: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<Hits> {
+        let mut request = checked(py, QueryRequest::from_json(&json(request, "InvalidQuery")?))?;
+        request.budget = budget(timeout)?;
         self.run(py, move |open| open.query_points(&request)).map(Hits::new)
     }
 
-    /// How a query is answered.
-    fn explain<'py>(&self, py: Python<'py>, request: &Bound<'py, PyDict>, counting: bool) -> PyResult<Bound<'py, PyAny>> {
-        let request = Self::read(py, QueryRequest::from_json(&json(request)?))?;
+    /// How a query is answered: the plans of its searches, advice, seconds, and the hits.
+    fn explain<'py>(&self, py: Python<'py>, request: &Bound<'py, PyAny>, counting: bool) -> PyResult<(Bound<'py, PyAny>, Vec<String>, f64, Hits)> {
+        let request = checked(py, QueryRequest::from_json(&json(request, "InvalidQuery")?))?;
         let told = self.run(py, move |open| open.explain(&request, counting))?;
-        let dict = PyDict::new(py);
-        dict.set_item("searches", object(py, &told.searches)?)?;
-        dict.set_item("advice", told.advice)?;
-        dict.set_item("seconds", told.elapsed.as_secs_f64())?;
-        dict.set_item("hits", Hits::new(told.hits))?;
-        Ok(dict.into_any())
+        Ok((described(py, &told.searches)?, told.advice, told.elapsed.as_secs_f64(), Hits::new(told.hits)))
     }
 
-    /// Groups of hits that share a value.
-    fn groups<'py>(&self, py: Python<'py>, request: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyList>> {
-        let request = Self::read(py, GroupsRequest::from_json(&json(request)?))?;
+    /// Groups of hits that share a value: the value, the hits, and the point that was looked up for it.
+    fn groups<'py>(&self, py: Python<'py>, request: &Bound<'py, PyAny>) -> PyResult<Vec<(Bound<'py, PyAny>, Hits, Option<Parts<'py>>)>> {
+        let request = checked(py, GroupsRequest::from_json(&json(request, "InvalidQuery")?))?;
         let groups = self.run(py, move |open| open.groups(&request))?;
-        list(
-            py,
-            groups.into_iter().map(|group| {
-                let dict = PyDict::new(py);
-                dict.set_item("id", object(py, &group.id)?)?;
-                dict.set_item("hits", Hits::new(group.hits))?;
-                dict.set_item("lookup", group.lookup.as_ref().map(|lookup| record(py, lookup)).transpose()?)?;
-                Ok(dict.into_any())
-            }),
-        )
+        let read = groups.into_iter().map(|group| {
+            let lookup = group.lookup.as_ref().map(|lookup| parts(py, lookup)).transpose()?;
+            Ok((object(py, &group.id)?, Hits::new(group.hits), lookup))
+        });
+        read.collect()
     }
 
     /// Values and how many points have them.
-    fn facet<'py>(&self, py: Python<'py>, request: &Bound<'py, PyDict>) -> PyResult<Vec<(Bound<'py, PyAny>, u64)>> {
-        let request = Self::read(py, FacetRequest::from_json(&json(request)?))?;
+    fn facet<'py>(&self, py: Python<'py>, request: &Bound<'py, PyAny>) -> PyResult<Vec<(Bound<'py, PyAny>, u64)>> {
+        let request = checked(py, FacetRequest::from_json(&json(request, "InvalidQuery")?))?;
         let hits = self.run(py, move |open| open.facet(&request))?;
         hits.into_iter().map(|hit| Ok((object(py, &hit.value)?, hit.count))).collect()
     }
 
-    #[pyo3(signature = (filter_given, exact))]
+    /// The nearest neighbours of a sample among themselves, as pairs of ids with a score.
+    fn distance_matrix<'py>(
+        &self,
+        py: Python<'py>,
+        request: &Bound<'py, PyAny>,
+    ) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>, f32)>> {
+        let request = checked(py, MatrixRequest::from_json(&json(request, "InvalidQuery")?))?;
+        let matrix = self.run(py, move |open| open.distance_matrix(&request))?;
+        matrix.pairs().map(|(of, to, score)| Ok((id_object(py, of)?, id_object(py, to)?, score))).collect()
+    }
+
     fn count(&self, py: Python<'_>, filter_given: Option<&Bound<'_, PyAny>>, exact: bool) -> PyResult<u64> {
-        let filter: Option<Filter> = filter(filter_given)?;
+        let filter = filter(filter_given)?;
         self.run(py, move |open| open.count(filter.as_ref(), exact))
     }
 
+    /// Points by their ids, in parts; those that do not exist are left out.
     fn retrieve<'py>(
         &self,
         py: Python<'py>,
         point_ids: &Bound<'py, PyAny>,
         with_payload: &Bound<'py, PyAny>,
         with_vectors: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyList>> {
+    ) -> PyResult<Vec<Parts<'py>>> {
         let ids = ids(point_ids)?;
-        let (payload, vectors) = (payload_selector(Some(with_payload))?, vector_selector(Some(with_vectors))?);
+        let (payload, vectors) = (payload_selector(with_payload)?, vector_selector(with_vectors)?);
         let records = self.run(py, move |open| open.retrieve(&ids, &payload, &vectors))?;
-        list(py, records.iter().map(|found| record(py, found)))
+        records.iter().map(|found| parts(py, found)).collect()
     }
 
-    /// A page of points by id, and the id that the next page begins with.
-    #[pyo3(signature = (filter_given, limit, offset, with_payload, with_vectors))]
+    /// A page of points in parts, and the id that the next page begins with.
     fn scroll<'py>(
         &self,
         py: Python<'py>,
         filter_given: Option<&Bound<'py, PyAny>>,
         limit: usize,
         offset: Option<&Bound<'py, PyAny>>,
+        order_by: Option<&Bound<'py, PyAny>>,
         with_payload: &Bound<'py, PyAny>,
         with_vectors: &Bound<'py, PyAny>,
-    ) -> PyResult<(Bound<'py, PyList>, Option<Bound<'py, PyAny>>)> {
+    ) -> PyResult<(Vec<Parts<'py>>, Option<Bound<'py, PyAny>>)> {
+        let order_by = order_by.map(|order| json(order, "InvalidQuery")).transpose()?;
         let request = ScrollRequest {
             filter: filter(filter_given)?,
             limit,
             offset: offset.map(id).transpose()?,
-            with_payload: payload_selector(Some(with_payload))?,
-            with_vectors: vector_selector(Some(with_vectors))?,
+            order_by: order_by.map(|order| order_of(py, &order)).transpose()?,
+            with_payload: payload_selector(with_payload)?,
+            with_vectors: vector_selector(with_vectors)?,
             ..ScrollRequest::default()
         };
         let page = self.run(py, move |open| open.scroll(&request))?;
         let next = page.next_offset.as_ref().map(|id| id_object(py, id)).transpose()?;
-        Ok((list(py, page.records.iter().map(|found| record(py, found)))?, next))
+        Ok((page.records.iter().map(|found| parts(py, found)).collect::<PyResult<_>>()?, next))
     }
+}
 
-    fn optimize(&self, py: Python<'_>) -> PyResult<()> {
-        self.run(py, vectordb_core::Collection::optimize)
-    }
-
-    fn verify(&self, py: Python<'_>) -> PyResult<()> {
-        self.run(py, vectordb_core::Collection::verify)
-    }
-
-    fn snapshot(&self, py: Python<'_>, directory: PathBuf) -> PyResult<u64> {
-        self.run(py, move |open| open.snapshot(directory)).map(|lsn| lsn.0)
+/// An order in its JSON form: a path, or an object with `key`, `direction` and `start_from`.
+fn order_of(py: Python<'_>, order: &Value) -> PyResult<vectordb_core::OrderBy> {
+    let request = checked(py, QueryRequest::from_json(&json_of!({"query": {"order_by": order}})))?;
+    match request.query {
+        Some(Query::OrderBy(order)) => Ok(order),
+        _ => Err(exception(py, "InvalidQuery", "order_by is a path or an object with `key`")),
     }
 }

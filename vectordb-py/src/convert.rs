@@ -1,21 +1,20 @@
-//! Ids, vectors, payloads and filters from Python and to Python.
+//! Ids, vectors and filters from Python, and points to Python.
 
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyAnyMethods, PyBool, PyDict, PyInt, PyList, PyString};
-use pythonize::{depythonize, pythonize};
-use serde_json::Value;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 use uuid::Uuid;
-use vectordb_core::{Filter, MultiVector, PayloadSelector, PointId, SparseVector, Vector, VectorSelector, Vectors};
+use vectordb_core::{Filter, MultiVector, PayloadSelector, PointId, Record, SparseVector, Vector, VectorSelector, Vectors};
 
 use crate::error::{exception, raised};
+use crate::json::{dict, json, object};
 
 /// An id: an `int` from 0 on, a `uuid.UUID`, or a `str`; what numpy has for these as well.
 pub(crate) fn id(value: &Bound<'_, PyAny>) -> PyResult<PointId> {
     let py = value.py();
     if let Ok(text) = value.cast::<PyString>() {
-        return PointId::parse(text.to_str()?).map_err(|error| raised(py, &error, &[]));
+        return PointId::parse(text.to_str()?).map_err(|error| exception(py, "InvalidId", error.to_string()));
     }
     if value.is_instance_of::<PyBool>() {
         return Err(exception(py, "InvalidId", "an id is an int, a UUID or a str, not a bool"));
@@ -35,13 +34,19 @@ pub(crate) fn id(value: &Bound<'_, PyAny>) -> PyResult<PointId> {
 
 /// Ids of any iterable, or of an integer array.
 pub(crate) fn ids(values: &Bound<'_, PyAny>) -> PyResult<Vec<PointId>> {
-    if let Ok(array) = values.extract::<PyReadonlyArray1<'_, u64>>() {
+    if !values.is_instance_of::<PyList>()
+        && let Ok(array) = values.extract::<PyReadonlyArray1<'_, u64>>()
+    {
         return Ok(array.as_array().iter().map(|&number| PointId::Num(number)).collect());
     }
-    if values.is_instance_of::<PyString>() {
-        return Err(PyTypeError::new_err("ids are a sequence; a str is one id"));
+    if values.is_instance_of::<PyString>() || values.is_instance_of::<PyBytes>() {
+        return Err(PyTypeError::new_err("ids are a sequence of ids, not one of them"));
     }
-    values.try_iter()?.map(|value| id(&value?)).collect()
+    let mut read = Vec::with_capacity(values.len().unwrap_or(0));
+    for (row, value) in values.try_iter()?.enumerate() {
+        read.push(id(&value?).map_err(|error| crate::error::in_row(values.py(), "InvalidId", row, None, error.value(values.py())))?);
+    }
+    Ok(read)
 }
 
 /// An id as Python has it: UUIDs and other texts as `str`.
@@ -53,31 +58,14 @@ pub(crate) fn id_object<'py>(py: Python<'py>, id: &PointId) -> PyResult<Bound<'p
     }
 }
 
-/// JSON of dicts, lists and plain values.
-pub(crate) fn json(value: &Bound<'_, PyAny>) -> PyResult<Value> {
-    depythonize(value).map_err(|error| exception(value.py(), "InvalidPayload", error.to_string()))
-}
-
-/// What JSON is in Python.
-pub(crate) fn object<'py>(py: Python<'py>, value: &impl serde::Serialize) -> PyResult<Bound<'py, PyAny>> {
-    pythonize(py, value).map_err(|error| exception(py, "InternalError", error.to_string()))
-}
-
 /// A filter: nothing, its text form, a dict of the JSON form, or anything with `to_dict()` or `model_dump()`.
 pub(crate) fn filter(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Filter>> {
     let Some(value) = value.filter(|value| !value.is_none()) else { return Ok(None) };
     let py = value.py();
     let read = if let Ok(text) = value.cast::<PyString>() {
         Filter::parse(text.to_str()?)
-    } else if value.is_instance_of::<PyDict>() {
-        Filter::from_json(&json(value)?)
-    } else if value.hasattr("to_dict")? {
-        Filter::from_json(&json(&value.call_method0("to_dict")?)?)
-    } else if value.hasattr("model_dump")? {
-        let options = PyDict::new(py);
-        options.set_item("mode", "json")?;
-        options.set_item("exclude_none", true)?;
-        Filter::from_json(&json(&value.call_method("model_dump", (), Some(&options))?)?)
+    } else if value.is_instance_of::<PyDict>() || value.hasattr("to_dict")? || value.hasattr("model_dump")? {
+        Filter::from_json(&json(value, "InvalidFilter")?)
     } else {
         let reason = format!("a filter is an expression of F, a str, a dict or a model of qdrant_client, not {}", value.get_type().name()?);
         return Err(exception(py, "InvalidFilter", reason));
@@ -89,21 +77,30 @@ pub(crate) fn filter(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Filter
 /// `indices` and `values`, or an object with these, is sparse.
 pub(crate) fn vector(value: &Bound<'_, PyAny>) -> PyResult<Vector> {
     let py = value.py();
-    if let Ok(array) = value.extract::<PyReadonlyArray1<'_, f32>>() {
-        return Ok(Vector::from(array.as_array().to_vec()));
-    }
-    if let Ok(array) = value.extract::<PyReadonlyArray2<'_, f32>>() {
-        let values = array.as_array().iter().copied().collect();
-        return MultiVector::flat(array.shape()[1], values).map(Vector::from).map_err(|error| raised(py, &error, &[]));
-    }
-    if let Some((indices, values)) = sparse_parts(value)? {
-        let indices: Vec<u32> = indices.extract().map_err(|error| invalid_vector(py, "indices", &error))?;
-        let values: Vec<f32> = values.extract().map_err(|error| invalid_vector(py, "values", &error))?;
-        return SparseVector::new(indices, values).map(Vector::from).map_err(|error| raised(py, &error, &[]));
+    if let Ok(numbers) = value.cast::<PyList>() {
+        // Lists of floats are the usual case, and need no array.
+        if numbers.get_item(0).is_ok_and(|first| first.is_instance_of::<pyo3::types::PyFloat>())
+            && let Ok(values) = numbers.extract::<Vec<f32>>()
+        {
+            return Ok(Vector::from(values));
+        }
+    } else {
+        if let Ok(array) = value.extract::<PyReadonlyArray1<'_, f32>>() {
+            return Ok(Vector::from(array.as_array().to_vec()));
+        }
+        if let Some((indices, values)) = sparse_parts(value)? {
+            let indices: Vec<u32> = indices.extract().map_err(|error| invalid_vector(py, "indices", &error))?;
+            let values: Vec<f32> = values.extract().map_err(|error| invalid_vector(py, "values", &error))?;
+            return SparseVector::new(indices, values).map(Vector::from).map_err(|error| raised(py, &error, &[]));
+        }
     }
     let array = float_array(value)?;
     match array.ndim() {
-        1 | 2 => vector(array.as_any()),
+        1 => Ok(Vector::from(array.extract::<PyReadonlyArray1<'_, f32>>()?.as_array().to_vec())),
+        2 => {
+            let values = array.extract::<PyReadonlyArray2<'_, f32>>()?.as_array().iter().copied().collect();
+            MultiVector::flat(array.shape()[1], values).map(Vector::from).map_err(|error| raised(py, &error, &[]))
+        }
         other => Err(exception(py, "InvalidVector", format!("a vector has one dimension, or two if it is several; this has {other}"))),
     }
 }
@@ -133,12 +130,19 @@ fn listed(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
 /// Any numbers as an array of 32-bit floats, without a copy where they are one.
 fn float_array<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
     let py = value.py();
-    if value.is_instance_of::<PyString>() || value.is_none() {
-        let reason = format!("a vector is numbers, not {}", value.get_type().name()?);
-        return Err(exception(py, "InvalidVector", reason));
+    let not_numbers = |what: &dyn std::fmt::Display| exception(py, "InvalidVector", format!("a vector is numbers, not {what}"));
+    if value.is_none() || value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>() {
+        return Err(not_numbers(&value.get_type().name()?));
     }
-    let made = py.import("numpy")?.call_method1("asarray", (value, "float32"));
-    let array = made.map_err(|error| exception(py, "InvalidVector", format!("not a vector of numbers: {error}")))?;
+    let numpy = py.import("numpy")?;
+    let made = numpy.call_method1("asarray", (value,));
+    let array = made.map_err(|error| exception(py, "InvalidVector", format!("not a vector of numbers: {}", error.value(py))))?;
+    // An empty list becomes an array of 64-bit floats. Texts and objects would be converted, and complex numbers cut in half.
+    let dtype = array.getattr("dtype")?;
+    if !"fiu".contains(&dtype.getattr("kind")?.extract::<String>()?) {
+        return Err(not_numbers(&format!("of dtype {dtype}")));
+    }
+    let array = numpy.call_method1("asarray", (array, "float32"))?;
     array.cast_into::<PyArrayDyn<f32>>().map_err(|error| exception(py, "InvalidVector", error.to_string()))
 }
 
@@ -153,12 +157,25 @@ pub(crate) enum Column<'py> {
 impl<'py> Column<'py> {
     /// Reads a column: an array with a row for each point, or a sequence with a vector for each.
     pub(crate) fn new(value: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+            return value.try_iter()?.collect::<PyResult<_>>().map(Self::Each);
+        }
         if let Ok(array) = value.extract::<PyReadonlyArray2<'py, f32>>() {
             return Ok(Self::Rows(array));
         }
-        if value.hasattr("ndim")? && value.getattr("ndim")?.extract::<usize>()? == 2 {
-            let array = float_array(value)?;
-            return Ok(Self::Rows(array.into_any().extract::<PyReadonlyArray2<'py, f32>>()?));
+        if let Some(ndim) = value.getattr_opt("ndim")?.and_then(|ndim| ndim.extract::<usize>().ok()) {
+            if ndim == 2 {
+                return Ok(Self::Rows(float_array(value)?.extract::<PyReadonlyArray2<'py, f32>>()?));
+            }
+            let is_objects = value.getattr("dtype")?.getattr_opt("kind")?.is_some_and(|kind| kind.eq("O").unwrap_or(false));
+            if ndim < 2 && !is_objects {
+                let reason = format!("vectors are an array with a row for each point; this has {ndim} dimensions");
+                return Err(exception(value.py(), "InvalidVector", reason));
+            }
+        }
+        if value.is_none() || value.is_instance_of::<PyString>() || value.is_instance_of::<PyDict>() {
+            let reason = format!("vectors are an array or a sequence of vectors, not {}", value.get_type().name()?);
+            return Err(exception(value.py(), "InvalidVector", reason));
         }
         value.try_iter()?.collect::<PyResult<_>>().map(Self::Each)
     }
@@ -187,21 +204,23 @@ impl<'py> Column<'py> {
 }
 
 /// Which payload comes back: all, none, or some paths.
-pub(crate) fn payload_selector(value: Option<&Bound<'_, PyAny>>) -> PyResult<PayloadSelector> {
-    let Some(value) = value else { return Ok(PayloadSelector::All) };
+pub(crate) fn payload_selector(value: &Bound<'_, PyAny>) -> PyResult<PayloadSelector> {
     if let Ok(all) = value.extract::<bool>() {
         return Ok(PayloadSelector::from(all));
     }
-    value.extract::<Vec<String>>().map(PayloadSelector::Include)
+    names(value, "with_payload").map(PayloadSelector::Include)
 }
 
 /// Which vectors come back: all, none, or some names.
-pub(crate) fn vector_selector(value: Option<&Bound<'_, PyAny>>) -> PyResult<VectorSelector> {
-    let Some(value) = value else { return Ok(VectorSelector::None) };
+pub(crate) fn vector_selector(value: &Bound<'_, PyAny>) -> PyResult<VectorSelector> {
     if let Ok(all) = value.extract::<bool>() {
         return Ok(VectorSelector::from(all));
     }
-    value.extract::<Vec<String>>().map(VectorSelector::Names)
+    names(value, "with_vectors").map(VectorSelector::Names)
+}
+
+fn names(value: &Bound<'_, PyAny>, of: &str) -> PyResult<Vec<String>> {
+    value.extract().map_err(|_| PyTypeError::new_err(format!("{of} is a bool or a list of str")))
 }
 
 /// Vectors as Python has them: the unnamed one alone by itself, or a dict by names.
@@ -231,7 +250,13 @@ fn vector_object<'py>(py: Python<'py>, vector: &Vector) -> PyResult<Bound<'py, P
     Ok(array.reshape([several.values().len() / several.dim().max(1), several.dim()])?.into_any())
 }
 
-/// Values of a list.
-pub(crate) fn list<'py>(py: Python<'py>, values: impl IntoIterator<Item = PyResult<Bound<'py, PyAny>>>) -> PyResult<Bound<'py, PyList>> {
-    PyList::new(py, values.into_iter().collect::<PyResult<Vec<_>>>()?)
+/// The parts of a stored point: id, payload, vectors, and the value it was ordered by.
+pub(crate) type Parts<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyDict>>, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
+
+/// A stored point in parts.
+pub(crate) fn parts<'py>(py: Python<'py>, record: &Record) -> PyResult<Parts<'py>> {
+    let payload = record.payload.as_ref().map(|payload| dict(py, payload)).transpose()?;
+    let vectors = record.vectors.as_ref().map(|vectors| vectors_object(py, vectors)).transpose()?;
+    let order_value = record.order_value.as_ref().map(|value| object(py, value)).transpose()?;
+    Ok((id_object(py, &record.id)?, payload, vectors, order_value))
 }

@@ -1,36 +1,42 @@
 //! A directory of collections.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use vectordb_core::{CollectionConfig, MemoryLimit, Options};
+use vectordb_core::{CollectionConfig, FsRef, MemFs, MemoryLimit, Options};
 
 use crate::collection::Collection;
-use crate::convert::{json, object};
-use crate::error::{Owner, exception, raised, released};
+use crate::error::{exception, raised, released};
+use crate::held::{Held, Owner};
+use crate::json::{described, json};
+use crate::snapshot::{export, import};
 
 /// An open database.
 #[pyclass(frozen, module = "vectordb._native")]
 #[derive(Debug)]
 pub(crate) struct Database {
     /// Nothing once it is closed.
-    open: Mutex<Option<vectordb_core::Database>>,
+    open: Mutex<Held<vectordb_core::Database>>,
     owner: Owner,
+    /// Where its files are, if that is not the disk.
+    memory: Option<FsRef>,
 }
 
 impl Database {
     fn get(&self, py: Python<'_>) -> PyResult<vectordb_core::Database> {
+        // Before the lock: a child may have inherited it from a thread that is not there to let go of it.
         self.owner.check(py)?;
-        self.open.lock().clone().ok_or_else(|| exception(py, "Closed", "the database is closed"))
+        self.open.lock().get(py).cloned()
     }
 }
 
 /// A collection's configuration of its JSON form.
 fn configuration(config: &Bound<'_, PyAny>) -> PyResult<CollectionConfig> {
-    let invalid = |error: String| exception(config.py(), "InvalidConfig", error);
-    serde_json::from_value(json(config)?).map_err(|error| invalid(format!("invalid configuration: {error}")))
+    let invalid = |error: serde_json::Error| exception(config.py(), "InvalidConfig", format!("invalid configuration: {error}"));
+    serde_json::from_value(json(config, "InvalidConfig")?).map_err(invalid)
 }
 
 #[pymethods]
@@ -51,22 +57,26 @@ impl Database {
         if let Some(bytes) = memory_limit {
             options = options.memory_limit(MemoryLimit::Bytes(bytes));
         }
-        let open = released(py, owner, move || match path {
-            Some(path) => vectordb_core::Database::open_with(path, options),
-            None => vectordb_core::Database::in_memory(),
-        })?;
-        Ok(Self { open: Mutex::new(Some(open)), owner })
+        let memory: Option<FsRef> = if path.is_some() { None } else { Some(Arc::new(MemFs::default())) };
+        if let Some(fs) = &memory {
+            options = options.fs(Arc::clone(fs));
+        }
+        let path = path.unwrap_or_else(|| PathBuf::from("memory"));
+        let open = released(py, owner, move || vectordb_core::Database::open_with(path, options))?;
+        Ok(Self { open: Mutex::new(Held::new(open, owner)), owner, memory })
     }
 
+    /// Gives the directory back; what is under way is finished first.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.owner.check(py)?;
-        let open = self.open.lock().take();
+        let open = self.open.lock().end(py)?;
         open.map_or(Ok(()), |open| released(py, self.owner, move || open.close()))
     }
 
     #[getter]
-    fn closed(&self) -> bool {
-        self.open.lock().is_none()
+    fn closed(&self, py: Python<'_>) -> PyResult<bool> {
+        self.owner.check(py)?;
+        Ok(self.open.lock().get(py).is_err())
     }
 
     fn collections(&self, py: Python<'_>) -> PyResult<Vec<String>> {
@@ -75,14 +85,15 @@ impl Database {
 
     fn create_collection(&self, py: Python<'_>, name: String, config: &Bound<'_, PyDict>) -> PyResult<Collection> {
         let (open, config) = (self.get(py)?, configuration(config)?);
-        released(py, self.owner, move || open.create_collection(&name, config)).map(|made| Collection::new(made, self.owner))
+        let made = released(py, self.owner, move || open.create_collection(&name, config))?;
+        Ok(Collection::new(made, self.owner))
     }
 
     /// The collection of a name, made if there is none; it must have the same vectors otherwise.
     fn open_or_create(&self, py: Python<'_>, name: String, config: &Bound<'_, PyDict>) -> PyResult<Collection> {
         let (open, config) = (self.get(py)?, configuration(config)?);
-        released(py, self.owner, move || open.collection(&name).config(config).open_or_create())
-            .map(|made| Collection::new(made, self.owner))
+        let made = released(py, self.owner, move || open.collection(&name).config(config).open_or_create())?;
+        Ok(Collection::new(made, self.owner))
     }
 
     fn collection(&self, py: Python<'_>, name: &str) -> PyResult<Collection> {
@@ -95,9 +106,18 @@ impl Database {
         released(py, self.owner, move || open.drop_collection(&name))
     }
 
-    fn restore(&self, py: Python<'_>, name: String, snapshot: PathBuf) -> PyResult<Collection> {
-        let open = self.get(py)?;
-        released(py, self.owner, move || open.restore(&name, snapshot)).map(|made| Collection::new(made, self.owner))
+    /// Writes a collection to a file that the server recovers from.
+    fn export(&self, py: Python<'_>, name: String, file: PathBuf) -> PyResult<()> {
+        let (open, memory) = (self.get(py)?, self.memory.clone());
+        py.detach(move || export(&open, memory.as_ref(), &name, &file)).map_err(|error| error.raised(py))
+    }
+
+    /// Makes a collection of a snapshot: a file, or a directory that the engine wrote.
+    #[pyo3(name = "import_")]
+    fn import(&self, py: Python<'_>, name: String, from: PathBuf) -> PyResult<Collection> {
+        let (open, memory) = (self.get(py)?, self.memory.clone());
+        let made = py.detach(move || import(&open, memory.as_ref(), &name, &from)).map_err(|error| error.raised(py))?;
+        Ok(Collection::new(made, self.owner))
     }
 
     fn refresh(&self, py: Python<'_>) -> PyResult<()> {
@@ -107,6 +127,6 @@ impl Database {
 
     fn memory<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let open = self.get(py)?;
-        object(py, &released(py, self.owner, move || open.memory())?)
+        described(py, &released(py, self.owner, move || open.memory())?)
     }
 }

@@ -2,26 +2,9 @@
 
 use pyo3::prelude::*;
 use vectordb_core::Error;
+use vectordb_service::{Fault, ServiceError};
 
-/// The process that imported the package; its children must not touch what it has open.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Owner(u32);
-
-impl Owner {
-    pub(crate) fn this() -> Self {
-        Self(std::process::id())
-    }
-
-    /// # Errors
-    /// `Forked` in a child of the process that made this.
-    pub(crate) fn check(self, py: Python<'_>) -> PyResult<()> {
-        if std::process::id() == self.0 {
-            return Ok(());
-        }
-        let message = format!("the database was opened by process {} before it forked; open it again here, read-only", self.0);
-        Err(exception(py, "Forked", message))
-    }
-}
+use crate::held::Owner;
 
 /// An exception of `vectordb.errors` by its name.
 pub(crate) fn exception(py: Python<'_>, class: &str, message: impl Into<String>) -> PyErr {
@@ -78,9 +61,23 @@ pub(crate) fn released<T: Send>(py: Python<'_>, owner: Owner, run: impl FnOnce()
     py.detach(run).map_err(|error| raised(py, &error, &[]))
 }
 
-/// `vectordb.errors.InvalidPayload` and others of a row: what was wrong with it.
-pub(crate) fn in_row(py: Python<'_>, class: &str, row: usize, id: &vectordb_core::PointId, reason: impl std::fmt::Display) -> PyErr {
-    let raised = exception(py, class, format!("row {row} (id {id}): {reason}"));
+/// What is wrong with a row of a batch.
+pub(crate) fn in_row(py: Python<'_>, class: &str, row: usize, id: Option<&vectordb_core::PointId>, reason: impl std::fmt::Display) -> PyErr {
+    let id = id.map(|id| format!(" (id {id})")).unwrap_or_default();
+    let raised = exception(py, class, format!("row {row}{id}: {reason}"));
     let _ = raised.value(py).setattr("row", row);
     raised
+}
+
+/// The exception for what the service refuses.
+pub(crate) fn refused(py: Python<'_>, error: &ServiceError) -> PyErr {
+    let class = match error.fault {
+        Fault::NotFound => "CollectionNotFound",
+        Fault::AlreadyExists => "CollectionExists",
+        Fault::Unavailable => "Locked",
+        Fault::OutOfSpace => "DiskFull",
+        Fault::BadRequest | Fault::BadInput | Fault::Validation | Fault::Format => "InvalidSnapshot",
+        _ => "InternalError",
+    };
+    exception(py, class, error.message.clone())
 }

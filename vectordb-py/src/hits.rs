@@ -6,9 +6,10 @@ use numpy::PyArray1;
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySlice, PySliceMethods};
-use vectordb_core::{Record, ScoredPoint};
+use vectordb_core::ScoredPoint;
 
-use crate::convert::{id_object, list, object, vectors_object};
+use crate::convert::{id_object, vectors_object};
+use crate::json::{dict, list, object};
 
 /// Points found, best first.
 #[pyclass(frozen, sequence, module = "vectordb")]
@@ -62,7 +63,7 @@ impl Hits {
     /// The payloads; `None` where they were not asked for.
     #[getter]
     fn payloads<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        list(py, self.found.iter().map(|hit| object(py, &hit.payload)))
+        list(py, (0..self.found.len()).map(|at| Ok(self.hit(at).payload(py)?.into_pyobject(py)?.into_any())))
     }
 
     /// Plain dicts.
@@ -126,8 +127,8 @@ impl Hit {
 
     /// The payload, if it was asked for.
     #[getter]
-    fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        object(py, &self.point().payload)
+    fn payload<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        self.point().payload.as_ref().map(|payload| dict(py, payload)).transpose()
     }
 
     /// The vector, or a dict of vectors by name, if asked for.
@@ -138,8 +139,8 @@ impl Hit {
 
     /// The value the query was ordered by, if it was.
     #[getter]
-    fn order_value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        object(py, &self.point().order_value)
+    fn order_value<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.point().order_value.as_ref().map(|value| object(py, value)).transpose()
     }
 
     /// A plain dict.
@@ -157,18 +158,4 @@ impl Hit {
     fn __repr__(&self) -> String {
         format!("Hit(id={}, score={:.6})", self.point().id, self.score())
     }
-}
-
-/// A stored point as a dict.
-pub(crate) fn record<'py>(py: Python<'py>, record: &Record) -> PyResult<Bound<'py, PyAny>> {
-    let dict = PyDict::new(py);
-    dict.set_item("id", id_object(py, &record.id)?)?;
-    dict.set_item("payload", object(py, &record.payload)?)?;
-    if let Some(vectors) = &record.vectors {
-        dict.set_item("vector", vectors_object(py, vectors)?)?;
-    }
-    if let Some(value) = &record.order_value {
-        dict.set_item("order_value", object(py, value)?)?;
-    }
-    Ok(dict.into_any())
 }

@@ -1,15 +1,21 @@
 //! The native part of the Python package `vectordb`: it converts what comes from Python and what goes there, and lets go of the
 //! interpreter's lock for everything in between. All that a user sees is Python, in `python/vectordb`.
 //!
-//! Files: `convert` (ids, vectors, payloads, filters), `error` (exceptions), `database`, `collection`, `hits` (answers),
-//! `service` (the REST dialect in process).
+//! Files: `json`, `convert` (ids, vectors, filters, points), `batch` (points to be written), `error` (exceptions), `held` (what a child
+//! process must not touch), `database`, `collection`, `hits` (answers), `snapshot` (collections as files), `service` (the REST dialect
+//! in process).
+#![forbid(unsafe_code)]
 
+mod batch;
 mod collection;
 mod convert;
 mod database;
 mod error;
+mod held;
 mod hits;
+mod json;
 mod service;
+mod snapshot;
 
 use pyo3::prelude::*;
 
@@ -25,6 +31,13 @@ mod _native {
     #[pymodule_export]
     use super::service::Service;
     use super::*;
+
+    /// A filter in its JSON form.
+    #[pyfunction]
+    fn filter_json<'py>(py: Python<'py>, filter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let read = super::convert::filter(Some(filter))?.unwrap_or_default();
+        super::json::object(py, &read.to_json())
+    }
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

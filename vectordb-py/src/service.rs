@@ -1,26 +1,25 @@
 //! The REST dialect in process: what `vectordb.qdrant` hands the requests of the stock client to.
 
+use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use vectordb_core::Options;
-use vectordb_service::rest::{self, Request};
-use vectordb_service::{Fault, ServiceError, Settings};
+use vectordb_service::rest::{self, Request, Response};
+use vectordb_service::Settings;
 
-use crate::error::{Owner, exception};
+use crate::error::{exception, refused};
+use crate::held::{Held, Owner};
 
 /// A server without a socket.
 #[pyclass(frozen, module = "vectordb._native")]
+#[derive(Debug)]
 pub(crate) struct Service {
-    service: parking_lot::Mutex<Option<std::sync::Arc<vectordb_service::Service>>>,
+    open: Mutex<Held<Arc<vectordb_service::Service>>>,
     owner: Owner,
-}
-
-impl std::fmt::Debug for Service {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Service")
-    }
 }
 
 #[pymethods]
@@ -28,36 +27,51 @@ impl Service {
     /// Opens a directory, or keeps everything in memory without one.
     #[new]
     fn new(py: Python<'_>, path: Option<PathBuf>) -> PyResult<Self> {
+        let owner = Owner::this();
+        let mut settings = Settings::default();
+        // Ids of frameworks are any short texts, and nobody else reads this directory over the wire.
+        settings.allow_string_ids = true;
         let opened = py.detach(|| match path {
-            Some(path) => vectordb_service::Service::open(&path, Options::default(), Settings::default()),
-            None => vectordb_service::Service::in_memory(Settings::default()),
+            Some(path) => vectordb_service::Service::open(&path, Options::default(), settings),
+            None => vectordb_service::Service::in_memory(settings),
         });
         let service = opened.map_err(|error| refused(py, &error))?;
-        Ok(Self { service: parking_lot::Mutex::new(Some(std::sync::Arc::new(service))), owner: Owner::this() })
+        Ok(Self { open: Mutex::new(Held::new(Arc::new(service), owner)), owner })
     }
 
     /// Answers a request: the status, the type of the body, and the body.
     fn handle<'py>(&self, py: Python<'py>, method: &str, target: &str, body: &[u8]) -> PyResult<(u16, &'static str, Bound<'py, PyBytes>)> {
         self.owner.check(py)?;
-        let service = self.service.lock().clone().ok_or_else(|| exception(py, "Closed", "the database is closed"))?;
-        let answer = py.detach(|| rest::handle(&service, &Request::new(method, target, body)));
-        Ok((answer.status, answer.content_type, PyBytes::new(py, &answer.body)))
+        let service = Arc::clone(self.open.lock().get(py)?);
+        let (status, content_type, body) = py.detach(move || answer(&service, &Request::new(method, target, body)));
+        Ok((status, content_type, PyBytes::new(py, &body)))
     }
 
     /// Gives the directory back; what is under way is finished first.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.owner.check(py)?;
-        let service = self.service.lock().take();
-        py.detach(|| drop(service));
-        Ok(())
+        let ended = self.open.lock().end(py)?;
+        py.detach(move || match ended.and_then(Arc::into_inner) {
+            Some(service) => service.close(),
+            // A request that is under way on another thread ends it.
+            None => Ok(()),
+        })
+        .map_err(|error| exception(py, "InternalError", error.to_string()))
     }
 }
 
-fn refused(py: Python<'_>, error: &ServiceError) -> PyErr {
-    let class = match error.fault {
-        Fault::Unavailable => "Locked",
-        Fault::OutOfSpace => "DiskFull",
-        _ => "Error",
-    };
-    exception(py, class, error.to_string())
+/// Does what a request asks for, work that may follow the answer included: nobody waits behind it here.
+fn answer(service: &vectordb_service::Service, request: &Request<'_>) -> (u16, &'static str, Vec<u8>) {
+    let Response { status, content_type, mut body, file, later, .. } = rest::handle(service, request);
+    if let Some(mut file) = file {
+        body.clear();
+        if let Err(error) = file.file.read_to_end(&mut body) {
+            return (500, "text/plain; charset=utf-8", error.to_string().into_bytes());
+        }
+    }
+    if let Some(later) = later {
+        // Its failure shows in what it was to do, as over the network.
+        let _ = later.run(service);
+    }
+    (status, content_type, body)
 }

@@ -36,4 +36,6 @@ pub use service::{
     RestoreReport, RestoreRequest, Service, Settings, ShardState, SnapshotLocation, Updated, WriteOptions,
 };
 pub use shards::{ShardId, ShardKey};
-pub use snapshots::{Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope};
+pub use snapshots::{
+    Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope, embedded_snapshot, pack_embedded, unpack_embedded,
+};
