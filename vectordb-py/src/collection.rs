@@ -183,7 +183,7 @@ impl Collection {
         self.apply(py, &[], Update::Delete(target))
     }
 
-    /// Changes payloads: `how` is `set`, `overwrite`, `delete` (of keys) or `clear`.
+    /// Changes payloads: `how` is `set` or `overwrite` (at the first of the keys, if there is one), `delete` (of keys) or `clear`.
     fn change_payload(
         &self,
         py: Python<'_>,
@@ -194,14 +194,14 @@ impl Collection {
         keys: Vec<String>,
     ) -> PyResult<()> {
         let target = target(ids, filter)?;
+        let paths = keys.iter().map(|key| PayloadPath::parse(key)).collect::<vectordb_core::Result<Vec<_>>>();
+        let paths = checked(py, paths)?;
+        let key = paths.first().cloned();
         let given = given.map(payload).transpose()?.unwrap_or_default();
         let update = match how {
-            "set" => Update::SetPayload { target, payload: given, key: None },
-            "overwrite" => Update::OverwritePayload { target, payload: given, key: None },
-            "delete" => {
-                let keys = keys.iter().map(|key| PayloadPath::parse(key)).collect::<vectordb_core::Result<_>>();
-                Update::DeletePayload { target, keys: checked(py, keys)? }
-            }
+            "set" => Update::SetPayload { target, payload: given, key },
+            "overwrite" => Update::OverwritePayload { target, payload: given, key },
+            "delete" => Update::DeletePayload { target, keys: paths },
             _ => Update::ClearPayload(target),
         };
         self.apply(py, &[], update)

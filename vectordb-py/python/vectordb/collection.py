@@ -268,10 +268,16 @@ class Collection:
         self._native.delete(ids, filter)
 
     def set_payload(
-        self, payload: Mapping[str, Any], *, ids: Iterable[Id] | None = None, filter: FilterLike | None = None, replace: bool = False
+        self,
+        payload: Mapping[str, Any],
+        *,
+        ids: Iterable[Id] | None = None,
+        filter: FilterLike | None = None,
+        key: str | None = None,
+        replace: bool = False,
     ) -> None:
-        """Merges keys into the payloads of points, or with ``replace`` makes this their payload."""
-        self._native.change_payload("overwrite" if replace else "set", ids, filter, payload, [])
+        """Merges keys into the payloads of points, or into the object at ``key``; with ``replace`` this takes its place."""
+        self._native.change_payload("overwrite" if replace else "set", ids, filter, payload, [] if key is None else [key])
 
     def delete_payload(self, keys: Sequence[str], *, ids: Iterable[Id] | None = None, filter: FilterLike | None = None) -> None:
         """Removes keys, or paths, from the payloads of points."""
