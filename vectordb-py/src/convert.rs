@@ -190,13 +190,8 @@ impl<'py> Column<'py> {
     /// The vector of a point.
     pub(crate) fn get(&self, row: usize) -> PyResult<Option<Vector>> {
         match self {
-            Self::Rows(array) => Ok(Some(match array.as_slice() {
-                Ok(values) => {
-                    let dim = array.shape()[1];
-                    Vector::from(&values[row * dim..(row + 1) * dim])
-                }
-                Err(_) => Vector::from(array.as_array().row(row).to_vec()),
-            })),
+            // A row that lies in one piece is copied as such.
+            Self::Rows(array) => Ok(Some(Vector::from(array.as_array().row(row).to_vec()))),
             Self::Each(values) if values[row].is_none() => Ok(None),
             Self::Each(values) => vector(&values[row]).map(Some),
         }

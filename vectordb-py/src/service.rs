@@ -31,6 +31,8 @@ impl Service {
         let mut settings = Settings::default();
         // Ids of frameworks are any short texts, and nobody else reads this directory over the wire.
         settings.allow_string_ids = true;
+        // The caller is this process.
+        settings.recover_any_file = true;
         let opened = py.detach(|| match path {
             Some(path) => vectordb_service::Service::open(&path, Options::default(), settings),
             None => vectordb_service::Service::in_memory(settings),

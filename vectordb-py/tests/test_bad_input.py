@@ -82,7 +82,7 @@ READS: list[Case] = [
     ("an unknown query", lambda docs: docs.query({"nearby": 1}), errors.InvalidQuery, "query", None),
     ("NaN in a query", lambda docs: docs.query({"nearest": [np.nan]}), errors.InvalidQuery, "NaN", None),
     ("an order without an index", lambda docs: list(docs.scroll(order_by="n", limit=3)), errors.InvalidQuery, "n", None),
-    ("a facet without an index", lambda docs: docs.facet("n[", limit=3), errors.InvalidQuery, "n", None),
+    ("a facet by a bad path", lambda docs: docs.facet("n["), errors.InvalidPayload, "`n\\[`", None),
 ]
 
 

@@ -83,7 +83,7 @@ def test_children_of_the_client_are_told_too() -> None:
     from vectordb import qdrant
 
     client = qdrant.client()
-    assert "Forked" in in_child(lambda: client.get_collections())[0]
+    assert "and then forked" in in_child(lambda: client.get_collections())[0]
     client.close()
 
 

@@ -92,7 +92,7 @@ def test_recall_and_graphs(db: Database) -> None:
         share = np.mean([len(truth[row] & set(hits.ids)) / 10 for row, hits in enumerate(found)])
         assert share >= (1.0 if "exact" in options else 0.9)
     told = docs.explain(asked[0], 10, ef=64)
-    assert told.searches[0]["segments"][0]["ef"] == 64 and told.hits.ids == docs.search(asked[0], 10, ef=64).ids
+    assert 64 in [segment["ef"] for segment in told.searches[0]["segments"]] and told.hits.ids == docs.search(asked[0], 10, ef=64).ids
     assert "hits in" in str(told)
 
 

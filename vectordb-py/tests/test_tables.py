@@ -84,7 +84,7 @@ def test_a_bad_row_of_a_table_is_named(docs: Collection) -> None:
 def test_hits_are_tables(docs: Collection) -> None:
     hits = docs.search(rows(1)[0], 3)
     frame, columns, table = hits.to_pandas(), hits.to_polars(), hits.to_arrow()
-    assert list(frame.columns) == columns.columns == table.column_names == ["id", "score", "n", "lang", "tags"]
+    assert list(frame.columns) == columns.columns == table.column_names == ["id", "score", "lang", "n", "tags"]
     assert frame["id"].tolist() == columns["id"].to_list() == table["id"].to_pylist() == hits.ids
     assert frame["tags"].tolist() == columns["tags"].to_list() == table["tags"].to_pylist()
     nothing = docs.search(rows(1)[0], filter=F("n") < 0)

@@ -193,7 +193,7 @@ class Collection:
         def payload_batch(start: int, stop: int) -> list[Any] | None:
             return None if given is None else given[start:stop]
 
-        return self._upsert_batches(ids, columns, payload_batch, mode, batch_size or _PROGRESS_BATCH, progress)
+        return self._upsert_batches(ids, columns, payload_batch, mode, _PROGRESS_BATCH if batch_size is None else batch_size, progress)
 
     def upsert_table(
         self,
@@ -215,7 +215,7 @@ class Collection:
         count = len(columns.ids)
         if batch_size is None and not progress:
             return self._native.upsert(columns.ids, columns.vectors, columns.payloads(0, count), mode)
-        return self._upsert_batches(columns.ids, columns.vectors, columns.payloads, mode, batch_size or _PROGRESS_BATCH, progress)
+        return self._upsert_batches(columns.ids, columns.vectors, columns.payloads, mode, _PROGRESS_BATCH if batch_size is None else batch_size, progress)
 
     def _upsert_batches(
         self,
@@ -433,7 +433,7 @@ class Collection:
         return [Group(value, hits, None if lookup is None else Point(*lookup)) for value, hits, lookup in found]
 
     def facet(self, key: str, *, filter: FilterLike | None = None, limit: int = 10, exact: bool = False) -> dict[Any, int]:
-        """The most frequent values of a field, with how many points have them. The field needs an index."""
+        """The most frequent values of a field, with how many points have them."""
         request = {"key": key, "filter": _filter(filter), "limit": limit, "exact": exact}
         return dict(self._native.facet(request))
 

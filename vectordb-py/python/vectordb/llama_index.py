@@ -132,7 +132,8 @@ class VectorStore(BasePydanticVectorStore):
 
     def _hits(self, query: VectorStoreQuery) -> Hits:
         modes = VectorStoreQueryMode
-        filter = _chosen(query.node_ids, query.doc_ids, query.filters)
+        # Retrievers give empty lists where they mean nothing.
+        filter = _chosen(query.node_ids or None, query.doc_ids or None, query.filters)
         limit = query.similarity_top_k
         if query.mode == modes.DEFAULT:
             return self._collection.search(_embedding(query), limit, filter=filter)
