@@ -30,7 +30,8 @@ def lines(name: str) -> list[dict[str, Any]]:
 
 def embeddings(name: str) -> npt.NDArray[np.float32]:
     """Embeddings are shipped in 16 bits."""
-    return np.load(DATA / name).astype(np.float32)
+    found: npt.NDArray[np.float32] = np.load(DATA / name).astype(np.float32)
+    return found
 
 
 def ingest(docs: Collection) -> None:

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use numpy::PyArray1;
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySlice, PySliceMethods};
+use pyo3::types::{PyDict, PyIterator, PyList, PySlice, PySliceMethods};
 use vectordb_core::ScoredPoint;
 
 use crate::convert::{id_object, vectors_object};
@@ -46,6 +46,11 @@ impl Hits {
         let place = usize::try_from(place).ok().filter(|&place| place < self.found.len());
         let place = place.ok_or_else(|| PyIndexError::new_err(format!("hit {at} of {}", self.found.len())))?;
         Ok(self.hit(place).into_pyobject(py)?.into_any())
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        let hits = (0..self.found.len()).map(|at| Ok(self.hit(at).into_pyobject(py)?.into_any()));
+        list(py, hits)?.try_iter()
     }
 
     /// The ids, best first.

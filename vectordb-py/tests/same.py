@@ -39,7 +39,8 @@ class Door(Protocol):
 
 
 def vector(rng: random.Random) -> list[float]:
-    return np.array([rng.gauss(0, 1) for _ in range(DIM)], np.float32).tolist()
+    """Numbers that 32 bits hold exactly."""
+    return [float(np.float32(rng.gauss(0, 1))) for _ in range(DIM)]
 
 
 def payload(rng: random.Random) -> dict[str, Any]:

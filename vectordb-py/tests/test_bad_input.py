@@ -21,6 +21,11 @@ def with_value(row: int, value: float) -> Any:
     return array
 
 
+def wrong(value: Any) -> Any:
+    """A value that the types would not let through."""
+    return value
+
+
 def endless() -> dict[str, Any]:
     inner: dict[str, Any] = {}
     inner["self"] = inner
@@ -50,12 +55,12 @@ WRITES: list[Case] = [
     ("no vectors at all", lambda docs: docs.upsert([500], None), errors.InvalidVector, "NoneType", None),
     ("a negative id", lambda docs: docs.upsert([500, -1], rows(2)), errors.InvalidId, "row 1: the id -1", 1),
     ("an id beyond 64 bits", lambda docs: docs.upsert([2**64], rows(1)), errors.InvalidId, "row 0", 0),
-    ("a fraction as an id", lambda docs: docs.upsert([1.5], rows(1)), errors.InvalidId, "not float", 0),
+    ("a fraction as an id", lambda docs: docs.upsert(wrong([1.5]), rows(1)), errors.InvalidId, "not float", 0),
     ("a bool as an id", lambda docs: docs.upsert([True], rows(1)), errors.InvalidId, "not a bool", 0),
     ("an empty id", lambda docs: docs.upsert([""], rows(1)), errors.InvalidId, "1 to 256 bytes", 0),
     ("a long id", lambda docs: docs.upsert(["é" * 129], rows(1)), errors.InvalidId, "1 to 256 bytes", 0),
-    ("a payload that is no dict", lambda docs: docs.upsert([500, 501], rows(2), [{}, [1]]), errors.InvalidPayload, "row 1 .*not list", 1),
-    ("one payload for all", lambda docs: docs.upsert([500], rows(1), {"a": 1}), errors.InvalidPayload, "a dict for each id", None),
+    ("a payload that is no dict", lambda docs: docs.upsert([500, 501], rows(2), wrong([{}, [1]])), errors.InvalidPayload, "row 1 .*not list", 1),
+    ("one payload for all", lambda docs: docs.upsert([500], rows(1), wrong({"a": 1})), errors.InvalidPayload, "a dict for each id", None),
     ("NaN in a payload", lambda docs: docs.upsert([500], rows(1), [{"a": {"b": [1.0, np.nan]}}]), errors.InvalidPayload, r"`a.b\[1\]`: NaN", 0),
     ("a number of 65 bits", lambda docs: docs.upsert([500], rows(1), [{"a": 2**64}]), errors.InvalidPayload, "`a`: .*64 bits", 0),
     ("a key that is no text", lambda docs: docs.upsert([500], rows(1), [{"a": {1: 2}}]), errors.InvalidPayload, "`a`: a key is a str, not int", 0),
@@ -167,7 +172,7 @@ def test_batches_before_a_bad_one_stay(docs: Collection) -> None:
 
 def test_closed_handles_say_so(db: vectordb.Database, docs: Collection) -> None:
     db.close()
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: docs.search(rows(1)[0]),
         lambda: docs.upsert([1], rows(1)),
         lambda: docs.count(),
@@ -177,14 +182,15 @@ def test_closed_handles_say_so(db: vectordb.Database, docs: Collection) -> None:
         lambda: db.collections(),
         lambda: db["docs"],
         lambda: db.create_collection("new", 3),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(errors.Closed, match="closed"):
             call()
     assert "closed" in repr(docs) and "closed" in repr(db) and "closed" in db._repr_html_()
 
 
 def test_names_and_settings(db: vectordb.Database) -> None:
-    for call, kind in [
+    cases: list[tuple[Callable[[], Any], type[errors.Error]]] = [
         (lambda: db["nobody"], errors.CollectionNotFound),
         (lambda: db.create_collection("a/b", 3), errors.InvalidName),
         (lambda: db.create_collection("a", 0), errors.InvalidConfig),
@@ -193,7 +199,8 @@ def test_names_and_settings(db: vectordb.Database) -> None:
         (lambda: db.create_collection("a", 3, hnsw={"m": "many"}), errors.InvalidConfig),
         (lambda: db.create_collection("a", 3, vectors={"": vectordb.VectorParams(3)}), errors.InvalidConfig),
         (lambda: db.create_collection("a", vectors={"v": vectordb.VectorParams(3, datatype="int4")}), errors.InvalidConfig),  # type: ignore[arg-type]
-    ]:
+    ]
+    for call, kind in cases:
         with pytest.raises(kind):
             call()
     assert len(db) == 0

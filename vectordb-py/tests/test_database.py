@@ -109,7 +109,8 @@ def test_a_handle_that_is_let_go_of_gives_the_directory_back(path: Path) -> None
 
 
 def test_nothing_is_made_where_nothing_should_be(path: Path) -> None:
-    for options in ({"create": False}, {"read_only": True}):
+    ways: list[dict[str, bool]] = [{"create": False}, {"read_only": True}]
+    for options in ways:
         with pytest.raises(vectordb.IoError) as caught:
-            vectordb.open(path, **options)  # type: ignore[arg-type]
+            vectordb.open(path, **options)
         assert isinstance(caught.value, OSError) and not path.exists()

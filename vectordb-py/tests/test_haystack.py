@@ -20,7 +20,7 @@ from vectordb.haystack import DocumentStore, EmbeddingRetriever, TextRetriever
 
 class TestStandard(DocumentStoreBaseExtendedTests, CountDocumentsByFilterTest):
     @pytest.fixture
-    def document_store(self) -> Iterator[DocumentStore]:  # type: ignore[override]
+    def document_store(self) -> Iterator[DocumentStore]:
         # Cosine similarity would give embeddings back at length one.
         store = DocumentStore(distance="dot")
         yield store
@@ -36,7 +36,7 @@ class TestStandard(DocumentStoreBaseExtendedTests, CountDocumentsByFilterTest):
             assert plain == wanted and (embedding is None) == (exact is None)
             assert exact is None or np.allclose(embedding, exact)
 
-    def test_write_documents(self, document_store: DocumentStore) -> None:  # type: ignore[override]
+    def test_write_documents(self, document_store: Any) -> None:
         document = Document(content="test doc")
         assert document_store.write_documents([document]) == 1
         with pytest.raises(DuplicateDocumentError):

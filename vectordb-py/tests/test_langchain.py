@@ -20,14 +20,14 @@ DOCUMENTS = [Document(page_content=f"text {n}", metadata={"n": n, "even": n % 2 
 
 class TestStandard(VectorStoreIntegrationTests):
     @pytest.fixture
-    def vectorstore(self) -> Iterator[BaseStore]:  # type: ignore[override]
+    def vectorstore(self) -> Iterator[BaseStore]:
         with vectordb.open() as db:
             yield VectorStore.create(db, "texts", self.get_embeddings())
 
 
 class TestStandardOnDisk(VectorStoreIntegrationTests):
     @pytest.fixture
-    def vectorstore(self, tmp_path: Path) -> Iterator[BaseStore]:  # type: ignore[override]
+    def vectorstore(self, tmp_path: Path) -> Iterator[BaseStore]:
         with vectordb.open(tmp_path / "texts.vdb") as db:
             yield VectorStore.create(db, "texts", self.get_embeddings(), distance="euclid")
 
@@ -46,7 +46,7 @@ def test_filters_and_scores(store: VectorStore) -> None:
     (document, relevance) = store.similarity_search_with_relevance_scores("text 3", k=1)[0]
     assert document == best and relevance == pytest.approx(1, abs=1e-5)
     assert store.delete() is False
-    store.delete(filter="metadata.n >= 10")  # type: ignore[call-arg]
+    store.delete(filter="metadata.n >= 10")
     assert len(store.collection) == 10
 
 

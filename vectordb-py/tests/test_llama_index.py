@@ -134,7 +134,7 @@ async def test_everything_goes_asynchronously_too(store: VectorStore) -> None:
 
 def simple(rng: random.Random) -> MetadataFilter:
     operators = FilterOperator
-    key, operator, value = rng.choice(
+    cases: list[tuple[str, FilterOperator, Any]] = (
         [
             *[("n", each, rng.randrange(-3, 4)) for each in (operators.EQ, operators.NE, operators.GT, operators.GTE)],
             *[("n", each, rng.randrange(-3, 4)) for each in (operators.LT, operators.LTE)],
@@ -150,6 +150,7 @@ def simple(rng: random.Random) -> MetadataFilter:
             *[(each, operators.IS_EMPTY, None) for each in ("n", "s", "tags", "nothing")],
         ]
     )
+    key, operator, value = rng.choice(cases)
     return MetadataFilter(key=key, operator=operator, value=value)
 
 

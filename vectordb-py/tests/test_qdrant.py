@@ -16,7 +16,7 @@ from langchain_core.vectorstores import VectorStore
 from langchain_qdrant import QdrantVectorStore, RetrievalMode
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 from langchain_tests.integration_tests.vectorstores import EMBEDDING_SIZE
-from llama_index.core.schema import TextNode
+from llama_index.core.schema import BaseNode, TextNode
 from llama_index.core.vector_stores.types import ExactMatchFilter, MetadataFilters, VectorStoreQuery
 from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexStore
 from qdrant_client import QdrantClient, models
@@ -121,10 +121,10 @@ class Store(QdrantVectorStore):
     """The stock store, but for habits of its own that LangChain's tests do not expect: it writes ids and names of collections into the
     metadata of what it returns instead of into its id, and makes no id for a document without one among others."""
 
-    def add_texts(self, texts: Any, metadatas: Any = None, ids: Any = None, **more: Any) -> list[str | int]:
+    def add_texts(self, texts: Any, metadatas: Any = None, ids: Any = None, batch_size: int = 64, **more: Any) -> Any:
         texts = list(texts)
         ids = [str(uuid.uuid4()) if each is None else each for each in ids or [None] * len(texts)]
-        return super().add_texts(texts, metadatas, ids, **more)
+        return super().add_texts(texts, metadatas, ids, batch_size, **more)
 
     @classmethod
     def _document_from_point(cls, scored_point: Any, collection_name: str, content_key: str, metadata_key: str) -> Document:
@@ -135,7 +135,7 @@ class Store(QdrantVectorStore):
 
 class TestLangChainQdrant(VectorStoreIntegrationTests):
     @pytest.fixture
-    def vectorstore(self, client: QdrantClient) -> VectorStore:  # type: ignore[override]
+    def vectorstore(self, client: QdrantClient) -> VectorStore:
         client.create_collection("texts", models.VectorParams(size=EMBEDDING_SIZE, distance=models.Distance.COSINE))
         return Store(client, "texts", self.get_embeddings(), RetrievalMode.DENSE)
 
@@ -143,7 +143,7 @@ class TestLangChainQdrant(VectorStoreIntegrationTests):
 async def test_llama_index_over_the_client(client: QdrantClient) -> None:
     other = qdrant.async_client(client)
     store = LlamaIndexStore("nodes", client=client, aclient=other)
-    nodes = [
+    nodes: list[BaseNode] = [
         TextNode(id_=str(uuid.UUID(int=n)), text=f"text {n}", metadata={"n": n, "odd": n % 2}, embedding=[float(n), 1.0])
         for n in range(10)
     ]

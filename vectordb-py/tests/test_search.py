@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from conftest import DIM, rows
 
@@ -12,7 +14,7 @@ import vectordb
 from vectordb import Collection, Database, F, queries
 
 
-def nearest(stored: np.ndarray, query: np.ndarray, keep: np.ndarray | None = None) -> list[int]:  # type: ignore[type-arg]
+def nearest(stored: npt.NDArray[Any], query: npt.NDArray[Any], keep: npt.NDArray[Any] | None = None) -> list[int]:
     """Places of the rows in the order of their cosine similarity."""
     scores = stored @ query / np.linalg.norm(stored, axis=1) / np.linalg.norm(query)
     order = np.argsort(-scores, kind="stable")
@@ -48,9 +50,10 @@ def test_what_comes_back_is_chosen(docs: Collection) -> None:
 def test_points_like_a_stored_one(docs: Collection) -> None:
     expected = [at for at in nearest(rows(100), rows(100)[5]) if at != 5]
     assert docs.search(near=5, limit=4).ids == expected[:4]
-    for wrong in ({}, {"query": rows(1)[0], "near": 5}):
+    both: dict[str, Any] = {"query": rows(1)[0], "near": 5}
+    for wrong in ({}, both):
         with pytest.raises(TypeError):
-            docs.search(**wrong)  # type: ignore[arg-type]
+            docs.search(**wrong)
 
 
 def test_a_batch_answers_like_its_queries_one_by_one(docs: Collection) -> None:
@@ -69,13 +72,14 @@ def test_a_batch_answers_like_its_queries_one_by_one(docs: Collection) -> None:
 
 def test_filters_hold_in_searches(docs: Collection) -> None:
     query, n = rows(1, seed=4)[0], np.arange(100)
-    for filter, keep in [
+    cases: list[tuple[vectordb.FilterLike, npt.NDArray[Any]]] = [
         ((F("lang") == "en") & (F("n") >= 50), (n % 3 == 0) & (n >= 50)),
         ("lang = 'en' AND n >= 50", (n % 3 == 0) & (n >= 50)),
         ({"must_not": [{"key": "tags", "match": {"value": "t1"}}]}, n % 5 != 1),
-    ]:
-        assert docs.search(query, 5, filter=filter).ids == nearest(rows(100), query, keep)[:5]  # type: ignore[arg-type]
-        assert docs.count(filter) == keep.sum()  # type: ignore[arg-type]
+    ]
+    for filter, keep in cases:
+        assert docs.search(query, 5, filter=filter).ids == nearest(rows(100), query, keep)[:5]
+        assert docs.count(filter) == keep.sum()
 
 
 def test_recall_and_graphs(db: Database) -> None:
@@ -87,8 +91,9 @@ def test_recall_and_graphs(db: Database) -> None:
     assert docs.info()["indexed_vectors"] == 4000
     asked = rows(50, seed=2, dim=32)
     truth = [set(nearest(stored, query)[:10]) for query in asked]
-    for options in ({"recall": 0.95}, {"ef": 200}, {"exact": True}):
-        found = docs.search_batch(asked, 10, **options)  # type: ignore[arg-type]
+    ways: list[dict[str, Any]] = [{"recall": 0.95}, {"ef": 200}, {"exact": True}]
+    for options in ways:
+        found = docs.search_batch(asked, 10, **options)
         share = np.mean([len(truth[row] & set(hits.ids)) / 10 for row, hits in enumerate(found)])
         assert share >= (1.0 if "exact" in options else 0.9)
     told = docs.explain(asked[0], 10, ef=64)

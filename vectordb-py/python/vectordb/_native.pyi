@@ -1,11 +1,13 @@
 """The engine."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, TypeAlias, final, overload
 
 import numpy as np
 import numpy.typing as npt
+
+__all__ = ["Collection", "Database", "Hit", "Hits", "Service", "__version__", "filter_json"]
 
 __version__: str
 
@@ -63,7 +65,7 @@ class Collection:
     ) -> tuple[list[_Parts], int | str | None]: ...
 
 @final
-class Hits(Sequence[Hit]):
+class Hits:
     """Points found, best first."""
 
     @property

@@ -270,7 +270,8 @@ def _comparison(condition: Filters) -> Expression:
     if value is None:
         return field.any([])
     bound = _ordered(value, operator)
-    return {">": field > bound, ">=": field >= bound, "<": field < bound, "<=": field <= bound}[operator]
+    compared: dict[str, Expression] = {">": field > bound, ">=": field >= bound, "<": field < bound, "<=": field <= bound}
+    return compared[operator]
 
 
 def _equal(field: F, value: Any) -> Expression:
@@ -278,7 +279,8 @@ def _equal(field: F, value: Any) -> Expression:
         return field.is_empty()
     if isinstance(value, (list, dict)):
         raise FilterError(f"a value of type {type(value).__name__} cannot be compared")
-    return field == value
+    same: Expression = field == value
+    return same
 
 
 def _ordered(value: Any, operator: str) -> Any:

@@ -111,13 +111,13 @@ class VectorStore(BaseStore):
         """The documents nearest to a vector."""
         return [document for document, _ in self.similarity_search_with_score_by_vector(embedding, k, filter=filter, **kwargs)]
 
-    def similarity_search_with_score(  # type: ignore[override]
+    def similarity_search_with_score(
         self, query: str, k: int = 4, *, filter: FilterLike | None = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         """The same with scores, those of the collection's distance."""
         return self.similarity_search_with_score_by_vector(self._embedding.embed_query(query), k, filter=filter, **kwargs)
 
-    async def asimilarity_search_with_score(  # type: ignore[override]
+    async def asimilarity_search_with_score(
         self, query: str, k: int = 4, *, filter: FilterLike | None = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         """As :meth:`similarity_search_with_score`."""

@@ -7,7 +7,7 @@ A node is a point with its text, its metadata and itself in the payload. Texts a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import queries
@@ -216,8 +216,9 @@ def _expression(filters: MetadataFilters) -> Expression:
 
 
 def _condition(filter: MetadataFilter) -> Expression:
-    field, value, operators = F(_path(_METADATA, filter.key)), filter.value, FilterOperator
-    simple = {
+    operators, field = FilterOperator, F(_path(_METADATA, filter.key))
+    value: Any = filter.value
+    simple: dict[FilterOperator, Callable[[], Expression]] = {
         operators.EQ: lambda: field == value,
         operators.NE: lambda: field != value,
         operators.GT: lambda: field > value,
