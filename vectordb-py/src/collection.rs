@@ -240,7 +240,13 @@ impl Collection {
     }
 
     /// The points nearest to a vector, or to a stored point.
-    fn search(&self, py: Python<'_>, query: Option<&Bound<'_, PyAny>>, near: Option<&Bound<'_, PyAny>>, asked: Asked<'_>) -> PyResult<Hits> {
+    fn search(
+        &self,
+        py: Python<'_>,
+        query: Option<&Bound<'_, PyAny>>,
+        near: Option<&Bound<'_, PyAny>>,
+        asked: Asked<'_>,
+    ) -> PyResult<Hits> {
         let target = match (query, near) {
             (Some(query), None) => SearchTarget::from(vector(query)?),
             (None, Some(near)) => SearchTarget::from(id(near)?),
@@ -272,7 +278,12 @@ impl Collection {
     }
 
     /// How a query is answered: the plans of its searches, advice, seconds, and the hits.
-    fn explain<'py>(&self, py: Python<'py>, request: &Bound<'py, PyAny>, counting: bool) -> PyResult<(Bound<'py, PyAny>, Vec<String>, f64, Hits)> {
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        request: &Bound<'py, PyAny>,
+        counting: bool,
+    ) -> PyResult<(Bound<'py, PyAny>, Vec<String>, f64, Hits)> {
         let request = checked(py, QueryRequest::from_json(&json(request, "InvalidQuery")?))?;
         let told = self.run(py, move |open| open.explain(&request, counting))?;
         Ok((described(py, &told.searches)?, told.advice, told.elapsed.as_secs_f64(), Hits::new(told.hits)))

@@ -42,7 +42,9 @@ pub(crate) fn raised(py: Python<'_>, error: &Error, rows: &[vectordb_core::Point
         _ => "InternalError",
     };
     let named = match error {
-        Error::DimensionMismatch { point, .. } | Error::InvalidVector { point, .. } | Error::WrongVectorKind { point, .. } => point.as_ref(),
+        Error::DimensionMismatch { point, .. } | Error::InvalidVector { point, .. } | Error::WrongVectorKind { point, .. } => {
+            point.as_ref()
+        }
         _ => None,
     };
     let row = named.and_then(|name| rows.iter().position(|id| id.to_string() == *name));
@@ -62,7 +64,13 @@ pub(crate) fn released<T: Send>(py: Python<'_>, owner: Owner, run: impl FnOnce()
 }
 
 /// What is wrong with a row of a batch.
-pub(crate) fn in_row(py: Python<'_>, class: &str, row: usize, id: Option<&vectordb_core::PointId>, reason: impl std::fmt::Display) -> PyErr {
+pub(crate) fn in_row(
+    py: Python<'_>,
+    class: &str,
+    row: usize,
+    id: Option<&vectordb_core::PointId>,
+    reason: impl std::fmt::Display,
+) -> PyErr {
     let id = id.map(|id| format!(" (id {id})")).unwrap_or_default();
     let raised = exception(py, class, format!("row {row}{id}: {reason}"));
     let _ = raised.value(py).setattr("row", row);

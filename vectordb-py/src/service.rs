@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use vectordb_core::Options;
-use vectordb_service::rest::{self, Request, Response};
 use vectordb_service::Settings;
+use vectordb_service::rest::{self, Request, Response};
 
 use crate::error::{exception, refused};
 use crate::held::{Held, Owner};

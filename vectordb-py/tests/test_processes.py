@@ -55,6 +55,7 @@ def test_a_forked_child_is_told_at_once(db: Database, docs: Collection) -> None:
     ):
         answer, seconds = in_child(call)
         assert answer.startswith("Forked: ") and str(os.getpid()) in answer and seconds < 1
+    assert "of the process that forked" in in_child(lambda: repr(db))[0] and "forked" in in_child(lambda: repr(docs))[0]
     assert len(docs) == 100 and docs.upsert([1000], rows(1)) == 1
 
 

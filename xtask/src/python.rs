@@ -27,8 +27,7 @@ pub(crate) fn run(library: &Path) -> bool {
     let room = target.join("python");
     let source = top().join("vectordb-py");
     let environment = room.join("environment");
-    let python =
-        Python { path: room.join("package"), interpreter: environment.join("bin/python"), cache: room.join("mypy"), source };
+    let python = Python { path: room.join("package"), interpreter: environment.join("bin/python"), cache: room.join("mypy"), source };
     let list = python.source.join("tests/requirements.txt");
     let ready = installed(&environment, &list, || {
         succeeds(Command::new("python3").args(["-m", "venv"]).arg(&environment))

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, Union
 
 from . import _native, _tables
 from .collection import Collection
-from .errors import CollectionNotFound, InvalidConfig
+from .errors import CollectionNotFound, Forked, InvalidConfig
 from .params import Distance, SparseVectorParams, VectorParams
 
 StrPath: TypeAlias = Union[str, "os.PathLike[str]"]
@@ -139,9 +139,11 @@ class Database:
 
     def __repr__(self) -> str:
         place = "in memory" if self._path is None else repr(self._path)
-        if self.closed:
-            return f"<vectordb.Database {place}, closed>"
-        return f"<vectordb.Database {place}: {', '.join(self.collections()) or 'empty'}>"
+        try:
+            state = ", closed" if self.closed else f": {', '.join(self.collections()) or 'empty'}"
+        except Forked:
+            state = ", of the process that forked"
+        return f"<vectordb.Database {place}{state}>"
 
     def _repr_html_(self) -> str:
         if self.closed:
