@@ -8,9 +8,7 @@ use vectordb_core::{Payload, Point, PointId};
 use crate::convert::Column;
 use crate::error::{exception, in_row};
 use crate::json::json;
-
-/// Rows that are read from Python before other threads get a turn.
-const ROWS_AT_ONCE: usize = 256;
+use crate::take_turns;
 
 /// Vectors by name, `""` for the unnamed one.
 pub(crate) fn columns<'py>(vectors: &Bound<'py, PyDict>) -> PyResult<Vec<(String, Column<'py>)>> {
@@ -48,9 +46,7 @@ pub(crate) fn points(
     }
     let mut points = Vec::with_capacity(ids.len());
     for (row, id) in ids.iter().enumerate() {
-        if row % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 {
-            py.detach(|| ());
-        }
+        take_turns(py, row);
         let mut point = Point::bare(id.clone());
         for (name, column) in columns {
             match column.get(row) {

@@ -17,6 +17,7 @@ use crate::error::{exception, raised, released};
 use crate::held::{Held, Owner};
 use crate::hits::Hits;
 use crate::json::{described, json, object};
+use crate::take_turns;
 
 /// A collection of an open database.
 #[pyclass(frozen, module = "vectordb._native")]
@@ -263,6 +264,7 @@ impl Collection {
         let first = asked.request(SearchTarget::from(vec![0.0]))?;
         let mut requests = Vec::with_capacity(column.len());
         for row in 0..column.len() {
+            take_turns(py, row);
             let vector = column.get(row)?.ok_or_else(|| exception(py, "InvalidVector", format!("query {row} is None")))?;
             requests.push(SearchRequest { target: SearchTarget::from(vector), ..first.clone() });
         }

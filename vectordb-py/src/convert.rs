@@ -7,8 +7,9 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 use uuid::Uuid;
 use vectordb_core::{Filter, MultiVector, PayloadSelector, PointId, Record, SparseVector, Vector, VectorSelector, Vectors};
 
-use crate::error::{exception, raised};
+use crate::error::{exception, in_row, raised};
 use crate::json::{dict, json, object};
+use crate::take_turns;
 
 /// An id: an `int` from 0 on, a `uuid.UUID`, or a `str`; what numpy has for these as well.
 pub(crate) fn id(value: &Bound<'_, PyAny>) -> PyResult<PointId> {
@@ -44,7 +45,8 @@ pub(crate) fn ids(values: &Bound<'_, PyAny>) -> PyResult<Vec<PointId>> {
     }
     let mut read = Vec::with_capacity(values.len().unwrap_or(0));
     for (row, value) in values.try_iter()?.enumerate() {
-        read.push(id(&value?).map_err(|error| crate::error::in_row(values.py(), "InvalidId", row, None, error.value(values.py())))?);
+        take_turns(values.py(), row);
+        read.push(id(&value?).map_err(|error| in_row(values.py(), "InvalidId", row, None, error.value(values.py())))?);
     }
     Ok(read)
 }

@@ -19,6 +19,16 @@ mod snapshot;
 
 use pyo3::prelude::*;
 
+/// Rows that are read from Python before other threads get a turn: some hundred microseconds of work.
+const ROWS_AT_ONCE: usize = 256;
+
+/// Gives other threads a turn now and then, in a loop over rows.
+fn take_turns(py: Python<'_>, row: usize) {
+    if row % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 {
+        py.detach(|| ());
+    }
+}
+
 /// The module `vectordb._native`.
 #[pymodule]
 mod _native {

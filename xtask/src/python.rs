@@ -33,7 +33,14 @@ pub(crate) fn run(library: &Path) -> bool {
         succeeds(Command::new("python3").args(["-m", "venv"]).arg(&environment))
             && succeeds(python.module(&["pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&list))
     });
-    ready && python.lay_out(library) && python.test() && python.types() && python.stubs()
+    ready
+        && python.lay_out(library)
+        && std::thread::scope(|scope| {
+            // Types take as long as tests.
+            let types = scope.spawn(|| python.types() && python.stubs());
+            let tested = python.test();
+            types.join().unwrap_or(false) && tested
+        })
 }
 
 impl Python {

@@ -289,7 +289,8 @@ def _ordered(value: Any, operator: str) -> Any:
         return value
     if isinstance(value, str):
         try:
-            return datetime.datetime.fromisoformat(value)
+            # Python 3.10 does not know the Z.
+            return datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
         except ValueError:
             raise FilterError(f"texts can be compared by '{operator}' only if they are moments in ISO form") from None
     raise FilterError(f"a value of type {type(value).__name__} cannot be compared by '{operator}'")
