@@ -36,7 +36,7 @@ pub(crate) fn points(
     payloads: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Vec<Point>> {
     let of_other_length = |count: usize, what: &str| exception(py, "LengthMismatch", format!("{count} {what} for {} ids", ids.len()));
-    for (name, column) in columns.iter().filter(|(_, column)| column.len() != ids.len()) {
+    if let Some((name, column)) = columns.iter().find(|(_, column)| column.len() != ids.len()) {
         let what = if name.is_empty() { "vectors".to_owned() } else { format!("vectors `{name}`") };
         return Err(of_other_length(column.len(), &what));
     }

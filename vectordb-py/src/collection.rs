@@ -49,6 +49,11 @@ fn checked<T>(py: Python<'_>, read: vectordb_core::Result<T>) -> PyResult<T> {
     read.map_err(|error| raised(py, &error, &[]))
 }
 
+/// A value, the hits that share it, and the point that was looked up for it.
+type Group<'py> = (Bound<'py, PyAny>, Hits, Option<Parts<'py>>);
+/// Two ids and a score.
+type Pair<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, f32);
+
 /// What is asked beside the vector, as keyword arguments.
 #[derive(FromPyObject)]
 struct Asked<'py> {
@@ -89,6 +94,38 @@ impl Asked<'_> {
         request.with_vectors = vector_selector(&self.with_vectors)?;
         request.budget = budget(self.timeout)?;
         Ok(request)
+    }
+}
+
+/// A step of a walk, as keyword arguments.
+#[derive(FromPyObject)]
+struct Step<'py> {
+    #[pyo3(item)]
+    filter: Option<Bound<'py, PyAny>>,
+    #[pyo3(item)]
+    limit: usize,
+    #[pyo3(item)]
+    offset: Option<Bound<'py, PyAny>>,
+    #[pyo3(item)]
+    order_by: Option<Bound<'py, PyAny>>,
+    #[pyo3(item)]
+    with_payload: Bound<'py, PyAny>,
+    #[pyo3(item)]
+    with_vectors: Bound<'py, PyAny>,
+}
+
+impl Step<'_> {
+    fn request(&self, py: Python<'_>) -> PyResult<ScrollRequest> {
+        let order_by = self.order_by.as_ref().map(|order| json(order, "InvalidQuery")).transpose()?;
+        Ok(ScrollRequest {
+            filter: filter(self.filter.as_ref())?,
+            limit: self.limit,
+            offset: self.offset.as_ref().map(id).transpose()?,
+            order_by: order_by.map(|order| order_of(py, &order)).transpose()?,
+            with_payload: payload_selector(&self.with_payload)?,
+            with_vectors: vector_selector(&self.with_vectors)?,
+            ..ScrollRequest::default()
+        })
     }
 }
 
@@ -291,8 +328,8 @@ impl Collection {
         Ok((described(py, &told.searches)?, told.advice, told.elapsed.as_secs_f64(), Hits::new(told.hits)))
     }
 
-    /// Groups of hits that share a value: the value, the hits, and the point that was looked up for it.
-    fn groups<'py>(&self, py: Python<'py>, request: &Bound<'py, PyAny>) -> PyResult<Vec<(Bound<'py, PyAny>, Hits, Option<Parts<'py>>)>> {
+    /// Groups of hits that share a value.
+    fn groups<'py>(&self, py: Python<'py>, request: &Bound<'py, PyAny>) -> PyResult<Vec<Group<'py>>> {
         let request = checked(py, GroupsRequest::from_json(&json(request, "InvalidQuery")?))?;
         let groups = self.run(py, move |open| open.groups(&request))?;
         let read = groups.into_iter().map(|group| {
@@ -310,11 +347,7 @@ impl Collection {
     }
 
     /// The nearest neighbours of a sample among themselves, as pairs of ids with a score.
-    fn distance_matrix<'py>(
-        &self,
-        py: Python<'py>,
-        request: &Bound<'py, PyAny>,
-    ) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>, f32)>> {
+    fn distance_matrix<'py>(&self, py: Python<'py>, request: &Bound<'py, PyAny>) -> PyResult<Vec<Pair<'py>>> {
         let request = checked(py, MatrixRequest::from_json(&json(request, "InvalidQuery")?))?;
         let matrix = self.run(py, move |open| open.distance_matrix(&request))?;
         matrix.pairs().map(|(of, to, score)| Ok((id_object(py, of)?, id_object(py, to)?, score))).collect()
@@ -340,26 +373,8 @@ impl Collection {
     }
 
     /// A page of points in parts, and the id that the next page begins with.
-    fn scroll<'py>(
-        &self,
-        py: Python<'py>,
-        filter_given: Option<&Bound<'py, PyAny>>,
-        limit: usize,
-        offset: Option<&Bound<'py, PyAny>>,
-        order_by: Option<&Bound<'py, PyAny>>,
-        with_payload: &Bound<'py, PyAny>,
-        with_vectors: &Bound<'py, PyAny>,
-    ) -> PyResult<(Vec<Parts<'py>>, Option<Bound<'py, PyAny>>)> {
-        let order_by = order_by.map(|order| json(order, "InvalidQuery")).transpose()?;
-        let request = ScrollRequest {
-            filter: filter(filter_given)?,
-            limit,
-            offset: offset.map(id).transpose()?,
-            order_by: order_by.map(|order| order_of(py, &order)).transpose()?,
-            with_payload: payload_selector(with_payload)?,
-            with_vectors: vector_selector(with_vectors)?,
-            ..ScrollRequest::default()
-        };
+    fn scroll<'py>(&self, py: Python<'py>, step: Step<'py>) -> PyResult<(Vec<Parts<'py>>, Option<Bound<'py, PyAny>>)> {
+        let request = step.request(py)?;
         let page = self.run(py, move |open| open.scroll(&request))?;
         let next = page.next_offset.as_ref().map(|id| id_object(py, id)).transpose()?;
         Ok((page.records.iter().map(|found| parts(py, found)).collect::<PyResult<_>>()?, next))

@@ -466,22 +466,23 @@ class Collection:
 
         A walk by id sees each batch as it is when the walk comes there; one by a field needs a ``limit``, and sees one moment.
         """
+        step = {"filter": filter, "offset": None, "order_by": order_by, "with_payload": with_payload, "with_vectors": with_vectors}
         if order_by is not None:
             if limit is None:
                 raise ValueError("a walk by a field needs a limit")
-            parts, _ = self._native.scroll(filter, limit, None, order_by, with_payload, with_vectors)
+            parts, _ = self._native.scroll({**step, "limit": limit})
             return (Point(*each) for each in parts)
-        walk = self._walk(filter, batch_size, with_payload, with_vectors)
+        walk = self._walk({**step, "limit": batch_size})
         return walk if limit is None else islice(walk, limit)
 
-    def _walk(self, filter: Any, batch_size: int, with_payload: Any, with_vectors: Any) -> Iterator[Point]:
-        offset: int | str | None = None
+    def _walk(self, step: dict[str, Any]) -> Iterator[Point]:
         while True:
-            parts, offset = self._native.scroll(filter, batch_size, offset, None, with_payload, with_vectors)
+            parts, offset = self._native.scroll(step)
             for each in parts:
                 yield Point(*each)
             if offset is None:
                 return
+            step = {**step, "offset": offset}
 
     def count(self, filter: FilterLike | None = None, *, exact: bool = True) -> int:
         """How many points there are, or satisfy a filter; about how many if not ``exact``."""
