@@ -1,13 +1,56 @@
-//! The Python module of vectordb.
+//! The native part of the Python package `vectordb`: it converts what comes from Python and what goes there, and lets go of the
+//! interpreter's lock for everything in between. All that a user sees is Python, in `python/vectordb`.
 //!
-//! There is no Python module yet. This crate holds its place in the workspace and passes the embedded engine on; the
-//! bindings and the wheel are built on it.
-
+//! Files: `json`, `convert` (ids, vectors, filters, points), `batch` (points to be written), `error` (exceptions), `held` (what a child
+//! process must not touch), `database`, `collection`, `hits` (answers), `snapshot` (collections as files), `service` (the REST dialect
+//! in process).
 #![forbid(unsafe_code)]
 
-pub use vectordb_core as engine;
+mod batch;
+mod collection;
+mod convert;
+mod database;
+mod error;
+mod held;
+mod hits;
+mod json;
+mod service;
+mod snapshot;
 
-/// The version of this crate and of the engine below it.
-pub fn version() -> &'static str {
-    env!("CARGO_PKG_VERSION")
+use pyo3::prelude::*;
+
+/// Rows that are read from Python before other threads get a turn: some hundred microseconds of work.
+const ROWS_AT_ONCE: usize = 256;
+
+/// Gives other threads a turn now and then, in a loop over rows.
+fn take_turns(py: Python<'_>, row: usize) {
+    if row % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 {
+        py.detach(|| ());
+    }
+}
+
+/// The module `vectordb._native`.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::collection::Collection;
+    #[pymodule_export]
+    use super::database::Database;
+    #[pymodule_export]
+    use super::hits::{Hit, Hits};
+    #[pymodule_export]
+    use super::service::Service;
+    use super::*;
+
+    /// A filter in its JSON form.
+    #[pyfunction]
+    fn filter_json<'py>(py: Python<'py>, filter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let read = super::convert::filter(Some(filter))?.unwrap_or_default();
+        super::json::object(py, &read.to_json())
+    }
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
 }

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{cargo, clients, succeeds, tidy};
+use crate::{cargo, clients, python, succeeds, tidy};
 
 type Step = (&'static str, fn() -> bool);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", format),
     ("clippy", clippy),
     ("tidy", || tidy::run(false)),
@@ -19,6 +19,7 @@ const STEPS: [Step; 7] = [
     ("doc", doc),
     ("examples", examples),
     ("clients", clients),
+    ("python", python),
 ];
 
 /// Runs the steps up to the first that fails, and ends with a line of how many passed and failed.
@@ -88,20 +89,28 @@ pub(crate) fn clients() -> bool {
     programs.first().is_some_and(|server| clients::run(Path::new(server)))
 }
 
-/// Builds targets of the workspace, and names the executables of a kind. The tests have built them already.
+/// Tests the Python package.
+pub(crate) fn python() -> bool {
+    // All libraries at once, with the features of the tests: only the module itself is not there yet.
+    let libraries = built("cdylib", &["--lib", "--example", "minimal"]);
+    libraries.first().is_some_and(|library| python::run(Path::new(library)))
+}
+
+/// Builds targets of the workspace, and names what came of those of a kind: programs and libraries. The tests have built them already.
 fn built(kind: &str, targets: &[&str]) -> Vec<String> {
     let mut build = cargo(&["build", "--workspace", "--message-format=json-render-diagnostics"]);
     match build.args(targets).stderr(Stdio::inherit()).output() {
         Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| executable(line, kind)).collect()
+            String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| product(line, kind)).collect()
         }
         _ => Vec::new(),
     }
 }
 
-/// The executable of a target of a kind in a line of cargo's messages.
-fn executable(message: &str, kind: &str) -> Option<String> {
+/// The program or library of a target of a kind in a line of cargo's messages.
+fn product(message: &str, kind: &str) -> Option<String> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     let is_wanted = message["target"]["kind"].as_array()?.iter().any(|each| each == kind);
-    if is_wanted { message["executable"].as_str().map(str::to_owned) } else { None }
+    let product = message["executable"].as_str().or_else(|| message["filenames"][0].as_str());
+    if is_wanted { product.map(str::to_owned) } else { None }
 }

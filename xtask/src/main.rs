@@ -4,6 +4,7 @@
 
 mod ci;
 mod clients;
+mod python;
 mod rooms;
 mod source;
 mod tidy;
@@ -22,10 +23,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything a change must pass: format, lints, tidy, tests, documentation, examples, stock clients. Writes nothing but `target`.
+    /// Everything a change must pass: format, lints, tidy, tests, documentation, examples, stock clients, the Python package. Writes nothing but `target`.
     Ci,
     /// The stock clients of other languages against the server.
     Clients,
+    /// The Python package: its tests, types and stubs.
+    Python,
     /// Formats the sources and applies what clippy can mend by itself.
     Fix,
     /// Floors and cycles between rooms, unsafe code, dependencies, sizes.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
     let passed = match Cli::parse().task {
         Task::Ci => ci::run(),
         Task::Clients => ci::clients(),
+        Task::Python => ci::python(),
         Task::Fix => ci::fix(),
         Task::Tidy { json } => tidy::run(json),
         Task::Crash { images, corruptions, kills, json } => {

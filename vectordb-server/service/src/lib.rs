@@ -39,4 +39,6 @@ pub use service::{
     Recovery, RestoreReport, RestoreRequest, Service, Settings, ShardState, SnapshotLocation, Updated, WriteOptions,
 };
 pub use shards::{Answer, Question, ShardId, ShardKey, ShardRoute};
-pub use snapshots::{Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope};
+pub use snapshots::{
+    Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope, embedded_snapshot, pack_embedded, unpack_embedded,
+};

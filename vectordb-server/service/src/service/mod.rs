@@ -66,6 +66,8 @@ pub struct Settings {
     pub snapshots_path: Option<PathBuf>,
     /// Where snapshots are brought; none: they stay in the directory of snapshots.
     pub snapshots_bucket: Option<Arc<dyn Bucket>>,
+    /// Recover from any file of this machine, not only from those in the directory of snapshots: for callers who may read them anyway.
+    pub recover_any_file: bool,
     /// How to get a snapshot that lies elsewhere; none: URLs are refused.
     pub fetch: Option<Fetch>,
     /// Free bytes of the disk below which nothing is added; a twentieth of the disk, but at most a gigabyte and at least 128
@@ -92,6 +94,7 @@ impl Default for Settings {
             shard_number: 1,
             snapshots_path: None,
             snapshots_bucket: None,
+            recover_any_file: false,
             fetch: None,
             min_free_disk_bytes: None,
             buckets: None,

@@ -6,16 +6,18 @@
 //! checksum before any of it becomes data.
 //!
 //! Files: `archive` (the tar and its manifest), `activity` (what goes on), `shelf` (the directory where snapshots lie, by collection and shard), `away` (those in a bucket), `scratch`
-//! (directories that go when they are no longer needed).
+//! (directories that go when they are no longer needed), `embedded` (the same form for collections without a service).
 
 mod activity;
 mod archive;
 mod away;
+mod embedded;
 mod scratch;
 mod shelf;
 
 pub use activity::SnapshotActivity;
 pub(crate) use archive::{ArchivedCollection, Kind, Manifest, files, read, write};
+pub use embedded::{embedded_snapshot, pack_embedded, unpack_embedded};
 pub use scratch::Scratch;
 pub(crate) use shelf::{Shelf, checksum, sha256};
 pub use shelf::{SnapshotDescription, SnapshotFile, SnapshotScope};
