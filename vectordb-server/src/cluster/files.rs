@@ -138,7 +138,8 @@ impl Shared {
 
     pub(super) fn delete_snapshot_elsewhere(&self, scope: &SnapshotScope, name: &str) -> Result<(), ServiceError> {
         let uri = self.who_has(scope, name)?;
-        let asked = self.client.call::<_, Reply<()>>(&uri, "/snapshots/delete", &(scope, name), SHORT);
+        let named = (scope, name);
+        let asked = self.client.call::<_, Reply<()>>(&uri, "/snapshots/delete", &named, SHORT);
         match self.wait_for(asked) {
             Ok(Reply::Done(())) => Ok(()),
             Ok(Reply::Failed(error)) => Err(error),

@@ -152,3 +152,37 @@ fn new_nodes_get_their_share_and_a_lost_disk_is_made_good() {
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
     check(&nodes, &seen);
 }
+
+#[test]
+fn a_snapshot_by_any_node_holds_everything_and_comes_back_in_other_shards() {
+    let nodes = Nodes::start(3);
+    let all = nodes.all();
+    create(&all[0], 3, 1);
+    let points: Vec<Value> = (0..500).map(|key| load::point(key, key * 3)).collect();
+    all[0].ok("PUT", "/collections/docs/points?wait=true", &json!({"points": points}));
+    let before = nodes.dump(&all[0], "docs");
+    assert_eq!(before.len(), 500);
+    let name = all[1].ok("POST", "/collections/docs/snapshots", &Value::Null)["name"].as_str().expect("a name").to_owned();
+    for node in &all {
+        let listed = node.ok("GET", "/collections/docs/snapshots", &Value::Null);
+        assert_eq!(listed.as_array().map(Vec::len), Some(1));
+    }
+    let path = format!("/collections/docs/snapshots/{name}");
+    let files: Vec<Vec<u8>> = all.iter().map(|node| node.download(&path)).collect();
+    assert!(files.iter().all(|file| file == &files[0]), "the same file by every node");
+    // What is restored has the number of shards that the collection has, and replaces what is there.
+    all[2].ok("DELETE", "/collections/docs", &Value::Null);
+    create(&all[2], 5, 2);
+    all[2].ok("PUT", "/collections/docs/points?wait=true", &json!({"points": [load::point(9_999, 1)]}));
+    all[0].upload("/collections/docs/snapshots/upload", &files[0]);
+    nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
+    for node in &all {
+        assert_eq!(nodes.dump(node, "docs"), before);
+    }
+    assert_eq!(all[0].ok("GET", "/collections/docs/cluster", &Value::Null)["shard_count"], 5);
+    // And a new collection has those of the snapshot.
+    all[1].upload("/collections/copy/snapshots/upload", &files[0]);
+    assert_eq!(nodes.dump(&all[2], "copy"), before);
+    all[0].ok("DELETE", &path, &Value::Null);
+    assert_eq!(all[1].ok("GET", "/collections/docs/snapshots", &Value::Null), json!([]));
+}

@@ -117,6 +117,27 @@ impl Node {
         answer["result"].take()
     }
 
+    /// The bytes of a file.
+    pub(crate) fn download(&self, path: &str) -> Vec<u8> {
+        let mut answer = agent(Duration::from_secs(30)).get(format!("http://127.0.0.1:{}{path}", self.http)).call().expect("an answer");
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.body_mut().with_config().limit(1 << 30).read_to_vec().expect("a file")
+    }
+
+    /// Sends a file as a browser does.
+    pub(crate) fn upload(&self, path: &str, file: &[u8]) {
+        const BOUNDARY: &str = "between-the-parts";
+        let head = format!(
+            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"snapshot\"; filename=\"docs.snapshot\"\r\n\
+             content-type: application/octet-stream\r\n\r\n"
+        );
+        let body = [head.as_bytes(), file, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat();
+        let uri = format!("http://127.0.0.1:{}{path}", self.http);
+        let request = agent(Duration::from_secs(60)).post(uri).header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"));
+        let mut answer = request.send(&body[..]).expect("an answer");
+        assert_eq!(answer.status(), 200, "{:?}", answer.body_mut().read_to_string());
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         self.send("GET", "/readyz", &Value::Null, Duration::from_secs(2)).is_some_and(|(status, _)| status == 200)
     }

@@ -42,7 +42,7 @@ fn points(numbers: &mut Numbers) -> Vec<Value> {
 
 /// A text of words, some of which are rarer than others.
 fn words(id: u64) -> String {
-    let rare = if id % 17 == 0 { " whale" } else { "" };
+    let rare = if id.is_multiple_of(17) { " whale" } else { "" };
     format!("the sea is {}{rare}{}", ["deep", "wide", "cold"][(id % 3) as usize], " and blue".repeat((id % 4) as usize))
 }
 
