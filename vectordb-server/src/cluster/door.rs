@@ -26,7 +26,7 @@ use super::placement::only_copies;
 use super::raft::Types;
 use super::replica::Append;
 use super::route::{Ask, Reply, Write};
-use super::state::{Command, Member, Outcome, ShardRef};
+use super::state::{Command, Member, Outcome, PeerId, ShardRef};
 
 type Node = Arc<Shared>;
 
@@ -103,17 +103,24 @@ fn told<T>(result: Result<T, ServiceError>) -> Reply<T> {
     }
 }
 
+/// A message of the group that is meant for this node, and not for one that was here before.
+fn addressed<T: DeserializeOwned>(node: &Node, body: &Bytes) -> Result<T, Refused> {
+    let (to, message): (PeerId, T) = read(body)?;
+    if to == node.me.peer { Ok(message) } else { Err((StatusCode::CONFLICT, format!("this is not peer {to}"))) }
+}
+
 async fn append_entries(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
-    let request: openraft::raft::AppendEntriesRequest<Types> = read(&body)?;
+    let request: openraft::raft::AppendEntriesRequest<Types> = addressed(&node, &body)?;
     Ok(reply(&node.group.raft.append_entries(request).await))
 }
 
 async fn vote(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
-    Ok(reply(&node.group.raft.vote(read(&body)?).await))
+    let request = addressed(&node, &body)?;
+    Ok(reply(&node.group.raft.vote(request).await))
 }
 
 async fn install_snapshot(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
-    let request: openraft::raft::InstallSnapshotRequest<Types> = read(&body)?;
+    let request: openraft::raft::InstallSnapshotRequest<Types> = addressed(&node, &body)?;
     Ok(reply(&node.group.raft.install_snapshot(request).await))
 }
 

@@ -161,6 +161,7 @@ impl Nodes {
                 |node: &Arc<Node>| node.ok("GET", "/cluster", &Value::Null)["peers"].as_object().is_some_and(|peers| peers.len() == count);
             nodes.all().iter().all(knows)
         });
+        nodes.all().iter().for_each(|node| node.is_well.store(true, Ordering::Release));
         nodes
     }
 
@@ -174,7 +175,7 @@ impl Nodes {
             p2p,
             founder: all.first().map_or(p2p, |first| first.p2p),
             process: Mutex::new(None),
-            is_well: AtomicBool::new(true),
+            is_well: AtomicBool::new(false),
         });
         node.start();
         all.push(Arc::clone(&node));
@@ -200,7 +201,10 @@ impl Nodes {
         let end = |node: &Arc<Node>| {
             let text = std::fs::read_to_string(node.directory.join("log")).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
-            format!("--- {}\n{}\n", node.directory.display(), lines[lines.len().saturating_sub(25)..].join("\n"))
+            let panics = lines.iter().enumerate().filter(|(_, line)| line.contains("panicked at")).map(|(at, _)| at);
+            let panics: Vec<String> = panics.map(|at| lines[at..lines.len().min(at + 4)].join("\n")).collect();
+            let last = lines[lines.len().saturating_sub(25)..].join("\n");
+            format!("--- {}\n{}\n{last}\n", node.directory.display(), panics.join("\n"))
         };
         self.all().iter().map(end).collect()
     }

@@ -46,8 +46,10 @@ impl Connection {
         request: &Q,
         option: &RPCOption,
     ) -> Result<A, RPCError<PeerId, BasicNode, RaftError<PeerId, E>>> {
+        // With its name on it: at the address of a member that is gone there may be another by now.
+        let addressed = (self.target, request);
         let answer: Result<Result<A, RaftError<PeerId, E>>, PeerError> =
-            self.client.call(&self.uri, path, request, option.hard_ttl()).await;
+            self.client.call(&self.uri, path, &addressed, option.hard_ttl()).await;
         match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(RPCError::RemoteError(RemoteError::new(self.target, error))),
