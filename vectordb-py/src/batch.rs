@@ -8,7 +8,7 @@ use vectordb_core::{Payload, Point, PointId};
 use crate::convert::Column;
 use crate::error::{exception, in_row};
 use crate::json::json;
-use crate::take_turns;
+use crate::turns::Turns;
 
 /// Vectors by name, `""` for the unnamed one.
 pub(crate) fn columns<'py>(vectors: &Bound<'py, PyDict>) -> PyResult<Vec<(String, Column<'py>)>> {
@@ -45,8 +45,9 @@ pub(crate) fn points(
         return Err(of_other_length(some.len(), "payloads"));
     }
     let mut points = Vec::with_capacity(ids.len());
+    let mut turns = Turns::new();
     for (row, id) in ids.iter().enumerate() {
-        take_turns(py, row);
+        turns.row(py);
         let mut point = Point::bare(id.clone());
         for (name, column) in columns {
             match column.get(row) {

@@ -17,7 +17,7 @@ use crate::error::{exception, raised, released};
 use crate::held::{Held, Owner};
 use crate::hits::Hits;
 use crate::json::{described, json, object};
-use crate::take_turns;
+use crate::turns::Turns;
 
 /// A collection of an open database.
 #[pyclass(frozen, module = "vectordb._native")]
@@ -300,8 +300,9 @@ impl Collection {
         let column = Column::new(queries)?;
         let first = asked.request(SearchTarget::from(vec![0.0]))?;
         let mut requests = Vec::with_capacity(column.len());
+        let mut turns = Turns::new();
         for row in 0..column.len() {
-            take_turns(py, row);
+            turns.row(py);
             let vector = column.get(row)?.ok_or_else(|| exception(py, "InvalidVector", format!("query {row} is None")))?;
             requests.push(SearchRequest { target: SearchTarget::from(vector), ..first.clone() });
         }

@@ -9,7 +9,7 @@ use vectordb_core::{Filter, MultiVector, PayloadSelector, PointId, Record, Spars
 
 use crate::error::{exception, in_row, raised};
 use crate::json::{dict, json, object};
-use crate::take_turns;
+use crate::turns::Turns;
 
 /// An id: an `int` from 0 on, a `uuid.UUID`, or a `str`; what numpy has for these as well.
 pub(crate) fn id(value: &Bound<'_, PyAny>) -> PyResult<PointId> {
@@ -44,8 +44,9 @@ pub(crate) fn ids(values: &Bound<'_, PyAny>) -> PyResult<Vec<PointId>> {
         return Err(PyTypeError::new_err("ids are a sequence of ids, not one of them"));
     }
     let mut read = Vec::with_capacity(values.len().unwrap_or(0));
+    let mut turns = Turns::new();
     for (row, value) in values.try_iter()?.enumerate() {
-        take_turns(values.py(), row);
+        turns.row(values.py());
         read.push(id(&value?).map_err(|error| in_row(values.py(), "InvalidId", row, None, error.value(values.py())))?);
     }
     Ok(read)

@@ -2,7 +2,7 @@
 //! interpreter's lock for everything in between. All that a user sees is Python, in `python/vectordb`.
 //!
 //! Files: `json`, `convert` (ids, vectors, filters, points), `batch` (points to be written), `error` (exceptions), `held` (what a child
-//! process must not touch), `database`, `collection`, `hits` (answers), `snapshot` (collections as files), `service` (the REST dialect
+//! process must not touch), `turns` (of other threads), `database`, `collection`, `hits` (answers), `snapshot` (collections as files), `service` (the REST dialect
 //! in process).
 #![forbid(unsafe_code)]
 
@@ -16,18 +16,9 @@ mod hits;
 mod json;
 mod service;
 mod snapshot;
+mod turns;
 
 use pyo3::prelude::*;
-
-/// Rows that are read from Python before other threads get a turn: some hundred microseconds of work.
-const ROWS_AT_ONCE: usize = 256;
-
-/// Gives other threads a turn now and then, in a loop over rows.
-fn take_turns(py: Python<'_>, row: usize) {
-    if row % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 {
-        py.detach(|| ());
-    }
-}
 
 /// The module `vectordb._native`.
 #[pymodule]

@@ -87,3 +87,16 @@ def test_a_directory_written_by_the_client_is_opened(tmp_path: Path) -> None:
     again = qdrant.client(path)
     assert again.count("docs").count == 2
     again.close()
+
+
+def test_a_collection_of_several_shards_cannot_be_embedded(db: Database, tmp_path: Path) -> None:
+    from qdrant_client import models
+
+    client = qdrant.client(tmp_path / "served.vdb")
+    client.create_collection("docs", models.VectorParams(size=2, distance=models.Distance.DOT), shard_number=2)
+    made = client.create_snapshot("docs")
+    assert made is not None
+    with pytest.raises(vectordb.InvalidSnapshot, match="2 shards"):
+        db.restore("docs", next((tmp_path / "served.vdb").rglob(made.name)))
+    assert list(db) == []
+    client.close()

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 from conftest import DIM, rows
 
 import vectordb
@@ -55,6 +56,31 @@ def test_other_threads_run_while_the_engine_works(db: Database) -> None:
     finally:
         running = False
         sys.setswitchinterval(interval)
+        counter.join()
+
+
+def test_other_threads_get_turns_while_rows_are_read(docs: Collection) -> None:
+    """Reading rows needs the lock, so it is let go of between them; the last row is wrong, so that nothing but reading happens."""
+    counted, running = 0, True
+
+    def count() -> None:
+        nonlocal counted
+        while running:
+            counted += 1
+            time.sleep(0)
+
+    payloads: list[dict[str, object]] = [{"n": n} for n in range(200_000)]
+    payloads[-1] = {"n": object()}
+    vectors = rows(200_000)
+    counter = threading.Thread(target=count)
+    counter.start()
+    before = counted
+    try:
+        with pytest.raises(vectordb.InvalidPayload):
+            docs.upsert(range(200_000), vectors, payloads)
+        assert counted - before > 3
+    finally:
+        running = False
         counter.join()
 
 
