@@ -15,7 +15,7 @@ mod worker;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam::channel::bounded;
 use parking_lot::{Mutex, RwLock};
@@ -77,6 +77,10 @@ const LOCK: &str = "LOCK";
 const COLLECTIONS: &str = "collections";
 /// Longest collection name, in bytes.
 const MAX_NAME_BYTES: usize = 300;
+/// Collections from which on they are opened beside each other,
+const MANY_COLLECTIONS: usize = 16;
+/// by so many threads.
+const OPENING_THREADS: usize = 16;
 
 impl Database {
     /// Opens a directory for writing, and makes it when it is not there. Whatever a crash left is recovered.
@@ -172,13 +176,26 @@ impl Database {
         Ok(db)
     }
 
+    /// Opens every collection; many of them beside each other, because opening one is mostly waiting for the disk.
     fn open_all(&self) -> Result<()> {
-        let catalog = self.inner.catalog.read().clone();
-        for (name, directory) in catalog.collections {
-            let collection = self.inner.open_collection(&name, &directory)?;
-            self.inner.open.write().insert(name, collection);
+        let listed: Vec<(String, String)> = self.inner.catalog.read().collections.clone().into_iter().collect();
+        let next = AtomicUsize::new(0);
+        let open = || -> Result<()> {
+            // The number only has to be another one for everybody.
+            while let Some((name, directory)) = listed.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let collection = self.inner.open_collection(name, directory)?;
+                self.inner.open.write().insert(name.clone(), collection);
+            }
+            Ok(())
+        };
+        // Few are opened in the order of their names, so that what happens on the disk can be repeated.
+        if listed.len() < MANY_COLLECTIONS {
+            return open();
         }
-        Ok(())
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..OPENING_THREADS).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
     }
 
     /// A builder that creates or opens a collection.
