@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{cargo, clients, succeeds, tidy};
+use crate::{cargo, clients, k8s, succeeds, tidy};
 
 type Step = (&'static str, fn() -> bool);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", format),
     ("clippy", clippy),
     ("tidy", || tidy::run(false)),
@@ -19,6 +19,7 @@ const STEPS: [Step; 7] = [
     ("doc", doc),
     ("examples", examples),
     ("clients", clients),
+    ("k8s", || k8s::run(false)),
 ];
 
 /// Runs the steps up to the first that fails, and ends with a line of how many passed and failed.

@@ -65,19 +65,19 @@ impl Clients {
 }
 
 /// Whether a program can be run.
-fn present(program: &str) -> bool {
+pub(crate) fn present(program: &str) -> bool {
     Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// Says that clients are passed over for want of a program, which is no success in CI.
-fn passed_over(program: &str) -> bool {
+/// Says that tests are passed over for want of a program, which is no success in CI.
+pub(crate) fn passed_over(program: &str) -> bool {
     let in_ci = std::env::var_os("CI").is_some();
-    println!("-- there is no {program}: its clients are passed over{}", if in_ci { ", which CI must not" } else { "" });
+    println!("-- there is no {program}: what needs it is passed over{}", if in_ci { ", which CI must not" } else { "" });
     !in_ci
 }
 
 /// Installs what a list names into an empty directory, unless the same list was installed there before.
-fn installed(directory: &Path, list: &Path, install: impl FnOnce() -> bool) -> bool {
+pub(crate) fn installed(directory: &Path, list: &Path, install: impl FnOnce() -> bool) -> bool {
     let stamp = directory.join("installed");
     let Ok(wanted) = std::fs::read(list) else {
         eprintln!("{}: cannot be read", list.display());

@@ -4,6 +4,8 @@
 
 mod ci;
 mod clients;
+mod image;
+mod k8s;
 mod rooms;
 mod source;
 mod tidy;
@@ -22,10 +24,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything a change must pass: format, lints, tidy, tests, documentation, examples, stock clients. Writes nothing but `target`.
+    /// Everything a change must pass: format, lints, tidy, tests, documentation, examples, stock clients, the chart. Writes nothing but `target`.
     Ci,
     /// The stock clients of other languages against the server.
     Clients,
+    /// The chart for Kubernetes, the manifests made of it, and the alert rules.
+    K8s {
+        /// Make the manifests anew first.
+        #[arg(long)]
+        write: bool,
+    },
+    /// The container image, of a static program and nothing below it; needs Docker, and no registry.
+    Image {
+        /// With what the chart of Qdrant calls in its image.
+        #[arg(long)]
+        drop_in: bool,
+        /// Make both images, and try them under the restrictions of the pods.
+        #[arg(long)]
+        test: bool,
+        /// Without optimization.
+        #[arg(long)]
+        dev: bool,
+    },
     /// Formats the sources and applies what clippy can mend by itself.
     Fix,
     /// Floors and cycles between rooms, unsafe code, dependencies, sizes.
@@ -61,6 +81,8 @@ fn main() -> ExitCode {
     let passed = match Cli::parse().task {
         Task::Ci => ci::run(),
         Task::Clients => ci::clients(),
+        Task::K8s { write } => k8s::run(write),
+        Task::Image { drop_in, test, dev } => image::run(drop_in, test, dev),
         Task::Fix => ci::fix(),
         Task::Tidy { json } => tidy::run(json),
         Task::Crash { images, corruptions, kills, json } => {
