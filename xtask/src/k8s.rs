@@ -15,8 +15,7 @@ const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.18.6";
 
 /// Checks the files; before that makes the manifests anew if `write`.
 pub(crate) fn run(write: bool) -> bool {
-    // Go knows no `--version`.
-    if !Command::new("go").arg("version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
+    if !has_go() {
         return passed_over("go");
     }
     if !present("python3") {
@@ -32,20 +31,27 @@ pub(crate) fn run(write: bool) -> bool {
     (!write || run(Command::new(&tools.python).arg("generate.py"))) && run(Command::new(&tools.python).args(["-m", "pytest"]))
 }
 
+/// Whether there is Go, which knows no `--version`.
+pub(crate) fn has_go() -> bool {
+    Command::new("go").arg("version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
 /// Where cargo builds.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| top().join("target"), PathBuf::from)
 }
 
-struct Tools {
-    helm: PathBuf,
+/// Programs that look at the files.
+pub(crate) struct Tools {
+    pub(crate) helm: PathBuf,
     promtool: PathBuf,
-    python: PathBuf,
+    /// With the packages of the tests.
+    pub(crate) python: PathBuf,
 }
 
 impl Tools {
     /// What is not there yet is put there.
-    fn installed(room: &Path, tests: &Path) -> Option<Self> {
+    pub(crate) fn installed(room: &Path, tests: &Path) -> Option<Self> {
         let bin = room.join("bin");
         std::fs::create_dir_all(&bin).ok()?;
         let helm = bin.join(version_of(HELM));

@@ -4,6 +4,7 @@
 
 mod ci;
 mod clients;
+mod e2e;
 mod image;
 mod k8s;
 mod rooms;
@@ -34,6 +35,9 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// The chart and the manifests on a control plane of Kubernetes, which is built first, for a long time; not part of `ci`.
+    #[command(name = "k8s-e2e")]
+    K8sE2e,
     /// The container image, of a static program and nothing below it; needs Docker, and no registry.
     Image {
         /// With what the chart of Qdrant calls in its image.
@@ -82,6 +86,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Clients => ci::clients(),
         Task::K8s { write } => k8s::run(write),
+        Task::K8sE2e => e2e::run(),
         Task::Image { drop_in, test, dev } => image::run(drop_in, test, dev),
         Task::Fix => ci::fix(),
         Task::Tidy { json } => tidy::run(json),
