@@ -3,6 +3,7 @@
 import functools
 import json
 
+import celpy
 import jsonschema
 import kubernetes_validate
 import pytest
@@ -270,3 +271,68 @@ def test_kustomization_names_every_manifest():
     found = yaml.safe_load((chart.K8S / "kustomization.yaml").read_text())["resources"]
     # The namespace is in two files, and kustomize wants every object once.
     assert sorted(found) == sorted(f"manifests/{path.name}" for path in generate.MANIFESTS.glob("*.yaml") if path.name != "namespace.yaml")
+
+
+class Guard:
+    """The policy that guards the number of nodes, as the API server evaluates it."""
+
+    def __init__(self, name):
+        self.spec = chart.only(chart.objects(name), "ValidatingAdmissionPolicy")["spec"]
+        self.environment = celpy.Environment()
+
+    def evaluate(self, expression, known):
+        program = self.environment.program(self.environment.compile(expression))
+        return program.evaluate(known)
+
+    def ask(self, before, after, data):
+        """None if it is allowed, what is told otherwise."""
+        params = {"metadata": {"name": "qdrant-scale"}} | ({} if data is None else {"data": data})
+        objects = {"oldObject": {"spec": {"replicas": before}}, "object": {"spec": {"replicas": after}}, "params": params}
+        known = {name: celpy.json_to_cel(each) for name, each in objects.items()}
+        found = {each["name"]: self.evaluate(each["expression"], known) for each in self.spec["variables"]}
+        known["variables"] = celpy.celtypes.MapType({celpy.celtypes.StringType(name): each for name, each in found.items()})
+        (validation,) = self.spec["validations"]
+        if self.evaluate(validation["expression"], known):
+            return None
+        return str(self.evaluate(validation["messageExpression"], known))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "data", "allowed"),
+    [
+        (3, 5, None, True),
+        (3, 3, None, True),
+        (3, 2, None, False),
+        (3, 2, {}, False),
+        (3, 2, {"other": "1"}, False),
+        (3, 2, {"minReplicas": "2"}, True),
+        (3, 1, {"minReplicas": "2"}, False),
+        (5, 3, {"minReplicas": "3"}, True),
+        (5, 2, {"minReplicas": "3"}, False),
+        (3, 2, {"minReplicas": ""}, False),
+        (3, 2, {"minReplicas": "two"}, False),
+        (3, 2, {"minReplicas": "-1"}, False),
+        (3, 2, {"minReplicas": "99999999999999999999"}, False),
+        (3, 0, None, True),
+        (0, 3, None, True),
+    ],
+)
+def test_fewer_nodes_need_leave(before, after, data, allowed):
+    told = Guard("manifests").ask(before, after, data)
+    assert (told is None) == allowed, told
+    if told is not None:
+        assert f"from {before} to {after} nodes" in told and f"vectordb ctl scale-to {after}" in told
+        assert f"""kubectl -n vector-db patch configmap qdrant-scale -p '{{"data":{{"minReplicas":"{after}"}}}}'""" in told
+        assert "\n" not in told, "the API server leaves out messages of several lines"
+
+
+def test_the_guard_watches_the_set_and_its_scale_alone():
+    for name, of in [("manifests", "qdrant"), ("production", "search"), ("grpc", "db-vectordb")]:
+        found = chart.objects(name)
+        policy, binding = chart.only(found, "ValidatingAdmissionPolicy"), chart.only(found, "ValidatingAdmissionPolicyBinding")
+        (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+        assert (rule["resources"], rule["resourceNames"], rule["operations"]) == (["statefulsets", "statefulsets/scale"], [of], ["UPDATE"])
+        assert binding["spec"]["policyName"] == policy["metadata"]["name"] and binding["spec"]["validationActions"] == ["Deny"]
+        (floor,) = [each for each in chart.of_kind(found, "ConfigMap") if each["metadata"]["name"] == binding["spec"]["paramRef"]["name"]]
+        assert "data" not in floor, "applying it again would take back or give leave"
+        assert binding["spec"]["matchResources"]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "vector-db"}
