@@ -36,7 +36,7 @@ impl Kind {
     }
 }
 
-/// Builds the program, and one image or, to try them, both; `dev` compiles faster and runs slower.
+/// Builds the program, and one image or, to try them, both; `dev` compiles faster, and runs many times slower.
 pub(crate) fn run(drop_in: bool, test: bool, dev: bool) -> bool {
     let kinds: &[Kind] = match (test, drop_in) {
         (true, _) => &[Kind::Plain, Kind::DropIn],
@@ -47,6 +47,10 @@ pub(crate) fn run(drop_in: bool, test: bool, dev: bool) -> bool {
     let profile = if dev { "dev" } else { "release" };
     let mut build = cargo(&["build", "--locked", "--package", "vectordb-server", "--bin", "vectordb"]);
     build.args(["--profile", profile, "--target", &triple]).env("RUSTFLAGS", "-C target-feature=+crt-static");
+    if dev {
+        // What tests have optimized is optimized for tests; here it would only take time.
+        build.args(["--config", "profile.dev.package.'*'.opt-level=0", "--config", "profile.dev.package.vectordb-core.opt-level=0"]);
+    }
     build.env("CARGO_PROFILE_RELEASE_STRIP", "symbols").env("CARGO_PROFILE_DEV_STRIP", "symbols");
     let program = target().join(&triple).join(if dev { "debug" } else { "release" }).join("vectordb");
     let built = succeeds(&mut build) && kinds.iter().all(|&kind| image(&program, kind));
