@@ -10,7 +10,12 @@ rm -rf "$root"
 mkdir -p "$root/usr/bin" "$root/etc/ssl/certs" "$root/tmp" "$root/qdrant/config" "$root/qdrant/storage" "$root/qdrant/snapshots" \
     "$root/qdrant/init"
 chmod 1777 "$root/tmp"
-install -m 0755 "$binary" "$root/usr/bin/vectordb"
+if ! LC_ALL=C ldd "$binary" 2>&1 | grep -q -e 'statically linked' -e 'not a dynamic executable'; then
+    echo "$binary needs libraries, and there are none in the image" >&2
+    exit 1
+fi
+strip -o "$root/usr/bin/vectordb" "$binary"
+chmod 0755 "$root/usr/bin/vectordb"
 # Whom to believe when buckets are reached over TLS.
 install -m 0644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 echo 'hosts: files dns' > "$root/etc/nsswitch.conf"

@@ -32,7 +32,12 @@ pub(crate) fn run() -> bool {
     let built = PROGRAMS.iter().all(|(package, name)| bin.join(name).exists() || build(package, &bin.join(name), &tests));
     let Some(tools) = built.then(|| Tools::installed(&target().join("k8s"), &top().join("k8s/tests"))).flatten() else { return false };
     let mut pytest = Command::new(&tools.python);
-    pytest.args(["-m", "pytest"]).current_dir(&tests).env("HELM", &tools.helm).env("KUBERNETES_BIN", &bin).env("PYTHONDONTWRITEBYTECODE", "1");
+    pytest
+        .args(["-m", "pytest"])
+        .current_dir(&tests)
+        .env("HELM", &tools.helm)
+        .env("KUBERNETES_BIN", &bin)
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     succeeds(&mut pytest)
 }
 

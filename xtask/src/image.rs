@@ -1,7 +1,7 @@
 //! `image`: the container image without a registry, of a static program and nothing below it.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::k8s::target;
 use crate::{cargo, succeeds, top};
@@ -36,23 +36,18 @@ impl Kind {
     }
 }
 
-/// Builds the program, and one image or, to try them, both; `dev` compiles faster, and runs many times slower.
+/// Builds the program, and one image or, to try them, both; `dev` compiles faster, and runs slower.
 pub(crate) fn run(drop_in: bool, test: bool, dev: bool) -> bool {
     let kinds: &[Kind] = match (test, drop_in) {
         (true, _) => &[Kind::Plain, Kind::DropIn],
         (false, true) => &[Kind::DropIn],
         (false, false) => &[Kind::Plain],
     };
-    let Some(triple) = host() else { return false };
     let profile = if dev { "dev" } else { "release" };
-    let mut build = cargo(&["build", "--locked", "--package", "vectordb-server", "--bin", "vectordb"]);
-    build.args(["--profile", profile, "--target", &triple]).env("RUSTFLAGS", "-C target-feature=+crt-static");
-    if dev {
-        // What tests have optimized is optimized for tests; here it would only take time.
-        build.args(["--config", "profile.dev.package.'*'.opt-level=0", "--config", "profile.dev.package.vectordb-core.opt-level=0"]);
-    }
-    build.env("CARGO_PROFILE_RELEASE_STRIP", "symbols").env("CARGO_PROFILE_DEV_STRIP", "symbols");
-    let program = target().join(&triple).join(if dev { "debug" } else { "release" }).join("vectordb");
+    let mut build = cargo(&["rustc", "--locked", "--package", "vectordb-server", "--bin", "vectordb", "--profile", profile]);
+    // For the program alone: it is linked as a static one, of libraries that are the same for all programs.
+    build.args(["--", "-C", "target-feature=+crt-static"]);
+    let program = target().join(if dev { "debug" } else { "release" }).join("vectordb");
     let built = succeeds(&mut build) && kinds.iter().all(|&kind| image(&program, kind));
     built && (!test || succeeds(Command::new("python3").arg(top().join("k8s/image/try.py")).args(kinds.iter().map(|kind| kind.tag()))))
 }
@@ -74,10 +69,4 @@ fn image(program: &Path, kind: Kind) -> bool {
         println!("{}", kind.tag());
     }
     done
-}
-
-/// The target that is the machine itself. A build for it by name keeps procedural macros, which cannot be static, free of flags.
-fn host() -> Option<String> {
-    let output = Command::new("rustc").arg("-vV").stderr(Stdio::inherit()).output().ok()?;
-    String::from_utf8(output.stdout).ok()?.lines().find_map(|line| Some(line.strip_prefix("host: ")?.to_owned()))
 }
