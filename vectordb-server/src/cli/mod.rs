@@ -3,9 +3,9 @@
 //! A tool speaks to a running server over REST (`--uri`), or opens a directory of data that no server has open
 //! (`--storage-path`). What is asked for goes to the standard output, everything else to the standard error.
 //!
-//! Files: `serve`, `backup` (and restore, verify, backups, prune), `snapshot`, `import`, `export`, `size`, `bench`, `check`, `selftest`, and what
-//! they share: `npy` (tables of NumPy), `client` (REST from the caller's side),
-//! `place` (where backups lie), `failure` (exit codes), `output` (progress and numbers).
+//! Files: `serve`, `backup` (and restore, verify, backups, prune), `snapshot`, `import`, `export`, `size`, `bench`, `check`,
+//! `selftest`, and what they share: `npy` (tables of NumPy), `client` (REST from the caller's side), `place` (where backups lie),
+//! `failure` (exit codes), `output` (progress and numbers).
 
 mod backup;
 mod bench;
