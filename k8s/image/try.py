@@ -13,7 +13,7 @@ import uuid
 
 # As in the chart: not root, nothing but volumes can be written, no capabilities, no way to more of them.
 RESTRICTED = ["--user=1000:2000", "--group-add=3000", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-RESTRICTED += ["--tmpfs=/tmp:size=256m,mode=1777", "--memory=1g", "--memory-swap=1g", "--ulimit=nofile=65536:65536"]
+RESTRICTED += ["--tmpfs=/tmp:size=256m,mode=1777", "--memory=1g", "--memory-swap=1g"]
 RUN = f"try-{uuid.uuid4().hex[:8]}"
 
 
@@ -92,7 +92,7 @@ def try_plain(image, volumes):
     ask(f"{RUN}-0", "PUT", "/collections/documents/points?wait=true", {"points": points})
     metrics = dict(line.rsplit(" ", 1) for line in ask(f"{RUN}-0", "GET", "/metrics").splitlines() if not line.startswith("#"))
     limit = float(metrics["qdrant_memory_limit_bytes"])
-    assert limit == (1 << 30) * 4 // 5, f"four fifths of a gigabyte, not {limit}"
+    assert abs(limit - (1 << 30) * 0.8) < 100, f"four fifths of a gigabyte, not {limit}"
     took = stopped(f"{RUN}-0")
     docker(*serve)
     ready(f"{RUN}-0")
