@@ -19,7 +19,7 @@ SETS["qdrant-values"] = HERE / "values/qdrant.yaml"
 
 def helm(*arguments, check=True):
     """Runs helm; what it says on its standard error is part of what is returned when it fails."""
-    done = subprocess.run([HELM, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([HELM, *map(str, arguments)], capture_output=True, text=True, timeout=600)
     if check and done.returncode != 0:
         raise AssertionError(f"helm {arguments}: {done.stdout}{done.stderr}")
     return done
