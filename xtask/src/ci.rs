@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{cargo, clients, python, succeeds, tidy};
+use crate::{cargo, clients, k8s, python, succeeds, tidy};
 
 type Step = (&'static str, fn() -> bool);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("format", format),
     ("clippy", clippy),
     ("tidy", || tidy::run(false)),
@@ -20,6 +20,7 @@ const STEPS: [Step; 8] = [
     ("examples", examples),
     ("clients", clients),
     ("python", python),
+    ("k8s", || k8s::run(false)),
 ];
 
 /// Runs the steps up to the first that fails, and ends with a line of how many passed and failed.

@@ -69,10 +69,10 @@ pub(crate) fn present(program: &str) -> bool {
     Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// Says that clients are passed over for want of a program, which is no success in CI.
+/// Says that tests are passed over for want of a program, which is no success in CI.
 pub(crate) fn passed_over(program: &str) -> bool {
     let in_ci = std::env::var_os("CI").is_some();
-    println!("-- there is no {program}: its clients are passed over{}", if in_ci { ", which CI must not" } else { "" });
+    println!("-- there is no {program}: what needs it is passed over{}", if in_ci { ", which CI must not" } else { "" });
     !in_ci
 }
 

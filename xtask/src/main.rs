@@ -4,6 +4,9 @@
 
 mod ci;
 mod clients;
+mod e2e;
+mod image;
+mod k8s;
 mod python;
 mod rooms;
 mod source;
@@ -23,12 +26,34 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything a change must pass: format, lints, tidy, tests, documentation, examples, stock clients, the Python package. Writes nothing but `target`.
+    /// Everything a change must pass: format, lints, tidy, tests, documentation, examples, stock clients, the Python package, the chart.
+    /// Writes nothing but `target`.
     Ci,
     /// The stock clients of other languages against the server.
     Clients,
     /// The Python package: its tests, types and stubs.
     Python,
+    /// The chart for Kubernetes, the manifests made of it, and the alert rules.
+    K8s {
+        /// Make the manifests anew first.
+        #[arg(long)]
+        write: bool,
+    },
+    /// The chart and the manifests on a control plane of Kubernetes, which is built first, for a long time; not part of `ci`.
+    #[command(name = "k8s-e2e")]
+    K8sE2e,
+    /// The container image, of a static program and nothing below it; needs Docker, and no registry.
+    Image {
+        /// With what the chart of Qdrant calls in its image.
+        #[arg(long)]
+        drop_in: bool,
+        /// Make both images, and try them under the restrictions of the pods.
+        #[arg(long)]
+        test: bool,
+        /// Without optimization.
+        #[arg(long)]
+        dev: bool,
+    },
     /// Formats the sources and applies what clippy can mend by itself.
     Fix,
     /// Floors and cycles between rooms, unsafe code, dependencies, sizes.
@@ -65,6 +90,9 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Clients => ci::clients(),
         Task::Python => ci::python(),
+        Task::K8s { write } => k8s::run(write),
+        Task::K8sE2e => e2e::run(),
+        Task::Image { drop_in, test, dev } => image::run(drop_in, test, dev),
         Task::Fix => ci::fix(),
         Task::Tidy { json } => tidy::run(json),
         Task::Crash { images, corruptions, kills, json } => {

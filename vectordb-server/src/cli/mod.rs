@@ -3,10 +3,9 @@
 //! A tool speaks to a running server over REST (`--uri`), or opens a directory of data that no server has open
 //! (`--storage-path`). What is asked for goes to the standard output, everything else to the standard error.
 //!
-//! Files: `serve`, `backup` (and restore, verify, backups, prune), `snapshot`, `import`, `export`, `size`, `bench`, `check`, `ctl` (the
-//! nodes of a cluster), and what
-//! they share: `npy` (tables of NumPy), `client` (REST from the caller's side),
-//! `place` (where backups lie), `failure` (exit codes), `output` (progress and numbers).
+//! Files: `serve`, `backup` (and restore, verify, backups, prune), `snapshot`, `import`, `export`, `size`, `bench`, `check`,
+//! `selftest`, `ctl` (the nodes of a cluster), and what they share: `npy` (tables of NumPy), `client` (REST from the caller's
+//! side), `place` (where backups lie), `failure` (exit codes), `output` (progress and numbers).
 
 mod backup;
 mod bench;
@@ -19,6 +18,7 @@ mod import;
 mod npy;
 mod output;
 mod place;
+mod selftest;
 mod serve;
 mod size;
 mod snapshot;
@@ -65,6 +65,9 @@ enum Command {
     Ctl(ctl::Ctl),
     /// Compare every file of a directory of data with its checksums.
     Check(check::Check),
+    /// Try a running server: make a collection, write, search, take a snapshot, and delete all of it.
+    #[command(name = "selftest")]
+    SelfTest(selftest::SelfTest),
 }
 
 /// Does what the arguments of the process ask for, and says how it went.
@@ -85,6 +88,7 @@ pub fn run() -> ExitCode {
         Some(Command::Bench(bench)) => bench::run(&bench),
         Some(Command::Ctl(ctl)) => ctl::run(&ctl),
         Some(Command::Check(check)) => check::run(&check),
+        Some(Command::SelfTest(selftest)) => selftest::run(&selftest),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -55,12 +55,21 @@ fn serve_until_told(serve: &Serve) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let server = crate::server::start(config).await?;
+        say_initialized()?;
         told_to_stop().await?;
         server.stop().await;
         Ok(())
     });
     logs.finish();
     served
+}
+
+/// Makes the file of `QDRANT_INIT_FILE_PATH`, by which others see that the server has started.
+fn say_initialized() -> std::io::Result<()> {
+    match std::env::var_os("QDRANT_INIT_FILE_PATH").filter(|path| !path.is_empty()) {
+        Some(path) => std::fs::write(path, ""),
+        None => Ok(()),
+    }
 }
 
 /// Waits for the signals that ask a process to end.

@@ -104,6 +104,18 @@ fn snapshots_are_made_got_and_recovered() {
 }
 
 #[test]
+fn a_server_is_tried_and_left_as_it_was() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Running::new(dir.path(), |_| {});
+    create(&server, "books");
+    let told = done(dir.path(), &["selftest", "--uri", &server.url]);
+    assert!(told.contains("as it should be"), "{told}");
+    assert_eq!(server.ok("GET", "/collections", &Value::Null), json!({"collections": [{"name": "books"}]}));
+    let (code, told) = failed(dir.path(), &["selftest", "--uri", "http://127.0.0.1:1"]);
+    assert!(code == 1 && told.contains("cannot be asked"), "{told}");
+}
+
+#[test]
 fn a_damaged_file_of_a_directory_is_named() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = Running::new(dir.path(), |_| {});

@@ -128,7 +128,14 @@ fn who_is_told_to_stop_keeps_everything_that_was_acknowledged() {
     drop(server);
     let done: Vec<u64> = done.into_iter().flatten().collect();
     assert!(done.len() >= 200, "{}", done.len());
-    let again = Program::start(&mut program(), directory.path());
+    // Whoever waits for it to have started looks for a file.
+    let started = directory.path().join("started");
+    let again = Program::start(program().env("QDRANT_INIT_FILE_PATH", &started), directory.path());
+    let begun = Instant::now();
+    while !started.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "there is no file");
+        std::thread::yield_now();
+    }
     let found = again.ok("POST", "/collections/docs/points", &json!({"ids": done, "with_payload": true}));
     let mut found: Vec<u64> =
         found.as_array().expect("points").iter().map(|point| point["payload"]["serial"].as_u64().expect("its serial")).collect();

@@ -46,6 +46,8 @@ families! {
     SNAPSHOT_CREATION Gauge "snapshot_creation_running" "Snapshots that are being made.";
     SNAPSHOT_RECOVERY Gauge "snapshot_recovery_running" "Recoveries from snapshots that are under way.";
     SNAPSHOTS_CREATED Counter "snapshot_created_total" "Snapshots made since the start.";
+    BACKUP_LAST_SUCCESS Gauge "backup_last_success_timestamp_seconds" "When the last backup since the start was complete, in seconds since 1970.";
+    BACKUP_FAILURES Counter "backup_failures_total" "Backups since the start that failed.";
     CLUSTER_ENABLED Gauge "cluster_enabled" "Whether there may be other peers.";
     SEARCHES Histogram "search_latency_seconds" "How long searches took, by collection and kind.";
     REST_ANSWERS Counter "rest_responses_total" "Answers of REST.";
@@ -64,6 +66,7 @@ families! {
     MEMORY_RESIDENT Gauge "memory_resident_bytes" "Memory of the process that is resident.";
     MEMORY_LIMIT Gauge "memory_limit_bytes" "Memory that the engine may take.";
     MEMORY_RESERVED Gauge "memory_reserved_bytes" "Memory that the engine has reserved within its limit.";
+    START_TIME Gauge "process_start_time_seconds" "When the process was started, in seconds since 1970.";
     THREADS Gauge "process_threads" "Threads of the process.";
     OPEN_MMAPS Gauge "process_open_mmaps" "Mappings of the process.";
     MAX_MMAPS Gauge "system_max_mmaps" "Most mappings that a process may have.";

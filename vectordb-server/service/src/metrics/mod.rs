@@ -34,6 +34,14 @@ pub(crate) struct RestKey {
     pub(crate) collection: String,
 }
 
+/// How backups went since the service was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct BackupFigures {
+    pub(crate) failures: u64,
+    /// When the last one was complete, in seconds since 1970.
+    pub(crate) last_success: Option<u64>,
+}
+
 /// Counters and histograms since the service was opened.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -45,6 +53,7 @@ pub struct Metrics {
     pub(crate) log_syncs: LogSyncs,
     /// Seconds since 1970; 0: there is none. Nothing else hangs on it.
     certificate_expiry: AtomicI64,
+    backups: Mutex<BackupFigures>,
 }
 
 impl Metrics {
@@ -71,6 +80,19 @@ impl Metrics {
     /// Counts a search.
     pub(crate) fn search(&self, collection: &str, kind: &'static str, took: Duration) {
         self.searches.lock().entry((collection.to_owned(), kind)).or_default().add(took);
+    }
+
+    /// Counts a backup by when it was complete, or as one that failed.
+    pub(crate) fn backup(&self, complete: Option<jiff::Timestamp>) {
+        let mut backups = self.backups.lock();
+        match complete {
+            Some(at) => backups.last_success = u64::try_from(at.as_second()).ok(),
+            None => backups.failures += 1,
+        }
+    }
+
+    pub(crate) fn backups(&self) -> BackupFigures {
+        *self.backups.lock()
     }
 
     /// Forgets a collection that is gone. What was answered about it stays counted, without its name.

@@ -40,6 +40,9 @@ impl Report<'_> {
     pub(crate) fn text(&self, metrics: &Metrics) -> String {
         let mut text = Exposition::new(self.prefix);
         self.state(&mut text);
+        let backups = metrics.backups();
+        text.single(&f::BACKUP_LAST_SUCCESS, backups.last_success);
+        text.single(&f::BACKUP_FAILURES, Some(backups.failures));
         let searches = metrics.searches.lock().clone();
         let label = |(collection, kind): &'_ (String, &'static str)| (collection.clone(), *kind);
         let searches: Vec<_> = searches.iter().map(|(key, histogram)| (label(key), histogram)).collect();
@@ -114,6 +117,7 @@ impl Report<'_> {
         text.single(&f::MEMORY_RESIDENT, process.resident_bytes);
         text.single(&f::MEMORY_LIMIT, self.memory_limit);
         text.single(&f::MEMORY_RESERVED, Some(self.memory_reserved));
+        text.single(&f::START_TIME, process.started);
         text.single(&f::THREADS, process.threads);
         text.single(&f::OPEN_MMAPS, process.open_mmaps);
         text.single(&f::MAX_MMAPS, process.max_mmaps);

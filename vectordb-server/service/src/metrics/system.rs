@@ -1,11 +1,20 @@
 //! What the operating system says of the disk and of this process; nothing where it does not say.
 
 use std::path::Path;
+use std::sync::OnceLock;
+
+/// What the kernel counts a process's time in, on every architecture that Linux calls its own.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// When this process was started, in seconds since 1970.
+static STARTED: OnceLock<Option<u64>> = OnceLock::new();
 
 /// Figures of the process.
 #[derive(Debug, Default)]
 pub(super) struct Process {
     pub(super) resident_bytes: Option<u64>,
+    /// In seconds since 1970.
+    pub(super) started: Option<u64>,
     pub(super) threads: Option<u64>,
     pub(super) open_mmaps: Option<u64>,
     pub(super) max_mmaps: Option<u64>,
@@ -25,10 +34,15 @@ impl Process {
         };
         // The name of the program, in parentheses, may hold anything; fields are counted behind it (proc_pid_stat(5)).
         let fields: Vec<&str> = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
-        let of_stat = |number: usize| fields.get(number - 3)?.parse().ok();
+        let of_stat = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         let open_files = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
         Self {
             resident_bytes: of_status("VmRSS").map(|kilobytes| kilobytes * 1024),
+            // The kernel reckons anew each time when it was booted, and the clock may have been set meanwhile: what is told stays.
+            started: *STARTED.get_or_init(|| {
+                let booted = read("/proc/stat").lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<u64>().ok());
+                booted.zip(of_stat(22)).map(|(booted, ticks)| booted + ticks / TICKS_PER_SECOND)
+            }),
             threads: of_status("Threads"),
             open_mmaps: Some(read("/proc/self/maps").lines().count() as u64).filter(|&count| count > 0),
             max_mmaps: read("/proc/sys/vm/max_map_count").trim().parse().ok(),

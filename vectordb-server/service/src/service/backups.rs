@@ -137,6 +137,12 @@ impl Service {
         if request.keep == Some(0) {
             return Err(ServiceError::request("at least one backup is kept"));
         }
+        let done = self.backed_up(to, request, progress);
+        self.metrics.backup(done.as_ref().ok().map(|_| jiff::Timestamp::now()));
+        done
+    }
+
+    fn backed_up(&self, to: &Repository, request: &BackupRequest, progress: Progress<'_>) -> Result<BackupReport> {
         let _running = self.activity("", |activity| &mut activity.creating);
         let collections = self.chosen(&request.collections)?;
         let aliases = if request.collections.is_empty() { self.aliases.read().clone() } else { BTreeMap::new() };

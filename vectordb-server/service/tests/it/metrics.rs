@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vectordb_core::Options;
-use vectordb_service::{Access, CollectionAccess, Fault, Service, Settings, families, rest};
+use vectordb_service::{Access, CollectionAccess, Family, FamilyKind, Fault, Service, Settings, families, rest};
 
 /// Labels of a series, sorted.
 type Labels = BTreeMap<String, String>;
@@ -178,6 +178,9 @@ fn every_series_comes_once_and_says_what_is() {
     let (free, total) = (value("disk_free_bytes", &[]).expect("free"), value("disk_total_bytes", &[]).expect("total"));
     assert!(free > 0.0 && free <= total);
     assert!(value("process_threads", &[]).is_some_and(|threads| threads >= 1.0));
+    let now = jiff::Timestamp::now().as_second() as f64;
+    assert!(value("process_start_time_seconds", &[]).is_some_and(|start| start <= now + 1.0 && start > now - 86_400.0));
+    assert_eq!((value("backup_failures_total", &[]), value("backup_last_success_timestamp_seconds", &[])), (Some(0.0), None));
     check_dashboard(&seen);
     // Nothing is said under a name that the table does not have, and in another kind than it has.
     for (name, kind) in &seen.kinds {
@@ -197,6 +200,41 @@ fn every_series_comes_once_and_says_what_is() {
     let seen = scrape(&service, "");
     assert_eq!(seen.value("qdrant_rest_responses_total", &ok), Some(8.0));
     assert!(!seen.series.keys().any(|(_, labels)| labels.values().any(|value| value == "docs")));
+}
+
+#[test]
+fn backups_are_counted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let service = Service::open(dir.path(), Options::default(), Settings::default()).expect("a service");
+    filled(&service, "docs");
+    let before = jiff::Timestamp::now().as_second() as f64;
+    ask(&service, "POST", "/backups", &json!({"collections": ["nothing"]}));
+    let seen = scrape(&service, "");
+    assert_eq!(seen.value("vectordb_backup_failures_total", &[]), Some(1.0));
+    assert_eq!(seen.value("vectordb_backup_last_success_timestamp_seconds", &[]), None);
+    assert_eq!(ask(&service, "POST", "/backups", &Value::Null)["status"], "ok");
+    let seen = scrape(&service, "");
+    assert_eq!(seen.value("vectordb_backup_failures_total", &[]), Some(1.0));
+    assert!(seen.value("vectordb_backup_last_success_timestamp_seconds", &[]).is_some_and(|at| at >= before));
+}
+
+/// What the rules for Prometheus ask for is there to be asked for.
+#[test]
+fn every_alert_asks_for_metrics_that_there_are() {
+    let rules = include_str!("../../../../k8s/helm/files/alerts.yaml");
+    let rules: String = rules.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n");
+    let asked = rules.split("PREFIX_").skip(1).map(|rest| {
+        let end = rest.find(|char: char| !char.is_ascii_alphanumeric() && char != '_').unwrap_or(rest.len());
+        &rest[..end]
+    });
+    assert!(asked.clone().count() > 15);
+    for name in asked {
+        let of = |family: &Family| {
+            let suffixes: &[&str] = if family.kind == FamilyKind::Histogram { &["_bucket", "_sum", "_count"] } else { &[""] };
+            suffixes.iter().any(|suffix| name == format!("{}{suffix}", family.name))
+        };
+        assert!(families().iter().any(of), "there is no {name}, which an alert asks for");
+    }
 }
 
 /// Everything that the dashboard for Grafana asks for is there to be asked for.

@@ -1,0 +1,28 @@
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests"))
+
+import controlplane
+
+
+@pytest.fixture(scope="session")
+def plane():
+    with controlplane.control_plane() as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def applied(plane):
+    """The manifests, applied twice: before and after there are the kinds of the Prometheus operator."""
+    import chart
+
+    manifests = chart.K8S / "manifests"
+    first = plane.kubectl("apply", "-f", manifests, check=False)
+    plane.kubectl("apply", "-f", pathlib.Path(__file__).with_name("crds.yaml"))
+    plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    second = plane.kubectl("apply", "-f", manifests)
+    plane.wait("three pods", lambda: len(plane.ready("vector-db", "qdrant-")) == 3)
+    return first, second
