@@ -49,6 +49,7 @@ pub(super) async fn serve(listener: TcpListener, node: Node, secret: Option<Stri
         .route("/raft/append", post(append_entries))
         .route("/raft/vote", post(vote))
         .route("/raft/snapshot", post(install_snapshot))
+        .route("/standing", post(standing))
         .route("/join", post(join))
         .route("/propose", post(propose))
         .route("/beat", post(beat))
@@ -130,6 +131,11 @@ pub(super) struct Join {
     pub(super) introduction: Command,
     /// Whether it takes the place of the peer at its address, whose data is lost.
     pub(super) replaces: bool,
+}
+
+/// Whether this node is part of a cluster.
+async fn standing(State(node): State<Node>) -> Response {
+    reply(&node.group.raft.is_initialized().await.unwrap_or(false))
 }
 
 /// Lets a node in, or hands its wish on to the leader.

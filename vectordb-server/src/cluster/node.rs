@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use openraft::BasicNode;
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -17,7 +16,7 @@ use vectordb_core::{Database, UpdateResult};
 use vectordb_service::{Fault, RoutedCollection, RoutedShard, Service, ServiceError, ShardRoute};
 
 use super::client::PeerClient;
-use super::door::{self, Join};
+use super::door;
 use super::identity::Identity;
 use super::leader::{self, Beats};
 use super::raft::{ConsensusError, Group};
@@ -28,7 +27,7 @@ use super::state::{ClusterState, Command, Member, Outcome, PeerId, ShardRef};
 use crate::config::ClusterConfig;
 
 /// How long a change may take until everybody agrees.
-const AGREEMENT: Duration = Duration::from_secs(15);
+pub(super) const AGREEMENT: Duration = Duration::from_secs(15);
 /// What peers are told of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How often things are looked at although nothing is known to have changed.
@@ -315,52 +314,13 @@ impl Shared {
         Ok(())
     }
 
-    async fn enter(self: &Arc<Self>, config: &ClusterConfig) -> Result<(), ClusterError> {
-        let raft = &self.group.raft;
-        let known = raft.is_initialized().await.map_err(|error| ConsensusError::Start(error.to_string()))?;
-        match &config.bootstrap {
-            _ if known => {}
-            Some(other) if other.trim_end_matches('/') != self.uri.trim_end_matches('/') => {
-                self.join(other, config.replace_lost_peer).await?
-            }
-            _ => {
-                let founder = BTreeMap::from([(self.me.peer, BasicNode::new(&self.uri))]);
-                raft.initialize(founder).await.map_err(|error| ConsensusError::Start(error.to_string()))?;
-            }
-        }
-        let announcing = Arc::clone(self);
-        tokio::spawn(async move { announcing.announce().await });
-        Ok(())
-    }
-
-    /// Asks a peer to be let in, for a minute.
-    async fn join(&self, other: &str, replaces: bool) -> Result<(), ClusterError> {
-        let until = Instant::now() + Duration::from_secs(60);
-        loop {
-            let join = Join { introduction: self.introduction(), replaces };
-            let asked = self.client.call::<_, Outcome>(other, "/join", &join, AGREEMENT).await;
-            let reason = match asked {
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) if error.fault == Fault::BadRequest => {
-                    return Err(ClusterError::Refused { uri: other.to_owned(), reason: error.message });
-                }
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
-            };
-            if Instant::now() > until {
-                return Err(ClusterError::Join { uri: other.to_owned(), reason });
-            }
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-    }
-
-    fn introduction(&self) -> Command {
+    pub(super) fn introduction(&self) -> Command {
         let version = VERSION.to_owned();
         Command::AddPeer { id: self.me.peer, uri: self.uri.clone(), disk: self.me.disk, version }
     }
 
     /// Says where this node is, until that is agreed on.
-    async fn announce(self: Arc<Self>) {
+    pub(super) async fn announce(self: Arc<Self>) {
         while !self.is_stopping() {
             let known = self
                 .agreed()
