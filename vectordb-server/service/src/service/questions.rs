@@ -91,9 +91,9 @@ impl Service {
         let hits = match &options.explanations {
             None => reads::query(&asked.shards()?, &request)?,
             Some(explanations) => {
-                let (hits, explained) = reads::explained(&asked.shards()?, &request)?;
-                explanations.add(&explained);
-                hits
+                let explained = reads::explained(&asked.shards()?, &request)?;
+                explanations.add(&explained.shards);
+                explained.hits
             }
         };
         self.metrics.search(&asked.collection.name, kind_of(request.query.as_ref()), started.elapsed());

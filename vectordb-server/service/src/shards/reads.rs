@@ -88,20 +88,25 @@ pub(crate) fn query(shards: &[&Shard], request: &QueryRequest) -> Result<Vec<Sco
     }
 }
 
-/// Hits, and how each shard found its own.
-pub(crate) type Explained = (Vec<ScoredPoint>, Vec<(ShardId, Explanation)>);
+/// An answer, and how each shard found its part of it.
+#[derive(Debug)]
+pub(crate) struct Explained {
+    pub(crate) hits: Vec<ScoredPoint>,
+    pub(crate) shards: Vec<(ShardId, Explanation)>,
+}
 
-/// The same, and how each shard found its hits. Of several shards each tells of the query by itself, as it would answer it alone.
+/// The best points of a query of any kind, and how each shard found its hits. Of several shards each tells of the query by itself,
+/// as it would answer it alone.
 pub(crate) fn explained(shards: &[&Shard], request: &QueryRequest) -> Result<Explained> {
     let ids = shards.iter().map(|shard| shard.id);
     if let [shard] = shards {
         let explanation = shard.step(&Span::current(), "shard explain", |data| data.explain(request))?;
-        return Ok((explanation.hits.clone(), vec![(shard.id, explanation)]));
+        return Ok(Explained { hits: explanation.hits.clone(), shards: vec![(shard.id, explanation)] });
     }
     let mut alone = tree::without_ids(shards, request)?;
     alone.params.corpus = tree::counted(shards, &alone)?;
     let explanations = ask(shards, "shard explain", |shard| shard.explain(&alone))?;
-    Ok((tree::query(shards, request)?, ids.zip(explanations).collect()))
+    Ok(Explained { hits: tree::query(shards, request)?, shards: ids.zip(explanations).collect() })
 }
 
 /// How the hits of a query that looks at points themselves are ordered.

@@ -1,6 +1,8 @@
 //! A collection of several shards answers as one of a single shard.
 
 use serde_json::{Value, json};
+use vectordb_core::Options;
+use vectordb_service::{Service, Settings};
 
 use crate::support::{result, service};
 
@@ -155,4 +157,22 @@ fn samples_are_of_all_shards() {
     assert_eq!(sample(10).len(), 10);
     assert_eq!(sample(500).len(), 90);
     assert_ne!(sample(10), sample(10));
+}
+
+#[test]
+fn many_collections_are_all_there_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let open = || Service::open(dir.path(), Options::default(), Settings::default()).expect("a service");
+    let service = open();
+    for n in 0..20_u64 {
+        let name = format!("/collections/c{n}");
+        result(&service, "PUT", &name, &json!({"vectors": {"size": 1, "distance": "Dot"}}));
+        result(&service, "PUT", &format!("{name}/points"), &json!({"points": [{"id": n, "vector": [n]}]}));
+    }
+    drop(service);
+    let service = open();
+    for n in 0..20_u64 {
+        let page = result(&service, "POST", &format!("/collections/c{n}/points/scroll"), &json!({}));
+        assert_eq!(page["points"][0]["id"], n);
+    }
 }

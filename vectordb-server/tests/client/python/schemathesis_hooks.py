@@ -27,6 +27,9 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         for parts in (case.body, case.query):
             if isinstance(parts, dict) and isinstance(parts.get("location"), str):
                 del parts["location"]
+    # A quota that this machine is over already would refuse whatever is asked next.
+    if operation == ("PUT", "/quotas") and isinstance(case.body, dict) and case.body.get("enabled") is True:
+        case.body["enabled"] = False
     # A thousand shards are allowed, and take their time.
     if operation in ELSEWHERE and isinstance(case.body, dict) and not is_negative(case, "body") and case.body.get("shard_number"):
         case.body["shard_number"] = min(case.body["shard_number"], 4)
