@@ -128,6 +128,10 @@ pub(super) fn change(call: &Call<'_>) -> Result<Reply> {
     let Some((operation, given)) = body.as_object().and_then(|body| body.iter().next()) else {
         return Err(ServiceError::new(Fault::Format, "expected an object with the operation as its only key"));
     };
+    if !operation.ends_with("_sharding_key") && call.service.cluster()?.is_none() {
+        call.service.state(call.collection(), call.access)?;
+        return Err(ServiceError::alone());
+    }
     let form = |error: serde_json::Error| ServiceError::new(Fault::Format, error.to_string());
     let transfer = || serde_json::from_value::<Transfer>(given.clone()).map_err(form);
     let operate = |operation: ReplicaOperation| call.service.operate(call.collection(), &operation, call.access);
@@ -160,9 +164,6 @@ pub(super) fn change(call: &Call<'_>) -> Result<Reply> {
         }
         other => {
             call.service.state(call.collection(), call.access)?;
-            if call.service.cluster()?.is_none() {
-                return Err(ServiceError::alone());
-            }
             return Err(ServiceError::request(format!("the operation {other} is not known")));
         }
     }
