@@ -131,6 +131,7 @@ fn header(line: &str) -> Option<Mapping> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::fs::Fs as _;
 
     const TEXT: &str = "\
 1000-3000 r-xp 00000000 fe:00 7 /bin/program one
@@ -173,7 +174,12 @@ Rss: 16 kB
         let smaps = Smaps::now();
         assert!(smaps.is_known() && smaps.code() > 0 && smaps.stacks() > 0 && smaps.arenas() > 0);
         assert!(smaps.code() + smaps.stacks() + smaps.arenas() <= smaps.total());
-        let bytes = vec![1u8; 8 << 20];
+        // Of a file: the system makes one mapping of anonymous memory and its neighbours, whatever of these is there.
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("bytes");
+        std::fs::write(&path, vec![1u8; 8 << 20]).expect("it is written");
+        let bytes = crate::storage::fs::StdFs.map(&path).expect("it is mapped");
+        assert_eq!(bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>(), 8 << 20, "every page is touched");
         let start = bytes.as_ptr().addr();
         let resident = Smaps::now().resident(start..start + bytes.len());
         assert!(resident > 7 << 20, "{resident}");
