@@ -132,6 +132,11 @@ class Client:
         kind, given = operation
         client = self.client
         chosen: Any = models.Filter(**given["filter"]) if "filter" in given else given.get("ids")
+        if kind in ("set", "overwrite", "drop_keys"):
+            # Points that do not exist are an error on the wire, and passed over by the engine.
+            chosen = [point.id for point in client.retrieve(NAME, chosen, with_payload=False)]
+            if not chosen:
+                return
         integer, keyword = models.PayloadSchemaType.INTEGER, models.PayloadSchemaType.KEYWORD
         actions: dict[str, Callable[[], Any]] = {
             "upsert": lambda: client.upsert(NAME, [models.PointStruct(**point) for point in given["points"]]),

@@ -216,6 +216,7 @@ REST = [
     Operation("P0", f"GET {C}/cluster", [ok(f"{A}/cluster", None, {"peer_id": ANY, "shard_count": 2, "local_shards": [{"shard_id": 0, "points_count": ANY, "state": "Active"}, {"shard_id": 1}], "remote_shards": [], "shard_transfers": []})]),
     Operation("P0", f"POST {C}/cluster", [ok("/collections/tenants/cluster", {"create_sharding_key": {"shard_key": "l"}}, True), no(405, f"{A}/cluster", {"drop_replica": {"shard_id": 0, "peer_id": 1}})], ALONE),
     Operation("P0", "DELETE /cluster/peer/{peer_id}", [no(405, "/cluster/peer/1")], ALONE),
+    Operation("P2", "POST /cluster/peer/{peer_id}/drain", [no(405, "/cluster/peer/1/drain")], ALONE),
     Operation("P1", "POST /cluster/recover", [no(405, "/cluster/recover")], ALONE),
     Operation("P2", "GET /cluster/telemetry", [ok("/cluster/telemetry?details_level=3", None, {"collections": {"a": {"id": "a", "shards": [{"id": 0, "replicas": [{"state": "Active"}]}, {"id": 1}]}}, "cluster": {"enabled": False}})]),
     Operation("P2", "POST /backups", [ok("/backups", {"location": "{room}/snapshots/backups", "collections": ["a"]})]),
