@@ -36,7 +36,7 @@ pub use limits::{Quota, QuotaUsage};
 pub use metrics::{Family, FamilyKind, Metrics, families};
 pub use service::{
     AliasChange, BackupReport, BackupRequest, Buckets, CollectionState, Explanations, Fetch, NewCollection, NewShardKey, ReadOptions,
-    Recovery, RestoreReport, RestoreRequest, Service, Settings, ShardState, SnapshotLocation, Updated, WriteOptions,
+    Recovery, RestoreReport, RestoreRequest, Service, Settings, ShardState, SnapshotLocation, Updated, WriteOptions, is_about_points,
 };
 pub use shards::{Answer, Question, ShardId, ShardKey, ShardRoute};
 pub use snapshots::{

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use vectordb_core::{Database, UpdateResult};
-use vectordb_service::{Fault, RoutedCollection, RoutedShard, Service, ServiceError, ShardRoute};
+use vectordb_service::{Fault, RoutedCollection, RoutedShard, Service, ServiceError, ShardRoute, is_about_points};
 
 use super::client::PeerClient;
 use super::door;
@@ -561,7 +561,7 @@ impl Shared {
         let least = collection.config.write_consistency_factor.max(1) as usize;
         let about_config = match &change {
             Change::Config(_) => true,
-            Change::Updates(updates) => updates.iter().any(changes_config),
+            Change::Updates(updates) => updates.iter().any(|update| !is_about_points(update)),
         };
         let result = match change {
             Change::Updates(updates) => {
@@ -580,19 +580,6 @@ impl Shared {
         }
         Some(result)
     }
-}
-
-/// Whether an update changes what a collection is made of.
-fn changes_config(update: &vectordb_core::Update) -> bool {
-    use vectordb_core::Update;
-    matches!(
-        update,
-        Update::CreateFieldIndex { .. }
-            | Update::DropFieldIndex { .. }
-            | Update::CreateVector { .. }
-            | Update::CreateSparseVector { .. }
-            | Update::DropVector { .. }
-    )
 }
 
 /// The shard whose data has a name in the engine.

@@ -50,7 +50,7 @@ pub use backups::{BackupReport, BackupRequest, Buckets, RestoreReport, RestoreRe
 pub use collections::NewCollection;
 pub use explanations::Explanations;
 pub use keys::NewShardKey;
-pub use points::{Updated, WriteOptions};
+pub use points::{Updated, WriteOptions, is_about_points};
 pub use recovery::{Fetch, Recovery, SnapshotLocation};
 pub use state::{CollectionState, ShardState};
 

@@ -128,7 +128,8 @@ pub(super) fn adds(update: &Update) -> bool {
     )
 }
 
-fn is_about_points(update: &Update) -> bool {
+/// Whether an update is about points, and not about what the collection is made of.
+pub fn is_about_points(update: &Update) -> bool {
     !matches!(
         update,
         Update::CreateFieldIndex { .. }
