@@ -55,7 +55,7 @@ after(() => server.stop());
 
 test('the service tells of itself', async () => {
   assert.match((await client.versionInfo()).version, /^1\.20\./);
-  const told = await client.clusterTelemetry();
+  const told = await client.clusterTelemetry({ details_level: 3 });
   assert.equal(told.cluster.enabled, false);
   assert.equal(told.collections.docs.shards.length, 2);
   assert.equal(typeof client.api(), 'object');
