@@ -95,7 +95,7 @@ impl Collection {
         if self.around.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
-    fn run_next(&self, effort: Effort) -> Result<bool> {
+    pub(super) fn run_next(&self, effort: Effort) -> Result<bool> {
         self.check_maintainable()?;
         let _alone = self.maintenance.lock();
         // It may have been closed meanwhile, and its files be in other hands.
@@ -103,8 +103,9 @@ impl Collection {
         self.check_unpoisoned()?;
         self.shorten_log()?;
         let Some(job) = self.planned(effort).job else { return Ok(false) };
-        let result = self.run(&job);
+        let result = self.run(&job, effort);
         *self.progress.lock() = None;
+        self.around.leisure.end();
         self.backlog.1.notify_all();
         match result {
             // A cancelled job is planned again when its reason is gone.
@@ -155,7 +156,7 @@ impl Collection {
     }
 
     /// Freezes what is growing.
-    fn freeze_growing(&self) -> Result<()> {
+    pub(super) fn freeze_growing(&self) -> Result<()> {
         let writer = self.writer.lock();
         let view = self.view.load();
         self.freeze(&view, writer.applied)
@@ -185,13 +186,13 @@ impl Collection {
         self.commit(Commit { lsn, config, removed: Vec::new(), unfreeze: false, built: None, changed: Vec::new() })
     }
 
-    fn run(&self, job: &Job) -> Result<()> {
+    fn run(&self, job: &Job, effort: Effort) -> Result<()> {
         let view = self.view.load();
         match job {
             Job::Seal => self.seal(&view),
             Job::SaveIndexes(id) => self.save_indexes(&view, *id),
-            Job::Merge(ids) => self.rewrite(&view, ids, JobKind::Merge),
-            Job::Vacuum(id) => self.rewrite(&view, &[*id], JobKind::Vacuum),
+            Job::Merge(ids) => self.rewrite(&view, ids, JobKind::Merge, effort),
+            Job::Vacuum(id) => self.rewrite(&view, &[*id], JobKind::Vacuum, effort),
             Job::Learn(id) => self.learn(&view, *id),
         }
     }
@@ -200,7 +201,7 @@ impl Collection {
         let Some(frozen) = view.frozen.first() else { return Ok(()) };
         self.wait_published(frozen.last)?;
         let inputs = vec![Input { segment: Arc::clone(&frozen.segment) as Arc<dyn Segment> }];
-        let built = self.build(view, &inputs, frozen.last, JobKind::Seal)?;
+        let built = self.build(view, &inputs, frozen.last, JobKind::Seal, Effort::Background)?;
         self.commit(Commit {
             lsn: frozen.last,
             config: Arc::clone(&frozen.config),
@@ -211,7 +212,7 @@ impl Collection {
         })
     }
 
-    fn rewrite(&self, view: &View, ids: &[SegmentId], kind: JobKind) -> Result<()> {
+    fn rewrite(&self, view: &View, ids: &[SegmentId], kind: JobKind, effort: Effort) -> Result<()> {
         // Dead rows can only be left out when the files' lsn has passed their death; so the files are brought forward first.
         if kind == JobKind::Vacuum {
             self.freeze_growing()?;
@@ -224,7 +225,7 @@ impl Collection {
         let sources = || view.sealed.iter().filter(|sealed| ids.contains(&sealed.segment_id()));
         sources().try_for_each(|sealed| sealed.verify_rows())?;
         let inputs: Vec<Input> = sources().map(|sealed| Input { segment: Arc::clone(sealed) as Arc<dyn Segment> }).collect();
-        let built = self.build(view, &inputs, manifest.lsn, kind)?;
+        let built = self.build(view, &inputs, manifest.lsn, kind, effort)?;
         self.commit(Commit {
             lsn: manifest.lsn,
             config: Arc::new(manifest.config.clone()),
@@ -253,13 +254,16 @@ impl Collection {
         })
     }
 
-    fn build(&self, view: &View, inputs: &[Input], at: Lsn, kind: JobKind) -> Result<Built> {
+    fn build(&self, view: &View, inputs: &[Input], at: Lsn, kind: JobKind, effort: Effort) -> Result<Built> {
         let control = Arc::new(BuildControl::default());
         let total = inputs.iter().map(|input| u64::from(input.segment.rows(at))).sum();
         let allowance = &self.around.allowance;
         let rows: u64 = inputs.iter().map(|input| segment::build_bytes(&*input.segment, &view.config, at)).sum();
         let least = rows + allowance.job_bytes();
         let _held = allowance.take(least);
+        if effort == Effort::Idle {
+            self.around.leisure.begin(&control);
+        }
         *self.progress.lock() = Some(Running { kind, total, reserved: least, control: Arc::clone(&control) });
         let id = SegmentId(self.next_segment.fetch_add(1, Ordering::Relaxed));
         let builder = SegmentBuilder {

@@ -3,7 +3,8 @@
 //! Full growing segments are sealed first when several wait, since they hold memory and log; but graphs and cleaning have
 //! their turn also under steady writing. Small sealed segments have no graph and are
 //! scanned; once they are worth a graph together they are merged into one, with all graph segments that are no larger than
-//! what has been gathered (so segment sizes at least double, and a row is indexed a logarithmic number of times).
+//! what has been gathered (so segment sizes at least double, and a row is indexed a logarithmic number of times). Once nobody
+//! writes, also graphs are merged that are not that much smaller than all others together: a search asks every segment.
 
 use crate::model::config::CollectionConfig;
 use crate::segment::{Growing, SegmentId};
@@ -66,6 +67,9 @@ const MOST_FROZEN_BEFORE_GRAPHS: usize = 2;
 const MOST_SMALL: usize = 8;
 /// Segments count as of one size when the largest is at most so many times the smallest.
 const ALIKE: u64 = 4;
+/// When nobody writes, segments are merged with the next larger one if that is at most so many times as large as all of them:
+/// a search then asks about one segment for each power of nine, and a row is rewritten about eight times for each at most.
+const SETTLED: u64 = 8;
 /// Bytes of vectors of the largest segment a merge makes, if nothing is configured.
 const LARGEST_SEGMENT: u64 = 16 << 30;
 
@@ -91,6 +95,8 @@ pub(super) fn backlog_is_full(view: &View, most_bytes: u64) -> bool {
 pub(super) enum Effort {
     /// What pays by itself.
     Background,
+    /// Also what pays once nobody writes any more.
+    Idle,
     /// Also what the owner asked for: few segments, no dead rows.
     Full,
 }
@@ -124,7 +130,8 @@ fn next(frozen: usize, segments: &[Sizes], config: &CollectionConfig, effort: Ef
     if let Some(segment) = segments.iter().find(|segment| !segment.indexes_saved) {
         return Some(Job::SaveIndexes(segment.id));
     }
-    vacuum(segments, config, effort).or_else(|| merge(segments, config, effort, room))
+    let job = vacuum(segments, config, effort).or_else(|| merge(segments, config, effort, room));
+    if effort == Effort::Idle { job.or_else(|| settle(segments, config, room)) } else { job }
 }
 
 /// Whether graphs are wanted: one over all rows of a segment, or one for each tenant.
@@ -141,7 +148,7 @@ fn is_due(segment: &Sizes, config: &CollectionConfig, effort: Effort) -> bool {
     let optimizers = &config.optimizers_config;
     match effort {
         Effort::Full => segment.dead > 0,
-        Effort::Background => {
+        Effort::Background | Effort::Idle => {
             segment.dead as f64 > segment.rows as f64 * optimizers.deleted_threshold
                 && (segment.rows >= optimizers.vacuum_min_vector_number as u64 || segment.dead == segment.rows)
         }
@@ -150,7 +157,7 @@ fn is_due(segment: &Sizes, config: &CollectionConfig, effort: Effort) -> bool {
 
 fn merge(segments: &[Sizes], config: &CollectionConfig, effort: Effort, room: u64) -> Option<Job> {
     let optimizers = &config.optimizers_config;
-    let largest = optimizers.max_segment_size.map_or(LARGEST_SEGMENT, |kb| (kb as u64).saturating_mul(1024));
+    let largest = largest_bytes(config);
     let threshold = optimizers.indexing_threshold.map_or(4_000, |kb| kb as u64).saturating_mul(1024);
     let mut by_size: Vec<&Sizes> = segments.iter().collect();
     by_size.sort_by_key(|segment| (segment.bytes, segment.id));
@@ -190,6 +197,29 @@ fn merge(segments: &[Sizes], config: &CollectionConfig, effort: Effort, room: u6
         }
     }
     Some(Job::Merge(gathered))
+}
+
+/// Bytes of vectors of the largest segment a merge may make.
+fn largest_bytes(config: &CollectionConfig) -> u64 {
+    config.optimizers_config.max_segment_size.map_or(LARGEST_SEGMENT, |kb| (kb as u64).saturating_mul(1024))
+}
+
+/// Merges the smallest segments with those that are not much larger than all of them together, down to the number that is
+/// wished for.
+fn settle(segments: &[Sizes], config: &CollectionConfig, room: u64) -> Option<Job> {
+    let mut by_size: Vec<&Sizes> = segments.iter().collect();
+    by_size.sort_by_key(|segment| (segment.bytes, segment.id));
+    let wished = config.optimizers_config.default_segment_number.max(1);
+    let most = (by_size.len() + 1).saturating_sub(wished);
+    let (mut bytes, mut memory) = (0, 0u64);
+    let goes_along = |segment: &&&Sizes| {
+        let alike = bytes == 0 || segment.bytes <= SETTLED.saturating_mul(bytes);
+        bytes += segment.bytes;
+        memory = memory.saturating_add(segment.build_bytes);
+        alike && bytes <= largest_bytes(config) && memory <= room
+    };
+    let together: Vec<SegmentId> = by_size.iter().take(most).take_while(goes_along).map(|segment| segment.id).collect();
+    (together.len() > 1).then_some(Job::Merge(together))
 }
 
 /// Merges the smallest segments when there are many of about one size, so that a row is rewritten a logarithmic number of times.
@@ -280,6 +310,23 @@ mod tests {
         assert_eq!(full(&[linked(1, 500), linked(2, 900), flat(3, 1)]), Some(Job::Merge(ids(&[3, 1, 2]))));
         assert_eq!(full(&[linked(1, 12_000), linked(2, 12_000), flat(3, 1)]), Some(Job::Merge(ids(&[3, 1]))));
         assert_eq!(full(&[linked(1, 12_000), linked(2, 12_000)]), None);
+    }
+
+    #[test]
+    fn few_segments_are_left_once_nobody_writes() {
+        let idle = |segments: &[Sizes], config: &CollectionConfig| plan(0, segments, config, Effort::Idle, u64::MAX).job;
+        let config = CollectionConfig::default();
+        let grown = [linked(1, 400), linked(2, 100), linked(3, 50), flat(4, 4), flat(5, 4)];
+        assert_eq!(next(&grown), None, "while writes go on they stay");
+        assert_eq!(idle(&grown, &config), Some(Job::Merge(ids(&[4, 5, 3, 2, 1]))));
+        let large = [linked(1, 4000), linked(2, 100), linked(3, 50)];
+        assert_eq!(idle(&large, &config), Some(Job::Merge(ids(&[3, 2]))));
+        assert_eq!(idle(&[linked(1, 4000), linked(6, 150)], &config), None);
+        let mut wished = CollectionConfig::default();
+        wished.optimizers_config.default_segment_number = 3;
+        assert_eq!(idle(&grown, &wished), Some(Job::Merge(ids(&[4, 5, 3]))));
+        assert_eq!(idle(&grown[..3], &wished), None);
+        assert_eq!(plan(0, &large, &config, Effort::Idle, 60 * MB).job, None);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! Files: `view` (what a reader holds), `writer` (validate, log, apply), `prepare` (updates → changes → effects),
 //! `manifest` (which files are the collection), `recover` (open = manifest + files + log), `maintain` (what to do next, pure),
-//! `jobs` (doing it), `learn` (lengths of candidate lists), `replica` (the log as replicas exchange it), `snapshot`, `info`.
+//! `jobs` (doing it), `settle` (doing more when nobody writes), `learn` (lengths of candidate lists), `replica` (the log as replicas exchange it), `snapshot`, `info`.
 
 mod info;
 mod jobs;
@@ -17,6 +17,7 @@ mod pools;
 mod prepare;
 mod recover;
 mod replica;
+mod settle;
 mod snapshot;
 mod view;
 mod writer;
@@ -52,6 +53,8 @@ pub(crate) use pools::Pools;
 pub(crate) use recover::create;
 use replica::Epochs;
 pub use replica::{LogFrame, LogPosition, Staged};
+pub(crate) use settle::Leisure;
+use settle::Quiet;
 pub(crate) use snapshot::restore;
 pub(crate) use view::View;
 use view::ViewCell;
@@ -69,6 +72,8 @@ pub(crate) struct Surroundings {
     pub(crate) clock: Clock,
     /// Memory that all collections together may take.
     pub(crate) allowance: Arc<Allowance>,
+    /// The job of all collections that nobody needs.
+    pub(crate) leisure: Arc<Leisure>,
     /// Wakes the maintenance thread; nothing when maintenance is done by hand.
     pub(crate) wake: Option<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -106,6 +111,7 @@ pub(crate) struct Collection {
     /// Signalled when a job has shrunk the backlog.
     backlog: (Mutex<()>, Condvar),
     progress: Mutex<Option<Running>>,
+    quiet: Mutex<Quiet>,
     last_error: Mutex<Option<Error>>,
     closed: AtomicBool,
     /// Of batches that are not in files yet.

@@ -53,6 +53,7 @@ impl Collection {
             maintenance: Mutex::new(()),
             backlog: (Mutex::new(()), Condvar::new()),
             progress: Mutex::new(None),
+            quiet: Mutex::default(),
             last_error: Mutex::new(None),
             closed: AtomicBool::new(false),
             epochs: Mutex::default(),

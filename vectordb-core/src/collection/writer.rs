@@ -310,6 +310,7 @@ impl Collection {
         };
         while is_full() && self.has_work() && self.last_error.lock().is_none() && !self.closed.load(Ordering::Acquire) {
             wake();
+            self.around.leisure.stop();
             self.backlog.1.wait_for(&mut guard, Duration::from_millis(200));
         }
     }

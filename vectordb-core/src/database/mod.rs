@@ -155,6 +155,7 @@ impl Database {
             replicated: options.replicated,
             clock: options.clock.clone(),
             allowance: Allowance::new(limit.map(|limit| limit.bytes)),
+            leisure: Arc::default(),
             wake: (options.background == Background::Thread && !options.read_only).then(|| worker::waker(wake)),
         };
         let inner = Inner {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
@@ -36,6 +36,8 @@ pub(super) fn waker(wake: Sender<()>) -> Arc<dyn Fn() + Send + Sync> {
     })
 }
 
+/// How often the worker looks for collections that nobody writes to.
+const QUIET: Duration = Duration::from_secs(3);
 /// After a failed job the worker waits this long before it tries again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -44,20 +46,27 @@ pub(super) fn start(inner: &Arc<Inner>, woken: Receiver<()>) -> Result<Worker> {
     let weak = Arc::downgrade(inner);
     let run = move || {
         priority::lower_this_thread(priority::SOON);
+        let mut looked = Instant::now();
         loop {
-            crossbeam::select! {
+            let called = crossbeam::select! {
                 recv(stopped) -> _ => return,
-                recv(woken) -> _ => {}
-            }
+                recv(woken) -> _ => true,
+                default(QUIET) => false,
+            };
             // Only the collections are held while working, never the database: its last handle must be able to go.
             let Some(inner) = weak.upgrade() else { return };
             let collections: Vec<_> = inner.open.read().values().cloned().collect();
             drop(inner);
-            for collection in collections {
+            for collection in collections.iter().filter(|_| called) {
                 while let Ok(true) = collection.maintain() {}
                 if collection.has_failed() && stopped.recv_timeout(RETRY_AFTER) == Err(RecvTimeoutError::Disconnected) {
                     return;
                 }
+            }
+            if looked.elapsed() >= QUIET {
+                // What fails here is tried again after the next write.
+                collections.iter().for_each(|collection| drop(collection.settle()));
+                looked = Instant::now();
             }
         }
     };

@@ -11,6 +11,7 @@ mod multi;
 mod planner;
 mod quantization;
 mod queries;
+mod settling;
 mod sparse;
 mod support;
 mod tenants;

@@ -12,6 +12,7 @@ use vectordb_service::{Access, Explanations, ReadOptions, Result, Service, Servi
 use super::Door;
 use super::convert::{one_of, point};
 use super::status::status;
+use crate::pace::{self, Pace};
 use crate::trace::{self, Context, TRACEPARENT};
 use crate::wire;
 
@@ -69,10 +70,11 @@ fn ascii(json: &Value) -> String {
 }
 
 impl Door {
-    /// Has a request answered on a thread that may block, and says how long it took.
+    /// Has a request answered, and says how long it took. A pace is that of a method that reads points.
     pub(super) async fn answer<M, A>(
         &self,
         (service, method): (&'static str, &'static str),
+        pace: Option<&'static Pace>,
         request: Request<M>,
         run: fn(&Call<'_>, M) -> Result<A>,
     ) -> Result<Response<A>, Status>
@@ -88,7 +90,7 @@ impl Door {
         let operation = format!("/qdrant.{service}/{}", pascal(method));
         let span = trace::span(&context, &id, &operation);
         let (answered, explained) = match Wishes::of(request.metadata()) {
-            Ok(wishes) => self.answered(request, wishes, context, run).instrument(span.clone()).await,
+            Ok(wishes) => self.answered(request, pace, wishes, context, run).instrument(span.clone()).await,
             Err(error) => (Err(status(&error)), None),
         };
         let (code, took) = (answered.as_ref().map_or_else(Status::code, |_| Code::Ok), started.elapsed());
@@ -124,6 +126,7 @@ impl Door {
     async fn answered<M, A>(
         &self,
         request: Request<M>,
+        pace: Option<&'static Pace>,
         wishes: Wishes,
         context: Context,
         run: fn(&Call<'_>, M) -> Result<A>,
@@ -148,14 +151,9 @@ impl Door {
             });
             (answered.map_err(|error| status(&error)), wishes.explained())
         };
-        let answered = tokio::task::spawn_blocking(move || context.scope(|| span.in_scope(work)));
-        match answered.await {
-            Ok(answered) => answered,
-            Err(error) => {
-                tracing::error!(%error, "a request failed");
-                (Err(status(&ServiceError::internal("the request was cut short"))), None)
-            }
-        }
+        let pace = pace.filter(|_| !self.service.is_clustered());
+        let cut_short = || (Err(status(&ServiceError::internal("the request was cut short"))), None);
+        pace::done(pace, move || context.scope(|| span.in_scope(work))).await.unwrap_or_else(cut_short)
     }
 }
 
@@ -282,16 +280,20 @@ timed!(
     UpdateCollectionClusterSetupResponse,
 );
 
-/// The methods of a service as a table: the name, the message, the answer and who makes it.
+/// The methods of a service as a table: the name, the message, the answer, who makes it, and the pace of those that read points.
 macro_rules! methods {
-    ($service:ident: $($name:ident($message:ident) -> $answer:ident = $run:path;)*) => {
+    ($service:ident: $($name:ident($message:ident) -> $answer:ident = $run:path $(, $pace:ident)?;)*) => {
         #[tonic::async_trait]
         impl $service for $crate::grpc::Door {
             $(async fn $name(
                 &self,
                 request: tonic::Request<$crate::wire::$message>,
             ) -> Result<tonic::Response<$crate::wire::$answer>, tonic::Status> {
-                self.answer((stringify!($service), stringify!($name)), request, $run).await
+                let paces: &[&'static $crate::pace::Pace] = &[$({
+                    static $pace: $crate::pace::Pace = $crate::pace::Pace::new();
+                    &$pace
+                })?];
+                self.answer((stringify!($service), stringify!($name)), paces.first().copied(), request, $run).await
             })*
         }
     };

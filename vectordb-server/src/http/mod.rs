@@ -5,7 +5,7 @@
 mod pages;
 mod upload;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -25,6 +25,7 @@ use vectordb_service::{Access, Service, ServiceError, SnapshotFile, rest};
 
 use crate::auth::{Auth, Identity};
 use crate::config::ServiceConfig;
+use crate::pace::{self, Pace};
 use crate::trace::{self, Context, TRACEPARENT};
 use upload::Upload;
 
@@ -118,7 +119,7 @@ async fn answered(door: Door, request: Request, operation: Option<&'static rest:
     if operation.is_some_and(rest::Operation::takes_file) {
         let form = Request::from_parts(head.clone(), body);
         return match upload::store(&door, identity.clone(), form).await {
-            Ok(upload) => run(door, head, Vec::new(), Some(upload), identity).await,
+            Ok(upload) => run(door, head, Vec::new(), Some(upload), identity, None).await,
             Err(error) => rest::refusal(&error),
         };
     }
@@ -127,7 +128,17 @@ async fn answered(door: Door, request: Request, operation: Option<&'static rest:
         let error = ServiceError::request(format!("the body is larger than allowed (limit: {limit} bytes)"));
         return rest::Response { status: StatusCode::PAYLOAD_TOO_LARGE.as_u16(), ..rest::refusal(&error) };
     };
-    run(door, head, body, None, identity).await
+    let pace = operation.and_then(|operation| pace_of(&door, operation));
+    run(door, head, body, None, identity, pace).await
+}
+
+/// The pace of an operation that reads points and asks nobody else.
+fn pace_of(door: &Door, operation: &rest::Operation) -> Option<&'static Pace> {
+    static PACES: LazyLock<Vec<Pace>> = LazyLock::new(|| rest::operations().iter().map(|_| Pace::new()).collect());
+    if !matches!(operation.kind, "read" | "search") || door.service.is_clustered() {
+        return None;
+    }
+    PACES.get(rest::operations().iter().position(|known| std::ptr::eq(known, operation))?)
 }
 
 /// Who calls; none where anybody may.
@@ -147,13 +158,14 @@ impl Door {
     }
 }
 
-/// Has a request answered on a thread that may block.
+/// Has a request answered.
 async fn run(
     door: Door,
     head: request::Parts,
     body: impl AsRef<[u8]> + Send + 'static,
     upload: Option<Upload>,
     identity: Option<Identity>,
+    pace: Option<&'static Pace>,
 ) -> rest::Response {
     let context = head.extensions.get::<Context>().copied();
     let work = within(context, move || {
@@ -176,13 +188,8 @@ async fn run(
         }
         response
     });
-    match tokio::task::spawn_blocking(work).await {
-        Ok(response) => response,
-        Err(error) => {
-            tracing::error!(%error, "a request failed");
-            rest::refusal(&ServiceError::internal("the request was cut short"))
-        }
-    }
+    let cut_short = || rest::refusal(&ServiceError::internal("the request was cut short"));
+    pace::done(pace, work).await.unwrap_or_else(cut_short)
 }
 
 /// Work on behalf of a request, wherever it is done.

@@ -64,6 +64,11 @@ impl Service {
         }
     }
 
+    /// Whether this service is a node of a cluster, and may ask others.
+    pub fn is_clustered(&self) -> bool {
+        self.cluster.is_some()
+    }
+
     /// The cluster that this service is a node of.
     ///
     /// # Errors

@@ -24,22 +24,22 @@ methods! { Points:
     delete_vector_name(DeleteVectorNameRequest) -> PointsOperationResponse = updates::delete_vector_name;
     update_batch(UpdateBatchPoints) -> UpdateBatchResponse = updates::batch;
 
-    get(GetPoints) -> GetResponse = reads::get;
-    scroll(ScrollPoints) -> ScrollResponse = reads::scroll;
-    count(CountPoints) -> CountResponse = reads::count;
-    facet(FacetCounts) -> FacetResponse = reads::facet;
-    search_matrix_pairs(SearchMatrixPoints) -> SearchMatrixPairsResponse = reads::matrix_pairs;
-    search_matrix_offsets(SearchMatrixPoints) -> SearchMatrixOffsetsResponse = reads::matrix_offsets;
+    get(GetPoints) -> GetResponse = reads::get, PACE;
+    scroll(ScrollPoints) -> ScrollResponse = reads::scroll, PACE;
+    count(CountPoints) -> CountResponse = reads::count, PACE;
+    facet(FacetCounts) -> FacetResponse = reads::facet, PACE;
+    search_matrix_pairs(SearchMatrixPoints) -> SearchMatrixPairsResponse = reads::matrix_pairs, PACE;
+    search_matrix_offsets(SearchMatrixPoints) -> SearchMatrixOffsetsResponse = reads::matrix_offsets, PACE;
 
-    query(QueryPoints) -> QueryResponse = queries::query;
-    query_batch(QueryBatchPoints) -> QueryBatchResponse = queries::query_batch;
-    query_groups(QueryPointGroups) -> QueryGroupsResponse = queries::query_groups;
-    search(SearchPoints) -> SearchResponse = queries::search;
-    search_batch(SearchBatchPoints) -> SearchBatchResponse = queries::search_batch;
-    search_groups(SearchPointGroups) -> SearchGroupsResponse = queries::search_groups;
-    recommend(RecommendPoints) -> RecommendResponse = queries::recommend;
-    recommend_batch(RecommendBatchPoints) -> RecommendBatchResponse = queries::recommend_batch;
-    recommend_groups(RecommendPointGroups) -> RecommendGroupsResponse = queries::recommend_groups;
-    discover(DiscoverPoints) -> DiscoverResponse = queries::discover;
-    discover_batch(DiscoverBatchPoints) -> DiscoverBatchResponse = queries::discover_batch;
+    query(QueryPoints) -> QueryResponse = queries::query, PACE;
+    query_batch(QueryBatchPoints) -> QueryBatchResponse = queries::query_batch, PACE;
+    query_groups(QueryPointGroups) -> QueryGroupsResponse = queries::query_groups, PACE;
+    search(SearchPoints) -> SearchResponse = queries::search, PACE;
+    search_batch(SearchBatchPoints) -> SearchBatchResponse = queries::search_batch, PACE;
+    search_groups(SearchPointGroups) -> SearchGroupsResponse = queries::search_groups, PACE;
+    recommend(RecommendPoints) -> RecommendResponse = queries::recommend, PACE;
+    recommend_batch(RecommendBatchPoints) -> RecommendBatchResponse = queries::recommend_batch, PACE;
+    recommend_groups(RecommendPointGroups) -> RecommendGroupsResponse = queries::recommend_groups, PACE;
+    discover(DiscoverPoints) -> DiscoverResponse = queries::discover, PACE;
+    discover_batch(DiscoverBatchPoints) -> DiscoverBatchResponse = queries::discover_batch, PACE;
 }
