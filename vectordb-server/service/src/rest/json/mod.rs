@@ -1,9 +1,10 @@
 //! Parts of bodies, in and out.
 //!
-//! Files: `vector` (vectors of points, the bulk of every upload), `update` (bodies of writes), `query` (bodies of queries), `output`
+//! Files: `numbers` (lists of them), `vector` (vectors of points, the bulk of every upload), `update` (bodies of writes), `query` (bodies of queries), `output`
 //! (points in answers), `config` (collections).
 
 mod config;
+mod numbers;
 mod output;
 mod query;
 mod update;

@@ -5,8 +5,10 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Map;
+use serde_json::value::RawValue;
 use vectordb_core::{Query, QueryRequest, SearchTarget, Value, Vector};
 
+use super::numbers::{misread, numbers};
 use crate::error::Result;
 
 /// The body of a query.
@@ -54,7 +56,10 @@ impl<'de> Deserialize<'de> for QueryBody {
                         continue;
                     }
                     // The last of several counts.
-                    (nearest, rest) = match map.next_value()? {
+                    let raw = map.next_value::<&RawValue>()?;
+                    let asked = numbers(raw).map(|values| Ok(Asked::Near(values)));
+                    let asked = asked.unwrap_or_else(|| serde_json::from_str(raw.get()).map_err(|error| misread(&error)))?;
+                    (nearest, rest) = match asked {
                         Asked::Near(values) => (Some(values), without(rest, &name)),
                         Asked::Else(json) => (None, with(rest, name, json)),
                     };

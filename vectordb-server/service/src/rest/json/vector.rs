@@ -4,8 +4,10 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use vectordb_core::{MultiVector, UNNAMED, Value, Vector, Vectors};
 
+use super::numbers::{misread, numbers};
 use crate::error::Result;
 
 /// One vector as it may look.
@@ -93,8 +95,16 @@ impl VectorColumns {
 
 impl<'de> Deserialize<'de> for Part {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PartVisitor)
+        part(<&RawValue>::deserialize(deserializer)?)
     }
+}
+
+/// A vector, of which nothing is read yet.
+fn part<E: serde::de::Error>(raw: &RawValue) -> Result<Part, E> {
+    if let Some(values) = numbers(raw) {
+        return Ok(Part::Dense(values));
+    }
+    serde_json::Deserializer::from_str(raw.get()).deserialize_any(PartVisitor).map_err(|error| misread(&error))
 }
 
 struct PartVisitor;
@@ -198,14 +208,15 @@ impl<'de> Deserialize<'de> for VectorForm {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a vector, or vectors by name")
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<VectorForm, A::Error> {
-                PartVisitor.visit_seq(seq).map(VectorForm::Unnamed)
-            }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<VectorForm, A::Error> {
                 members(map).map(VectorForm::Named)
             }
         }
-        deserializer.deserialize_any(FormVisitor)
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        if raw.get().starts_with('[') {
+            return part(raw).map(VectorForm::Unnamed);
+        }
+        serde_json::Deserializer::from_str(raw.get()).deserialize_any(FormVisitor).map_err(|error| misread(&error))
     }
 }
 
