@@ -9,6 +9,8 @@ mod lookup;
 mod options;
 mod search;
 #[cfg(test)]
+mod settling;
+#[cfg(test)]
 mod tests;
 mod worker;
 

@@ -11,7 +11,6 @@ mod multi;
 mod planner;
 mod quantization;
 mod queries;
-mod settling;
 mod sparse;
 mod support;
 mod tenants;
