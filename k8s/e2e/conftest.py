@@ -6,11 +6,14 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests"))
 
 import controlplane
+import kubelet
 
 
 @pytest.fixture(scope="session")
-def plane():
+def plane(tmp_path_factory):
+    names = kubelet.enter(tmp_path_factory.mktemp("names"))
     with controlplane.control_plane() as plane:
+        plane.names = names
         yield plane
 
 
@@ -23,6 +26,17 @@ def applied(plane):
     first = plane.kubectl("apply", "-f", manifests, check=False)
     plane.kubectl("apply", "-f", pathlib.Path(__file__).with_name("crds.yaml"))
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-    second = plane.kubectl("apply", "-f", manifests)
+    second = plane.kubectl("apply", "-R", "-f", manifests)
     plane.wait("three pods", lambda: len(plane.ready("vector-db", "qdrant-")) == 3)
     return first, second
+
+
+@pytest.fixture(scope="session")
+def helm_of(plane):
+    """helm, for this control plane."""
+    import chart
+
+    def run(*arguments, check=True):
+        return chart.helm(*arguments, "--kubeconfig", plane.kubeconfig, check=check)
+
+    return run

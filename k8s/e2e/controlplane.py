@@ -51,6 +51,8 @@ class ControlPlane:
         self.stopping = threading.Event()
         # Pods whose names begin like this do not become ready.
         self.unready = set()
+        # Who runs the pods of a namespace really.
+        self.kubelets = {}
 
     def run(self, name, *arguments):
         log = open(self.directory / f"{name}.log", "w")
@@ -72,6 +74,7 @@ class ControlPlane:
         (self.directory / "tokens.csv").write_text(f"{TOKEN},admin,1,system:masters\n")
         self.run(
             "kube-apiserver", f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={self.url.rsplit(':', 1)[1]}",
+            "--advertise-address=10.77.0.1",
             "--cert-dir=certificates", "--authorization-mode=RBAC", "--token-auth-file=tokens.csv", "--service-cluster-ip-range=10.96.0.0/16",
             "--service-account-issuer=https://kubernetes.default", "--service-account-key-file=sa.key",
             "--service-account-signing-key-file=sa.key",
@@ -94,6 +97,8 @@ class ControlPlane:
 
     def stop(self):
         self.stopping.set()
+        for kubelet in self.kubelets.values():
+            kubelet.end()
         for program in reversed(self.programs):
             program.terminate()
         for program in reversed(self.programs):
@@ -166,7 +171,10 @@ class ControlPlane:
     def care_for(self, pod):
         meta, spec, phase = pod["metadata"], pod["spec"], pod["status"].get("phase")
         path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
-        if "deletionTimestamp" in meta:
+        kubelet = self.kubelets.get(meta["namespace"])
+        if kubelet is not None and "nodeName" in spec:
+            kubelet.care_for(pod)
+        elif "deletionTimestamp" in meta:
             self.ask("DELETE", path, {"gracePeriodSeconds": 0})
         elif "nodeName" not in spec:
             number = hash(meta["uid"]) % len(ZONES)

@@ -17,6 +17,8 @@ metadata:
 """
 # Templates that share a file, or have another name there.
 FILES = {"service-headless.yaml": "service.yaml"}
+# Kinds of the Prometheus operator, which an empty cluster does not know: kubectl apply -f does not look into directories below.
+FILES |= {name: f"monitoring/{name}" for name in ("servicemonitor.yaml", "prometheusrule.yaml")}
 # kubectl applies files in the order of their names: the namespace has to come with the first of them.
 FIRST = "backup-cronjob.yaml"
 
@@ -43,9 +45,9 @@ def manifests():
 
 def main():
     files = manifests()
-    MANIFESTS.mkdir(exist_ok=True)
-    for path in MANIFESTS.glob("*.yaml"):
-        if path.name not in files:
+    (MANIFESTS / "monitoring").mkdir(parents=True, exist_ok=True)
+    for path in MANIFESTS.rglob("*.yaml"):
+        if path.relative_to(MANIFESTS).as_posix() not in files:
             path.unlink()
     for name, content in files.items():
         (MANIFESTS / name).write_text(content)

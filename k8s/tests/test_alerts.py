@@ -55,6 +55,16 @@ def memory(reserved):
     return [series("memory_reserved_bytes", f"{reserved}+0x30"), series("memory_limit_bytes", "100+0x30")]
 
 
+def syncs(slow):
+    """A hundred syncs a minute, so many of them slower than 100 ms."""
+    counts = {"0.05": 100 - slow, "0.1": 100 - slow, "0.2": 100, "+Inf": 100}
+    return [series("wal_fsync_seconds_bucket", f"0+{count}x60", f',le="{bound}"') for bound, count in counts.items()]
+
+
+def certificate(days):
+    return [series("tls_certificate_expiry_seconds", f"{days * 86400}+0x90")]
+
+
 # A backup at midnight, and what is known of it after a restart at one o'clock: nothing.
 BACKUP = [series("backup_last_success_timestamp_seconds", "60+0x60 _x3000")]
 
@@ -78,6 +88,21 @@ CASES = [
     ("QdrantRestarting", [series("process_start_time_seconds", "0+0x10 600+0x30")], 20, 0),
     ("QdrantReplicaNotInSync", [series("collection_dead_replicas", "1+0x30")], 11, 1),
     ("QdrantReplicaNotInSync", [series("collection_dead_replicas", "1+0x8 0+0x30")], 20, 0),
+    ("QdrantNoPrimary", [series("cluster_shards_without_primary", "2+0x30")], 2, 1),
+    ("QdrantNoPrimary", [series("cluster_shards_without_primary", "2 0+0x30")], 5, 0),
+    ("QdrantNoMetadataLeader", [series("cluster_leader_known", "1 0+0x30")], 3, 1),
+    ("QdrantNoMetadataLeader", [series("cluster_leader_known", "0 1+0x30")], 5, 0),
+    ("QdrantConsensusStopped", [series("cluster_working_state", "1+0x30", ',state="stopped_with_error"')], 1, 1),
+    ("QdrantConsensusStopped", [series("cluster_working_state", "1+0x30", ',state="working"')], 10, 0),
+    ("QdrantTransferStuck", [series("collection_shard_transfer_incoming", "1+0x200", ',id="documents"')], 130, 1),
+    ("QdrantTransferStuck", [series("collection_shard_transfer_incoming", "1+0x59 0+0x10 1+0x140", ',id="documents"')], 150, 0),
+    ("QdrantPoisoned", [series("collections_poisoned", "1+0x30")], 1, 1),
+    ("QdrantPoisoned", [series("collections_poisoned", "0+0x30")], 10, 0),
+    ("QdrantLogSyncSlow", syncs(2), 20, 1),
+    ("QdrantLogSyncSlow", syncs(2), 8, 0),
+    ("QdrantLogSyncSlow", syncs(0), 30, 0),
+    ("QdrantCertificateExpires", certificate(13), 61, 1),
+    ("QdrantCertificateExpires", certificate(15), 61, 0),
     ("QdrantErrors", answers(97, 3), 12, 1),
     ("QdrantErrors", answers(1000, 3), 12, 0),
     ("QdrantMemoryHigh", memory(91), 16, 1),

@@ -172,7 +172,10 @@ def test_nodes_are_told_who_they_are():
     told = variables(container)
     assert told["POD_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
     assert (told["VECTORDB__CLUSTER__ENABLED"], told["VECTORDB__CLUSTER__P2P__PORT"], told["RUN_MODE"]) == ("true", "6335", "production")
+    assert told["VECTORDB__CLUSTER__KUBERNETES__ENABLED"] == "true"
+    assert container["lifecycle"]["preStop"]["exec"]["command"] == ["/usr/bin/vectordb", "ctl", "prestop", "--linger=5"]
     assert node("production")["args"][0] == "--uri=https://$(POD_NAME).search-headless:6335"
+    assert variables(node("production"))["VECTORDB_URI"] == "https://$(POD_NAME).search-headless:6333"
     alone = node("development")
     assert "args" not in alone and "VECTORDB__CLUSTER__ENABLED" not in variables(alone)
     assert "--snapshot=/qdrant/snapshot-restoration/documents.snapshot:documents" in node("snapshot")["args"]
@@ -227,13 +230,13 @@ def test_settings_change_pods_and_nothing_else_does():
 
 
 def test_manifests_are_those_of_the_chart():
-    there = {path.name: path.read_text() for path in generate.MANIFESTS.glob("*.yaml")}
+    there = {path.relative_to(generate.MANIFESTS).as_posix(): path.read_text() for path in generate.MANIFESTS.rglob("*.yaml")}
     assert there == generate.manifests(), "cargo xtask k8s --write"
 
 
 def test_manifests_have_the_names_that_others_rely_on():
     named = {"namespace", "storageclass", "statefulset", "service", "configmap", "pdb", "servicemonitor", "backup-cronjob"}
-    files = {path.stem: list(yaml.safe_load_all(path.read_text())) for path in generate.MANIFESTS.glob("*.yaml")}
+    files = {path.stem: list(yaml.safe_load_all(path.read_text())) for path in generate.MANIFESTS.rglob("*.yaml")}
     assert named <= set(files)
     found = [each for objects in files.values() for each in objects]
     names = {(each["kind"], each["metadata"]["name"], each["metadata"].get("namespace")) for each in found}
@@ -265,6 +268,8 @@ def test_manifests_can_be_applied_in_the_order_of_their_names():
                 there.add(each["metadata"]["name"])
             assert each["metadata"].get("namespace") in {*there, None}, f"{path.name}: {each['kind']}"
             assert each["kind"] not in ("Kustomization", "Secret"), f"{path.name} is for people"
+            assert "monitoring.coreos.com" not in each["apiVersion"], f"{path.name}: an empty cluster does not know {each['kind']}"
+    assert {path.stem for path in (generate.MANIFESTS / "monitoring").iterdir()} == {"prometheusrule", "servicemonitor"}
 
 
 def test_kustomization_names_every_manifest():

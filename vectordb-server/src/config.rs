@@ -244,6 +244,23 @@ pub struct ClusterConfig {
     pub replace_lost_peer: bool,
     /// Seconds of silence after which other nodes take the place of one.
     pub replace_peer_after_secs: u64,
+    /// What is asked of the Kubernetes that this node runs in.
+    pub kubernetes: KubernetesConfig,
+}
+
+/// What is asked of the Kubernetes that a node runs in.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct KubernetesConfig {
+    /// Whether other pods are found by its API, the founding of a cluster is noted there, once for all, and what happens to peers
+    /// is told there.
+    pub enabled: bool,
+    /// A file that says how the API is reached; what a pod is given, if nothing is said.
+    pub kubeconfig: Option<PathBuf>,
+    /// Name of this pod; the variable `POD_NAME`, if nothing is said.
+    pub pod: Option<String>,
+    /// Namespace of this pod; the variable `POD_NAMESPACE`, if nothing is said.
+    pub namespace: Option<String>,
 }
 
 impl Default for ClusterConfig {
@@ -257,6 +274,7 @@ impl Default for ClusterConfig {
             rebalance: true,
             replace_lost_peer: false,
             replace_peer_after_secs: 600,
+            kubernetes: KubernetesConfig::default(),
         }
     }
 }

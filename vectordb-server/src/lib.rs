@@ -3,8 +3,9 @@
 //!
 //! Thin over [`vectordb_service`], which knows collections, shards and the REST dialect and needs no runtime: what is here are
 //! doors (`http`; `grpc`, whose messages are in `wire`), their encryption (`tls`), callers ([`Auth`]), what is seen of
-//! requests (`trace`), the threads they are done on (`pace`), settings (`config`), the pages of the `dashboard`, the life of the process ([`Server`]), buckets of S3
-//! (`buckets`), being one of a `cluster`, and the command line (`cli`).
+//! requests (`trace`), the threads they are done on (`pace`), settings (`config`), the pages of the `dashboard`, the life of the
+//! process ([`Server`]), buckets of S3 (`buckets`), being one of a `cluster`, the `kubernetes` around it, and the command line
+//! (`cli`).
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@ mod dashboard;
 mod fetch;
 mod grpc;
 mod http;
+mod kubernetes;
 mod pace;
 mod server;
 mod tls;

@@ -1,4 +1,4 @@
-//! `k8s-e2e`: the chart and the manifests on a control plane of Kubernetes, whose programs Go builds here.
+//! `k8s-e2e`: the chart, the manifests and the server on a control plane of Kubernetes, whose programs Go builds here.
 //!
 //! The build takes long, so what it makes is kept outside of the repository, and none of this is part of `ci`.
 
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::clients::present;
-use crate::k8s::{Tools, has_go, target};
-use crate::{succeeds, top};
+use crate::k8s::{has_go, helm, python, target};
+use crate::{cargo, succeeds, top};
 
 /// Of the programs; `go.mod` in `k8s/e2e` says the same.
 const VERSION: &str = "1.34.4";
@@ -18,9 +18,15 @@ const PROGRAMS: [(&str, &str); 3] = [
     ("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager"),
 ];
 
-/// Builds the programs that are not there yet, and runs the tests on them.
-pub(crate) fn run() -> bool {
-    let missing = [("go", has_go()), ("python3", present("python3")), ("kubectl", has_kubectl()), ("openssl", has_openssl())];
+/// Builds the programs that are not there yet, and runs the tests on them. `previous` is a server to upgrade from.
+pub(crate) fn run(previous: Option<&Path>) -> bool {
+    let missing = [
+        ("go", has_go()),
+        ("python3", present("python3")),
+        ("kubectl", has_kubectl()),
+        ("openssl", has_openssl()),
+        ("way into a network of its own, as by unshare --net --mount", has_namespaces()),
+    ];
     if let Some((program, _)) = missing.iter().find(|(_, there)| !there) {
         println!("SKIPPED: there is no {program}, and nothing was tried");
         return true;
@@ -30,15 +36,39 @@ pub(crate) fn run() -> bool {
         return false;
     };
     let built = PROGRAMS.iter().all(|(package, name)| bin.join(name).exists() || build(package, &bin.join(name), &tests));
-    let Some(tools) = built.then(|| Tools::installed(&target().join("k8s"), &top().join("k8s/tests"))).flatten() else { return false };
-    let mut pytest = Command::new(&tools.python);
+    let room = target();
+    if !built || !succeeds(&mut cargo(&["build", "--quiet", "-p", "vectordb-server"])) {
+        return false;
+    }
+    let (Some(helm), Some(python)) = (helm(&room.join("k8s")), python(&room.join("k8s-e2e"), &tests.join("requirements.txt"))) else {
+        return false;
+    };
+    let mut pytest = Command::new("unshare");
     pytest
+        .args(NAMESPACES)
+        .arg(&python)
         .args(["-m", "pytest"])
         .current_dir(&tests)
-        .env("HELM", &tools.helm)
+        .env("HELM", &helm)
         .env("KUBERNETES_BIN", &bin)
+        .env("VECTORDB", room.join("debug/vectordb"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
+    match previous.map(Path::canonicalize) {
+        Some(Ok(previous)) => pytest.env("VECTORDB_PREVIOUS", previous),
+        Some(Err(error)) => {
+            eprintln!("the program to upgrade from: {error}");
+            return false;
+        }
+        None => &mut pytest,
+    };
     succeeds(&mut pytest)
+}
+
+/// A network and files of its own, for pods with addresses and names.
+const NAMESPACES: [&str; 3] = ["--net", "--mount", "--"];
+
+fn has_namespaces() -> bool {
+    Command::new("unshare").args(NAMESPACES).args(["ip", "link", "set", "lo", "up"]).output().is_ok_and(|output| output.status.success())
 }
 
 fn has_kubectl() -> bool {

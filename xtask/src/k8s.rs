@@ -42,30 +42,40 @@ pub(crate) fn target() -> PathBuf {
 }
 
 /// Programs that look at the files.
-pub(crate) struct Tools {
-    pub(crate) helm: PathBuf,
+struct Tools {
+    helm: PathBuf,
     promtool: PathBuf,
     /// With the packages of the tests.
-    pub(crate) python: PathBuf,
+    python: PathBuf,
 }
 
 impl Tools {
     /// What is not there yet is put there.
-    pub(crate) fn installed(room: &Path, tests: &Path) -> Option<Self> {
-        let bin = room.join("bin");
-        std::fs::create_dir_all(&bin).ok()?;
-        let helm = bin.join(version_of(HELM));
-        let has_helm = helm.exists() || built(HELM, &bin, &helm);
-        let promtool = bin.join("promtool");
+    fn installed(room: &Path, tests: &Path) -> Option<Self> {
+        let helm = helm(room)?;
+        let promtool = room.join("bin/promtool");
         let has_promtool = promtool.exists() || unpacked("prometheus", "usr/bin/promtool", room, &promtool);
-        let environment = room.join("python");
-        let (python, list) = (environment.join("bin/python"), tests.join("requirements.txt"));
-        let has_python = installed(&environment, &list, || {
-            succeeds(Command::new("python3").args(["-m", "venv"]).arg(&environment))
-                && succeeds(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&list))
-        });
-        (has_helm && has_promtool && has_python).then_some(Self { helm, promtool, python })
+        let python = python(&room.join("python"), &tests.join("requirements.txt"))?;
+        has_promtool.then_some(Self { helm, promtool, python })
     }
+}
+
+/// helm, which is built if it is not there yet.
+pub(crate) fn helm(room: &Path) -> Option<PathBuf> {
+    let bin = room.join("bin");
+    std::fs::create_dir_all(&bin).ok()?;
+    let helm = bin.join(version_of(HELM));
+    (helm.exists() || built(HELM, &bin, &helm)).then_some(helm)
+}
+
+/// A Python with the packages of a list.
+pub(crate) fn python(environment: &Path, list: &Path) -> Option<PathBuf> {
+    let python = environment.join("bin/python");
+    let there = installed(environment, list, || {
+        succeeds(Command::new("python3").args(["-m", "venv"]).arg(environment))
+            && succeeds(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(list))
+    });
+    there.then_some(python)
 }
 
 /// `helm-v3.1.2` of `example.com/helm@v3.1.2`.

@@ -39,9 +39,13 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
-    /// The chart and the manifests on a control plane of Kubernetes, which is built first, for a long time; not part of `ci`.
+    /// Chart, manifests and server on a control plane of Kubernetes, which is built first, for a long time; not part of `ci`.
     #[command(name = "k8s-e2e")]
-    K8sE2e,
+    K8sE2e {
+        /// An older program of the server, to upgrade from.
+        #[arg(long)]
+        previous: Option<PathBuf>,
+    },
     /// The container image, of a static program and nothing below it; needs Docker, and no registry.
     Image {
         /// With what the chart of Qdrant calls in its image.
@@ -91,7 +95,7 @@ fn main() -> ExitCode {
         Task::Clients => ci::clients(),
         Task::Python => ci::python(),
         Task::K8s { write } => k8s::run(write),
-        Task::K8sE2e => e2e::run(),
+        Task::K8sE2e { previous } => e2e::run(previous.as_deref()),
         Task::Image { drop_in, test, dev } => image::run(drop_in, test, dev),
         Task::Fix => ci::fix(),
         Task::Tidy { json } => tidy::run(json),

@@ -98,6 +98,24 @@ pub trait Cluster: std::fmt::Debug + Send + Sync {
 
     /// Whether this node has caught up with what was agreed on when it started, and its replicas are in sync.
     fn is_ready(&self) -> bool;
+
+    /// What there is of replicas, and of those who have them.
+    fn figures(&self) -> ReplicaFigures;
+}
+
+/// What a node knows of replicas, in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReplicaFigures {
+    /// Replicas by state: `Active`, `Partial` or `Dead`.
+    pub by_state: BTreeMap<&'static str, u64>,
+    /// Fewest and most active replicas that a shard has; nothing where there are no shards.
+    pub active: Option<(u64, u64)>,
+    /// By collection: replicas that are being made on this node, and on others out of this node's.
+    pub transfers: BTreeMap<String, (u64, u64)>,
+    /// Peers that were heard of lately. Only the leader knows.
+    pub alive: Option<u64>,
+    /// Shards whose primary is silent. Only the leader knows.
+    pub without_primary: Option<u64>,
 }
 
 /// A change of where replicas lie.

@@ -30,7 +30,7 @@ pub use backup::{
     BackupDescription, CollectionDescription, ContentDigest, DamagedObject, Progress, PruneReport, Repository, Stored, VerifyReport,
 };
 pub use bucket::{Bucket, DirectoryBucket, StoredObject};
-pub use cluster::{Cluster, ClusterStatus, PeerStatus, ReplicaOperation, ReplicaState, RoutedCollection, RoutedShard};
+pub use cluster::{Cluster, ClusterStatus, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, RoutedCollection, RoutedShard};
 pub use error::{Fault, Result, ServiceError, grpc_code};
 pub use limits::{Quota, QuotaUsage};
 pub use metrics::{Family, FamilyKind, Metrics, families};

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
 use super::client::{Client, ServerArgs};
 use super::failure::Failure;
 use super::output::{count_bar, json as print_json};
+use crate::config::Config;
+use crate::kubernetes::Kubernetes;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Ctl {
@@ -38,15 +41,26 @@ enum Verb {
         #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
         timeout: u64,
     },
-    /// Make a stateful set ready to have fewer pods: bring the replicas of all peers behind elsewhere, and take them out.
+    /// Change how many pods a stateful set has: bring the replicas of all peers behind elsewhere, take them out, then scale.
     ///
-    /// The number of a pod is the last number in the name of its host, as in `http://qdrant-3.qdrant-headless:6335`.
+    /// The number of a pod is the last number in the name of its host, as in `http://qdrant-3.qdrant-headless:6335`. The set itself
+    /// is scaled where this runs in one of its pods and `cluster.kubernetes.enabled` is set; otherwise that is left to you.
     ScaleTo {
         /// Pods that stay.
         replicas: u64,
         /// Seconds to wait for each peer.
         #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
         timeout: u64,
+    },
+    /// What a pod does before it is stopped: nothing, unless its stateful set has become smaller; then bring its replicas elsewhere,
+    /// and take it out.
+    Prestop {
+        /// Seconds to wait. If there are replicas then, they stay, and come back with the pod.
+        #[arg(long, value_name = "SECONDS", default_value_t = 540)]
+        timeout: u64,
+        /// Seconds to stay afterwards, in which those who send requests hear that this pod is going.
+        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+        linger: u64,
     },
     /// Take a peer out of the cluster.
     Remove {
@@ -61,6 +75,8 @@ enum Verb {
 #[derive(Debug, Serialize, Deserialize)]
 struct Status {
     status: String,
+    #[serde(default)]
+    peer_id: u64,
     #[serde(default)]
     peers: BTreeMap<u64, Peer>,
     #[serde(default)]
@@ -80,13 +96,18 @@ struct Draining {
 }
 
 pub(super) fn run(ctl: &Ctl) -> Result<(), Failure> {
-    let client = ctl.server.client()?;
+    let client = || ctl.server.client();
     match &ctl.verb {
-        Verb::Status { json } => status(&client, *json),
-        Verb::Drain { peer, undo: true, .. } => client.call::<Draining>("POST", &drain_path(*peer, true), &Value::Null).map(drop),
-        Verb::Drain { peer, timeout, .. } => drain(&client, *peer, Duration::from_secs(*timeout)),
-        Verb::ScaleTo { replicas, timeout } => scale_to(&client, *replicas, Duration::from_secs(*timeout)),
-        Verb::Remove { peer, force } => remove(&client, *peer, *force),
+        Verb::Status { json } => status(&client()?, *json),
+        Verb::Drain { peer, undo: true, .. } => client()?.call::<Draining>("POST", &drain_path(*peer, true), &Value::Null).map(drop),
+        Verb::Drain { peer, timeout, .. } => drain(&client()?, *peer, Duration::from_secs(*timeout)),
+        Verb::ScaleTo { replicas, timeout } => scale_to(&client()?, *replicas, Duration::from_secs(*timeout)),
+        Verb::Prestop { timeout, linger } => {
+            let done = prestop(&ctl.server, Duration::from_secs(*timeout));
+            std::thread::sleep(Duration::from_secs(*linger));
+            done
+        }
+        Verb::Remove { peer, force } => remove(&client()?, *peer, *force),
     }
 }
 
@@ -160,7 +181,79 @@ fn scale_to(client: &Client, replicas: u64, timeout: Duration) -> Result<(), Fai
     leaving.iter().try_for_each(|peer| drain(client, *peer, timeout))?;
     leaving.iter().try_for_each(|peer| remove(client, *peer, false))?;
     println!("{} of {} peers were taken out; {replicas} pods are enough", leaving.len(), status.peers.len());
-    Ok(())
+    match Surroundings::open()? {
+        Some(surroundings) => surroundings.scale(replicas),
+        None => Ok(()),
+    }
+}
+
+/// Ends at once, and well, where there is nothing to do or where nobody says what is: a pod that is restarted must not wait.
+fn prestop(server: &ServerArgs, timeout: Duration) -> Result<(), Failure> {
+    let leaves = match Surroundings::open() {
+        Ok(Some(surroundings)) => surroundings.leaves(),
+        Ok(None) => Ok(false),
+        Err(failure) => Err(failure),
+    };
+    match leaves {
+        Ok(true) => {}
+        Ok(false) => return Ok(()),
+        Err(failure) => {
+            eprintln!("vectordb: taken for a restart: {failure}");
+            return Ok(());
+        }
+    }
+    let client = &server.client()?;
+    let status = asked(client)?;
+    let here = status.peer_id;
+    if !status.peers.contains_key(&here) {
+        return Ok(());
+    }
+    let drained = drain(client, here, timeout);
+    if drained.is_err() {
+        // What is still here stays whole on the volume, and serves again when there are more pods.
+        client.call::<Draining>("POST", &drain_path(here, true), &Value::Null)?;
+        return drained;
+    }
+    remove(client, here, false)
+}
+
+/// The Kubernetes around this pod, for a moment.
+struct Surroundings {
+    runtime: Runtime,
+    kubernetes: Kubernetes,
+}
+
+impl Surroundings {
+    /// Nothing where the settings do not say that it is to be asked.
+    fn open() -> Result<Option<Self>, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+        let config = Config::load(None).map_err(|error| failed(&error))?.cluster.kubernetes;
+        if !config.enabled {
+            return Ok(None);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
+        let kubernetes = runtime.block_on(Kubernetes::open(&config)).map_err(|trouble| failed(&trouble))?;
+        Ok(Some(Self { runtime, kubernetes }))
+    }
+
+    /// Whether the set has become so small that this pod goes for good. A set without pods is only stopped.
+    fn leaves(&self) -> Result<bool, Failure> {
+        let replicas = self.runtime.block_on(self.kubernetes.replicas()).map_err(|trouble| Failure::new(trouble.to_string()))?;
+        Ok(replicas > 0 && self.kubernetes.ordinal() >= replicas)
+    }
+
+    fn scale(&self, replicas: u64) -> Result<(), Failure> {
+        match self.runtime.block_on(self.kubernetes.scale(replicas)) {
+            Ok(()) => {
+                println!("the stateful set has {replicas} pods now");
+                Ok(())
+            }
+            Err(trouble) => {
+                let left = self.kubernetes.scaling_by_hand(replicas);
+                Err(Failure::new(format!("the peers are taken out, but the stateful set is not scaled: {trouble}\nDo it by hand:\n{left}")))
+            }
+        }
+    }
 }
 
 /// The number of a pod by the address of its peer.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use openraft::ServerState;
 use vectordb_core::{CollectionConfig, ConfigDiff};
 use vectordb_service::{
-    Cluster, ClusterStatus, Fault, PeerStatus, ReplicaOperation, ReplicaState, Result, ServiceError, ShardId, ShardKey,
+    Cluster, ClusterStatus, Fault, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, Result, ServiceError, ShardId, ShardKey,
     SnapshotDescription, SnapshotFile, SnapshotScope,
 };
 
+use super::figures::{figures, state_of};
 use super::node::Shared;
 use super::placement::{Health, only_copies, place};
 use super::state::{CollectionMeta, Command, Member, PeerId, ShardMeta, ShardRef};
@@ -170,11 +171,7 @@ impl Cluster for Shared {
                 shard: shard.id,
                 key: shard.key.clone(),
                 peer,
-                state: match shard.in_sync.iter().find(|member| member.peer == peer) {
-                    Some(member) if state.peers.get(&peer).is_some_and(|known| known.disk == member.disk) => "Active",
-                    Some(_) => "Dead",
-                    None => "Partial",
-                },
+                state: state_of(&state, shard, peer),
                 is_primary: shard.primary.peer == peer,
                 moving_from: shard.moving.get(&peer).copied(),
             };
@@ -185,5 +182,12 @@ impl Cluster for Shared {
 
     fn is_ready(&self) -> bool {
         self.is_in_order()
+    }
+
+    fn figures(&self) -> ReplicaFigures {
+        let state = self.agreed();
+        let leads = super::leader::is_leader(self);
+        let health = self.beats.lock().health(&state, leads, self.give_up_after);
+        figures(&state, self.me.peer, leads.then_some(&health))
     }
 }

@@ -3,16 +3,19 @@
 //! Files: `state` (what is agreed on, pure), `placement` (where replicas are to lie, pure), `raft` (agreement), `replica` (one
 //! replica, primary or backup), `sender` (copies a primary's log), `route` (this node's way to a shard), `node` (all of it
 //! together, and the reconciliation of what is here with what is agreed), `leader` (what the leader does beside), `entry` (how a node comes into a cluster), `door` (what
-//! other nodes call), `client` (calling them), `files` (a shard on its way), `identity` (who this node is), `answers` (what callers of the API are told).
+//! other nodes call), `client` (calling them), `files` (a shard on its way), `identity` (who this node is), `answers` (what callers of the API are told), `figures` (how many
+//! replicas are how, pure), `overseer` (tells the Kubernetes around what happens, and keeps its guard up).
 
 mod answers;
 mod client;
 mod door;
 mod entry;
+mod figures;
 mod files;
 mod identity;
 mod leader;
 mod node;
+mod overseer;
 mod placement;
 mod raft;
 mod replica;

@@ -17,19 +17,20 @@ use vectordb_service::{Fault, RoutedCollection, RoutedShard, Service, ServiceErr
 
 use super::client::PeerClient;
 use super::door;
+use super::entry;
 use super::identity::Identity;
 use super::leader::{self, Beats};
+use super::overseer;
 use super::raft::{ConsensusError, Group};
 use super::replica::Replica;
 use super::route::{Change, Route};
 use super::sender;
 use super::state::{ClusterState, Command, Member, Outcome, PeerId, ShardRef};
 use crate::config::ClusterConfig;
+use crate::kubernetes::Kubernetes;
 
 /// How long a change may take until everybody agrees.
 pub(super) const AGREEMENT: Duration = Duration::from_secs(15);
-/// What peers are told of this program.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How often things are looked at although nothing is known to have changed.
 const GLANCE: Duration = Duration::from_secs(1);
 
@@ -81,6 +82,8 @@ pub(crate) struct Shared {
     pub(super) beats: Mutex<Beats>,
     pub(super) give_up_after: Duration,
     rebalance: bool,
+    /// Where this node runs, if it is to ask there.
+    pub(super) kubernetes: Option<Kubernetes>,
     handle: Handle,
     service: Weak<Service>,
     db: Database,
@@ -135,6 +138,7 @@ impl Node {
     ) -> Result<Self, ClusterError> {
         let identity = identity(storage, config)?;
         let client = PeerClient::new(config.p2p.secret.clone()).map_err(ClusterError::Settings)?;
+        let kubernetes = entry::kubernetes(config).await?;
         let directory = cluster_directory(storage);
         let group = Group::start(identity.peer_id, &directory.join("raft"), client.clone()).await?;
         let port = listener.local_addr().map_err(|source| ClusterError::Files { path: directory.clone(), source })?.port();
@@ -147,6 +151,7 @@ impl Node {
             beats: Mutex::default(),
             give_up_after: Duration::from_secs(config.replace_peer_after_secs),
             rebalance: config.rebalance,
+            kubernetes,
             handle: Handle::current(),
             service: Arc::downgrade(service),
             db: service.database().clone(),
@@ -169,6 +174,7 @@ impl Node {
         tasks.push(tokio::spawn(reconcile_always(Arc::clone(&shared), stopped.clone())));
         tasks.push(tokio::spawn(beat_always(Arc::clone(&shared))));
         tasks.push(tokio::spawn(leader::run(Arc::clone(&shared))));
+        tasks.push(tokio::spawn(overseer::run(Arc::clone(&shared), stopped)));
         Ok(Self { shared, tasks, stop })
     }
 
@@ -312,26 +318,6 @@ impl Shared {
             std::fs::create_dir_all(path).map_err(|error| files(path, error))?;
         }
         Ok(())
-    }
-
-    pub(super) fn introduction(&self) -> Command {
-        let version = VERSION.to_owned();
-        Command::AddPeer { id: self.me.peer, uri: self.uri.clone(), disk: self.me.disk, version }
-    }
-
-    /// Says where this node is, until that is agreed on.
-    pub(super) async fn announce(self: Arc<Self>) {
-        while !self.is_stopping() {
-            let known = self
-                .agreed()
-                .peers
-                .get(&self.me.peer)
-                .is_some_and(|peer| peer.uri == self.uri && peer.disk == self.me.disk && peer.version == VERSION);
-            if known || matches!(self.propose(self.introduction()).await, Ok((Ok(_), _))) {
-                return;
-            }
-            tokio::time::sleep(leader::BEAT).await;
-        }
     }
 
     /// Has a command agreed on; its outcome, and the entry in which it happened.

@@ -19,7 +19,7 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    fn has(&self, member: &Member) -> bool {
+    pub(super) fn has(&self, member: &Member) -> bool {
         self.alive.get(&member.peer) == Some(member)
     }
 }

@@ -2,7 +2,13 @@
 //!
 //! `VECTORDB_CHAOS_SECS` says for how long nodes are to be in trouble; not for long, unless that is said.
 
+#[cfg(feature = "k8s")]
+#[allow(dead_code, reason = "the rest is for the tests of the client")]
+#[path = "../../src/kubernetes/fake.rs"]
+mod fake;
 mod history;
+#[cfg(feature = "k8s")]
+mod kubernetes;
 mod load;
 mod nodes;
 

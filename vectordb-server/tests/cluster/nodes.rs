@@ -16,6 +16,8 @@ pub(crate) struct Node {
     pub(crate) http: u16,
     p2p: u16,
     founder: u16,
+    /// What its settings have besides.
+    pub(crate) settings: Vec<(String, String)>,
     process: Mutex<Option<Child>>,
     /// Whether it was left to run undisturbed.
     pub(crate) is_well: AtomicBool,
@@ -25,6 +27,8 @@ pub(crate) struct Node {
 pub(crate) struct Nodes {
     all: RwLock<Vec<Arc<Node>>>,
     directory: tempfile::TempDir,
+    /// What all of them have in their settings besides.
+    settings: Vec<(String, String)>,
 }
 
 fn free_port() -> u16 {
@@ -52,6 +56,7 @@ impl Node {
             .env("VECTORDB__CLUSTER__P2P__PORT", self.p2p.to_string())
             .env("VECTORDB__CLUSTER__P2P__SECRET", "only for this test")
             .env("VECTORDB__CLUSTER__REPLACE_LOST_PEER", "true")
+            .envs(self.settings.iter().cloned())
             .args(["--uri", &uri(self.p2p)])
             .stdout(log.try_clone().expect("the same log"))
             .stderr(Stdio::from(log));
@@ -142,6 +147,11 @@ impl Node {
         self.send("GET", "/readyz", &Value::Null, Duration::from_secs(2)).is_some_and(|(status, _)| status == 200)
     }
 
+    #[cfg(feature = "k8s")]
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
     pub(crate) fn peer_id(&self) -> u64 {
         self.ok("GET", "/cluster", &Value::Null)["peer_id"].as_u64().expect("a number")
     }
@@ -150,8 +160,13 @@ impl Node {
 impl Nodes {
     /// So many nodes, of which the first founds the cluster.
     pub(crate) fn start(count: usize) -> Self {
+        Self::start_with(count, Vec::new())
+    }
+
+    /// The same with other settings, in which `{}` stands for the node's number.
+    pub(crate) fn start_with(count: usize, settings: Vec<(String, String)>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let nodes = Self { all: RwLock::default(), directory };
+        let nodes = Self { all: RwLock::default(), directory, settings };
         for _ in 0..count {
             nodes.add();
         }
@@ -169,7 +184,10 @@ impl Nodes {
     pub(crate) fn add(&self) -> Arc<Node> {
         let p2p = free_port();
         let mut all = self.all.write();
+        let number = all.len().to_string();
+        let settings = self.settings.iter().map(|(name, value)| (name.clone(), value.replace("{}", &number))).collect();
         let node = Arc::new(Node {
+            settings,
             directory: self.directory.path().join(all.len().to_string()),
             http: free_port(),
             p2p,

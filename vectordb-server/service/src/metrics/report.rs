@@ -8,6 +8,7 @@ use super::families as f;
 use super::histogram::Histogram;
 use super::system::{Process, disk};
 use super::{Metrics, RestKey};
+use crate::cluster::{ClusterStatus, ReplicaFigures};
 use crate::snapshots::SnapshotActivity;
 
 /// What is known of a collection.
@@ -34,6 +35,10 @@ pub(crate) struct Report<'r> {
     pub(crate) memory_reserved: u64,
     /// Whether answers are told apart by collection.
     pub(crate) per_collection: bool,
+    /// Whether there may be other peers.
+    pub(crate) is_node: bool,
+    /// The cluster, once this node takes part in it.
+    pub(crate) cluster: Option<(ClusterStatus, ReplicaFigures)>,
 }
 
 impl Report<'_> {
@@ -70,17 +75,27 @@ impl Report<'_> {
         text.numbers(&f::COLLECTION_VECTORS, by_name);
         let by_id = self.collections.iter().map(|(id, figures)| (vec![("id", id.as_str())], figures.points as f64));
         text.numbers(&f::COLLECTION_POINTS, by_id);
-        let copies = (!self.collections.is_empty()).then_some(1);
-        text.single(&f::REPLICAS_MIN, copies);
-        text.single(&f::REPLICAS_MAX, copies);
-        text.single(&f::DEAD_REPLICAS, copies.map(|_| 0));
+        let alone = (!self.collections.is_empty()).then_some((1, 1));
+        let (copies, inactive) = match &self.cluster {
+            Some((_, replicas)) => {
+                let inactive = replicas.by_state.iter().filter(|(state, _)| **state != "Active").map(|(_, count)| count).sum();
+                (replicas.active, Some(inactive))
+            }
+            None => (alone, alone.map(|_| 0)),
+        };
+        text.single(&f::REPLICAS_MIN, copies.map(|(fewest, _)| fewest));
+        text.single(&f::REPLICAS_MAX, copies.map(|(_, most)| most));
+        text.single(&f::DEAD_REPLICAS, inactive);
         let snapshots = |of: fn(&SnapshotActivity) -> u64| {
             self.snapshots.iter().map(move |(id, activity)| (vec![("id", id.as_str())], of(activity) as f64))
         };
         text.numbers(&f::SNAPSHOT_CREATION, snapshots(|activity| activity.creating));
         text.numbers(&f::SNAPSHOT_RECOVERY, snapshots(|activity| activity.recovering));
         text.numbers(&f::SNAPSHOTS_CREATED, snapshots(|activity| activity.created));
-        text.single(&f::CLUSTER_ENABLED, Some(0));
+        text.single(&f::CLUSTER_ENABLED, Some(u64::from(self.is_node)));
+        if let Some((status, replicas)) = &self.cluster {
+            cluster(text, status, replicas);
+        }
     }
 
     fn rest(&self, text: &mut Exposition<'_>, metrics: &Metrics) {
@@ -126,6 +141,28 @@ impl Report<'_> {
         text.single(&f::MINOR_FAULTS, process.minor_faults);
         text.single(&f::MAJOR_FAULTS, process.major_faults);
     }
+}
+
+fn cluster(text: &mut Exposition<'_>, status: &ClusterStatus, replicas: &ReplicaFigures) {
+    let transfers = |of: fn(&(u64, u64)) -> u64| {
+        replicas.transfers.iter().map(move |(id, transfers)| (vec![("id", id.as_str())], of(transfers) as f64))
+    };
+    text.numbers(&f::TRANSFERS_IN, transfers(|transfers| transfers.0));
+    text.numbers(&f::TRANSFERS_OUT, transfers(|transfers| transfers.1));
+    text.single(&f::CLUSTER_PEERS, Some(status.peers.len() as u64));
+    text.single(&f::CLUSTER_ALIVE, replicas.alive);
+    text.single(&f::CLUSTER_LEADER, Some(u64::from(status.leader.is_some())));
+    text.single(&f::CLUSTER_TERM, Some(status.term));
+    let here = status.peer_id.to_string();
+    text.numbers(&f::CLUSTER_COMMIT, [(vec![("peer_id", here.as_str())], status.commit as f64)]);
+    text.single(&f::CLUSTER_PENDING, Some(status.pending));
+    text.single(&f::CLUSTER_VOTER, Some(u64::from(status.is_voter)));
+    let works = status.stopped.is_none();
+    let states = [("working", works), ("stopped_with_error", !works)];
+    text.numbers(&f::CLUSTER_WORKING, states.map(|(state, is)| (vec![("state", state)], f64::from(u8::from(is)))));
+    let by_state = replicas.by_state.iter().map(|(state, &count)| (vec![("state", *state)], count as f64));
+    text.numbers(&f::CLUSTER_REPLICAS, by_state);
+    text.single(&f::CLUSTER_LOST, replicas.without_primary);
 }
 
 fn grpc(text: &mut Exposition<'_>, metrics: &Metrics) {

@@ -49,6 +49,9 @@ impl Service {
             memory_limit: memory.limit_bytes,
             memory_reserved: memory.reserved_bytes,
             per_collection,
+            is_node: self.cluster.is_some(),
+            // A node that is starting has nothing to say yet.
+            cluster: self.cluster().ok().flatten().map(|cluster| (cluster.status(), cluster.figures())),
         };
         Ok(report.text(&self.metrics))
     }

@@ -4,6 +4,7 @@ mod access;
 mod backups;
 mod collections;
 mod metrics;
+mod peers;
 mod points;
 mod poison;
 mod quotas;

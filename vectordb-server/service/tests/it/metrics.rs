@@ -181,9 +181,11 @@ fn every_series_comes_once_and_says_what_is() {
     let now = jiff::Timestamp::now().as_second() as f64;
     assert!(value("process_start_time_seconds", &[]).is_some_and(|start| start <= now + 1.0 && start > now - 86_400.0));
     assert_eq!((value("backup_failures_total", &[]), value("backup_last_success_timestamp_seconds", &[])), (Some(0.0), None));
-    check_dashboard(&seen);
+    assert_eq!((value("cluster_enabled", &[]), value("cluster_peers_total", &[])), (Some(0.0), None));
+    let node = scrape(&of_a_node(), "");
+    check_dashboard(&seen, &node);
     // Nothing is said under a name that the table does not have, and in another kind than it has.
-    for (name, kind) in &seen.kinds {
+    for (name, kind) in seen.kinds.iter().chain(&node.kinds) {
         let family = families().iter().find(|family| Some(family.name) == name.strip_prefix("qdrant_")).expect("it is in the table");
         assert_eq!(*kind, format!("{:?}", family.kind).to_lowercase(), "{name}");
     }
@@ -200,6 +202,41 @@ fn every_series_comes_once_and_says_what_is() {
     let seen = scrape(&service, "");
     assert_eq!(seen.value("qdrant_rest_responses_total", &ok), Some(8.0));
     assert!(!seen.series.keys().any(|(_, labels)| labels.values().any(|value| value == "docs")));
+}
+
+/// A node of a cluster.
+fn of_a_node() -> Service {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut settings = Settings::default();
+    settings.metrics_prefix = "qdrant_".to_owned();
+    crate::peers::leader(dir.path(), settings)
+}
+
+#[test]
+fn a_node_tells_of_its_cluster() {
+    let seen = scrape(&of_a_node(), "");
+    let value = |name: &str, labels: &[(&str, &str)]| seen.value(&format!("qdrant_{name}"), labels);
+    let single = |name: &str| value(name, &[]).unwrap_or_else(|| panic!("there is no {name}"));
+    let expected = [
+        ("cluster_enabled", 1.0),
+        ("cluster_peers_total", 2.0),
+        ("cluster_peers_alive", 1.0),
+        ("cluster_leader_known", 1.0),
+        ("cluster_term", 7.0),
+        ("cluster_pending_operations_total", 3.0),
+        ("cluster_voter", 1.0),
+        ("cluster_shards_without_primary", 0.0),
+        ("collection_active_replicas_min", 1.0),
+        ("collection_active_replicas_max", 2.0),
+        ("collection_dead_replicas", 2.0),
+    ];
+    assert_eq!(expected.map(|(name, _)| (name, single(name))), expected);
+    assert_eq!(value("cluster_commit", &[("peer_id", "2")]), Some(41.0));
+    let states = ["working", "stopped_with_error"].map(|state| value("cluster_working_state", &[("state", state)]));
+    assert_eq!(states, [Some(1.0), Some(0.0)]);
+    assert_eq!(value("cluster_replicas", &[("state", "Partial")]), Some(1.0));
+    let transfers = ["incoming", "outgoing"].map(|way| value(&format!("collection_shard_transfer_{way}"), &[("id", "docs")]));
+    assert_eq!(transfers, [Some(1.0), Some(0.0)]);
 }
 
 #[test]
@@ -238,7 +275,7 @@ fn every_alert_asks_for_metrics_that_there_are() {
 }
 
 /// Everything that the dashboard for Grafana asks for is there to be asked for.
-fn check_dashboard(seen: &Scrape) {
+fn check_dashboard(alone: &Scrape, node: &Scrape) {
     let text = include_str!("../../../../k8s/grafana/vectordb.json");
     let dashboard: Value = serde_json::from_str(text).expect("JSON");
     let mut exprs = Vec::new();
@@ -250,7 +287,8 @@ fn check_dashboard(seen: &Scrape) {
         for name in names {
             let end = name.find(|char: char| !char.is_ascii_alphanumeric() && char != '_').unwrap_or(name.len());
             let name = format!("qdrant_{}", &name[..end]);
-            let series: Vec<&Labels> = seen.series.keys().filter(|(found, _)| *found == name).map(|(_, labels)| labels).collect();
+            let series = alone.series.keys().chain(node.series.keys());
+            let series: Vec<&Labels> = series.filter(|(found, _)| *found == name).map(|(_, labels)| labels).collect();
             assert!(!series.is_empty(), "there is no {name}, which the dashboard asks for: {expr}");
             // What it groups by is a label of each.
             for by in expr.split(" by (").skip(1).filter_map(|rest| rest.split(')').next()) {

@@ -1,0 +1,213 @@
+"""Servers as pods of a stateful set: the real control plane, and the program itself run by a kubelet of our own (`kubelet.py`)."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+import chart
+import kubelet
+import load
+
+NAMESPACE = "live"
+NAME = "db-qdrant"
+SETS = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/{NAME}"
+KEYS = ["--from-literal=AWS_ACCESS_KEY_ID=of-the-test", "--from-literal=AWS_SECRET_ACCESS_KEY=of-the-test"]
+RELEASE = ["db", chart.CHART, "--namespace", NAMESPACE, "--set", "config.service.slow_query_secs=30"]
+
+
+class Site:
+    """The release and its pods."""
+
+    def __init__(self, plane, kubelet):
+        self.plane, self.kubelet = plane, kubelet
+
+    def addresses(self):
+        return self.kubelet.ready_addresses(NAME)
+
+    def wait(self, what, done, seconds=120):
+        try:
+            begun = time.monotonic()
+            self.plane.wait(what, done, seconds)
+            print(f"{what}: {time.monotonic() - begun:.1f} s")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.kubelet.logs()}") from None
+
+    def ready(self, count):
+        return len(self.plane.ready(NAMESPACE, f"{NAME}-")) == count and len(self.addresses()) == count
+
+    def spread(self):
+        """Copies of shards on each node, if every one of them is active everywhere."""
+        found = []
+        for address in self.addresses():
+            told = load.call(address, "GET", f"{load.COLLECTION}/cluster")
+            copies = told["local_shards"] + told["remote_shards"]
+            if len(copies) != 2 * told["shard_count"] or any(each["state"] != "Active" for each in copies):
+                return []
+            found.append(len(told["local_shards"]))
+        return sorted(found)
+
+    def is_whole(self, count):
+        return self.ready(count) and len(self.spread()) == count
+
+    def peers(self):
+        return load.call(self.addresses()[0], "GET", "/cluster")["peers"]
+
+    def pods(self):
+        return {name: pod["metadata"]["uid"] for name, pod in self.plane.pods(NAMESPACE, f"{NAME}-").items()}
+
+    def reasons(self):
+        events = self.plane.ask("GET", f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events")["items"]
+        return {each["reason"] for each in events if each["reportingController"] == "vectordb.io/server"}
+
+
+@contextlib.contextmanager
+def bucket(directory):
+    """A server of S3 with an empty bucket."""
+    address = "10.77.0.2"
+    with open(directory / "s3.log", "w") as log:
+        server = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", address, "-p", "5000"], stdout=log, stderr=log)
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(urllib.request.Request(f"http://{address}:5000/backups", method="PUT"), timeout=5)
+                break
+            time.sleep(0.2)
+        yield f"http://{address}:5000"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    return tmp_path_factory.mktemp("pods")
+
+
+@pytest.fixture(scope="module")
+def site(plane, room, helm_of):
+    """A release of three nodes with a collection of six shards, each twice."""
+    binaries = {"0.1.0": os.environ["VECTORDB"], "previous": os.environ.get("VECTORDB_PREVIOUS", "")}
+    plane.ask("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+    made = plane.kubelets[NAMESPACE] = kubelet.Kubelet(plane, NAMESPACE, binaries, room)
+    site = Site(plane, made)
+    previous = []
+    if binaries["previous"]:
+        previous = ["--set", "image.tag=previous", "--set-json", 'lifecycle={"preStop":{"sleep":{"seconds":5}}}']
+    helm_of("install", *RELEASE, "--set", "replicaCount=3", *previous)
+    site.wait("three nodes are ready", lambda: site.ready(3))
+    site.wait("all know each other", lambda: len(site.peers()) == 3)
+    vectors = {"size": 4, "distance": "Euclid"}
+    load.call(site.addresses()[0], "PUT", load.COLLECTION, {"vectors": vectors, "shard_number": 6, "replication_factor": 2})
+    site.wait("every shard is there twice", lambda: site.is_whole(3))
+    yield site
+    made.end()
+
+
+def rolled(site, change):
+    """A rollout under load: nothing is lost, and nobody who reads notices."""
+    before = site.pods()
+    with load.Load(site.addresses) as clients:
+        time.sleep(2)
+        change()
+        site.wait("every pod is another one", lambda: not set(before.values()) & set(site.pods().values()) and site.ready(3), 300)
+        site.wait("every shard is there twice", lambda: site.is_whole(3))
+        time.sleep(2)
+    load.check(clients, site.addresses())
+    assert clients.failed_reads == []
+
+
+if os.environ.get("VECTORDB_PREVIOUS"):
+
+    def test_an_upgrade_loses_nothing_and_nobody_who_reads_notices(site, helm_of):
+        rolled(site, lambda: helm_of("upgrade", *RELEASE, "--set", "replicaCount=3"))
+
+
+def test_a_rolling_restart_loses_nothing_and_nobody_who_reads_notices(site):
+    rolled(site, lambda: site.plane.kubectl("-n", NAMESPACE, "rollout", "restart", "statefulset", NAME))
+
+
+def test_a_pod_that_is_deleted_by_force_comes_back_with_what_it_had(site):
+    before = site.pods()[f"{NAME}-1"]
+    peers = set(site.peers())
+    with load.Load(site.addresses) as clients:
+        time.sleep(2)
+        site.plane.kubectl("-n", NAMESPACE, "delete", "pod", f"{NAME}-1", "--force", "--grace-period=0")
+        site.wait("the next pod", lambda: site.pods().get(f"{NAME}-1", before) != before and site.ready(3))
+        site.wait("every shard is there twice", lambda: site.is_whole(3))
+    load.check(clients, site.addresses())
+    assert set(site.peers()) == peers, "it came back as somebody else"
+
+
+def test_a_volume_that_is_lost_is_made_good_by_the_other_nodes(site):
+    """That of the founder, whose empty volume must not found another cluster."""
+    before = site.pods()[f"{NAME}-0"]
+    peers = set(site.peers())
+    with load.Load(site.addresses) as clients:
+        time.sleep(2)
+        site.plane.kubectl("-n", NAMESPACE, "delete", "pvc", f"qdrant-storage-{NAME}-0", "--wait=false")
+        site.plane.kubectl("-n", NAMESPACE, "delete", "pod", f"{NAME}-0", "--force", "--grace-period=0")
+        site.wait("the next pod", lambda: site.pods().get(f"{NAME}-0", before) != before and site.ready(3))
+        site.wait("every shard is there twice", lambda: site.is_whole(3))
+    load.check(clients, site.addresses())
+    now = set(site.peers())
+    assert len(now) == 3 and len(now & peers) == 2, "an empty volume is somebody else, in the place of who was there"
+
+
+def test_more_nodes_take_their_share_by_themselves(site):
+    with load.Load(site.addresses) as clients:
+        site.plane.kubectl("-n", NAMESPACE, "scale", "statefulset", NAME, "--replicas=5")
+        site.wait("five nodes are ready", lambda: site.ready(5))
+        site.wait("shards are spread over five", lambda: (found := site.spread()) and found[-1] - found[0] <= 1, 180)
+        print(site.spread())
+    load.check(clients, site.addresses())
+    assert clients.failed_reads == []
+    site.wait("people are told", lambda: {"PeerJoined", "Rebalanced"} <= site.reasons())
+
+
+def test_fewer_nodes_are_refused_until_their_shards_are_elsewhere(site):
+    refused = site.plane.kubectl("-n", NAMESPACE, "scale", "statefulset", NAME, "--replicas=3", check=False)
+    assert refused.returncode != 0 and "vectordb ctl scale-to 3" in refused.stderr, refused
+    with load.Load(site.addresses) as clients:
+        done = site.kubelet.exec(f"{NAME}-0", "ctl", "scale-to", "3")
+        assert done.returncode == 0 and "the stateful set has 3 pods now" in done.stdout, done
+        site.wait("three nodes are left", lambda: site.is_whole(3) and len(site.pods()) == 3)
+        time.sleep(2)
+    load.check(clients, site.addresses())
+    assert clients.failed_reads == []
+    assert len(site.peers()) == 3 and {"Drained", "PeerLeft"} <= site.reasons()
+    # The leave was for once.
+    floor = site.plane.ask("GET", f"/api/v1/namespaces/{NAMESPACE}/configmaps/{NAME}-scale")
+    assert "minReplicas" not in floor.get("data", {})
+
+
+def test_nodes_that_went_come_back_with_their_old_volumes(site):
+    site.plane.kubectl("-n", NAMESPACE, "scale", "statefulset", NAME, "--replicas=4")
+    site.wait("four nodes are ready", lambda: site.ready(4) and len(site.peers()) == 4)
+    site.wait("shards are spread over four", lambda: (found := site.spread()) and found[-1] - found[0] <= 1, 180)
+    done = site.kubelet.exec(f"{NAME}-0", "ctl", "scale-to", "3")
+    assert done.returncode == 0, done
+    site.wait("three nodes are left", lambda: site.is_whole(3))
+
+
+def test_a_backup_is_restored_elsewhere_as_it_was(site, helm_of, room):
+    """The CronJob's job to S3, and a job that restores from there under another name."""
+    with bucket(room) as endpoint:
+        more = ["--set", f"replicaCount=3,backup.enabled=true,s3.location=s3://backups/live,s3.region=us-east-1,s3.endpointUrl={endpoint}"]
+        site.plane.kubectl("-n", NAMESPACE, "create", "secret", "generic", "keys", *KEYS)
+        helm_of("upgrade", *RELEASE, *more, "--set", "s3.existingSecret=keys")
+        site.plane.kubectl("-n", NAMESPACE, "rollout", "status", "statefulset", NAME, "--timeout=240s")
+        site.wait("every shard is there twice", lambda: site.is_whole(3))
+        before = load.contents(site.addresses()[0])
+        site.plane.kubectl("-n", NAMESPACE, "create", "job", "now", f"--from=cronjob/{NAME}-backup")
+        site.plane.kubectl("-n", NAMESPACE, "wait", "--for=condition=complete", "job/now", "--timeout=120s")
+        # What is written afterwards is not in it.
+        load.call(site.addresses()[0], "PUT", f"{load.COLLECTION}/points?wait=true", {"points": [{"id": 7, "vector": [1, 1, 1, 1], "payload": {"s": -1}}]})
+        helm_of("upgrade", *RELEASE, *more, "--set", "s3.existingSecret=keys,restore.enabled=true,restore.collections={documents:restored}")
+        site.plane.kubectl("-n", NAMESPACE, "wait", "--for=condition=complete", "job", "--all", "--timeout=120s")
+        assert before == load.contents(site.addresses()[1], "/collections/restored")
+        assert before != load.contents(site.addresses()[1])
