@@ -1,3 +1,5 @@
+//! The client against a small API in this process.
+
 use super::fake::{CLUSTER, FakeApi, Mood, SCALE, SET};
 use super::*;
 
