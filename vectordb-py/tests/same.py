@@ -1,8 +1,9 @@
 """The same random operations through several doors, which must lead to the same points and the same answers.
 
-    python tests/same.py --operations 10000 --rest http://localhost:6333 --grpc-port 6334
+    python tests/same.py --operations 10000 --crate target/debug/bridge --rest http://localhost:6333 --grpc http://localhost:7333 --grpc-port 7334
 
-asks the native interface, the stock client in process, and, if they are named, a server over REST and over gRPC. A server must be empty.
+asks the native interface, the stock client in process, and, if they are named, the crate without Python (by the program `bridge` of the
+benches), a server over REST and another one over gRPC. Servers must be empty.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -170,6 +173,54 @@ class Client:
         return list(zip([hit.id for hit in found], scores.tolist()))
 
 
+class Crate:
+    """The crate, by lines of JSON to a program that is nothing but it."""
+
+    def __init__(self, bridge: str | Path) -> None:
+        self.process = subprocess.Popen([bridge], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+        self._ask("create", {"vectors": {"": {"size": DIM, "distance": "Cosine"}}})
+
+    def _ask(self, name: str, body: Any) -> Any:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(json.dumps({name: body}), file=self.process.stdin, flush=True)
+        answer = json.loads(self.process.stdout.readline())
+        if isinstance(answer, dict) and "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer
+
+    def do(self, operation: Operation) -> None:
+        kind, given = operation
+        chosen = {"filter": given["filter"]} if "filter" in given else {"points": given.get("ids")}
+        if kind == "upsert":
+            self._ask("upsert", [{**point, "vector": {"": point["vector"]}} for point in given["points"]])
+        elif kind == "vectors":
+            # Points that do not exist are an error; they are left out by the caller.
+            there = [point["id"] for point in self._ask("retrieve", list(given["points"]))]
+            self._ask("update_vectors", [{"id": id, "vector": {"": given["points"][id]}} for id in there])
+        elif kind in ("set", "set_where", "overwrite"):
+            self._ask("overwrite_payload" if kind == "overwrite" else "set_payload", {**chosen, "payload": given["payload"]})
+        elif kind == "index":
+            self._ask("index", {given["field"]: "integer" if given["field"] == "n" else "keyword"})
+        elif kind == "drop_index":
+            self._ask("drop_index", given["field"])
+        else:
+            names = {"delete": "delete", "delete_where": "delete", "drop_keys": "delete_payload", "clear": "clear_payload"}
+            self._ask(names[kind], {**chosen, "keys": given.get("keys")})
+
+    def dump(self) -> Dump:
+        found = self._ask("scroll", IDS + 1)
+        return [(point["id"], point["payload"], np.array(point["vector"][""], np.float32).tolist()) for point in found]
+
+    def nearest(self, vector: list[float], filter: Any, exact: bool) -> list[tuple[Any, float]]:
+        hits = self._ask("query", {"query": vector, "filter": filter, "limit": 100, "params": {"exact": exact}})
+        scores: npt.NDArray[np.float32] = np.array([hit["score"] for hit in hits], np.float32)
+        return list(zip([hit["id"] for hit in hits], scores.tolist()))
+
+    def close(self) -> None:
+        """Ends the program."""
+        self.process.communicate()
+
+
 def compare(doors: dict[str, Door], operations: int, seed: int) -> dict[str, int]:
     """Does the operations and compares the doors now and then; what was compared, in numbers.
 
@@ -203,11 +254,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--operations", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--crate", type=Path, help="the program `bridge`, as cargo built it")
     parser.add_argument("--rest", help="URL of an empty server")
     parser.add_argument("--grpc", help="URL of another empty server, asked over gRPC")
     parser.add_argument("--grpc-port", type=int, default=6334)
     arguments = parser.parse_args()
     doors: dict[str, Door] = {"native": Native(), "client in process": Client(qdrant.client())}
+    if arguments.crate:
+        doors["crate"] = Crate(arguments.crate)
     if arguments.rest:
         doors["REST"] = Client(QdrantClient(arguments.rest))
     if arguments.grpc:

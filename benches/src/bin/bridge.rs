@@ -1,18 +1,23 @@
-//! Answers queries in the JSON form of the Qdrant API, one on each line: how other programs compare their answers with ours.
+//! The crate by lines of JSON, in the forms of the Qdrant API: how other programs compare what they do and find with what it does.
 //!
 //! Every line of standard input is an object with one key; every line of standard output is its answer, or `{"error": …}`.
 //!
 //! - `{"create": {"vectors": {"name": {"size": 8, "distance": "Dot"}}, "sparse_vectors": {...}}}`: a collection.
 //! - `{"upsert": [{"id": 1, "vector": {"name": [...]}, "payload": {...}}]}`
-//! - `{"index": {"field": "integer"}}`, `{"optimize": null}`
+//! - `{"update_vectors": [{"id": 1, "vector": {...}}]}`
+//! - `{"delete": {"points": [1]}}`, or `{"filter": {...}}` instead of points, as in all that follow; `{"clear_payload": {...}}`
+//! - `{"set_payload": {"payload": {...}, "points": [1]}}`, `{"overwrite_payload": ...}`, `{"delete_payload": {"keys": ["a"], "points": [1]}}`
+//! - `{"index": {"field": "integer"}}`, `{"drop_index": "field"}`, `{"optimize": null}`
+//! - `{"retrieve": [1]}` and `{"scroll": 100}`: points with payloads and vectors
 //! - `{"query": {...}}`, `{"groups": {...}}`, `{"facet": {...}}`, `{"matrix": {...}}`
 
 use std::io::{BufRead, Write};
 
 use serde_json::{Map, Value, json};
 use vectordb_core::{
-    Background, Collection, CollectionConfig, Database, Error, FacetRequest, FieldSchema, GroupsRequest, MatrixRequest, Options, Payload,
-    Point, PointId, QueryRequest, Result, ScoredPoint, Vector,
+    Background, Collection, CollectionConfig, Database, Error, FacetRequest, FieldSchema, Filter, GroupsRequest, MatrixRequest, Options,
+    Payload, PayloadPath, PayloadSelector, Point, PointId, QueryRequest, Record, Result, ScoredPoint, ScrollRequest, Target, Update,
+    Vector, VectorSelector,
 };
 
 fn main() -> Result<()> {
@@ -37,22 +42,22 @@ fn answer(db: &Database, collection: &mut Option<Collection>, line: &str) -> Res
         return Ok(Value::Null);
     }
     let Some(collection) = collection else { return Err(Error::CollectionNotFound { name: "points".into() }) };
-    Ok(match name.as_str() {
-        "upsert" => {
-            let points = read::<Vec<Value>>(body)?.into_iter().map(point).collect::<Result<Vec<Point>>>()?;
-            collection.upsert(points)?;
-            Value::Null
-        }
+    match name.as_str() {
+        "query" | "groups" | "facet" | "matrix" | "retrieve" | "scroll" => asked(collection, &name, body),
+        "optimize" => collection.optimize().map(|()| Value::Null),
         "index" => {
             for (field, kind) in read::<Map<String, Value>>(body)? {
                 collection.create_index(&field, read::<FieldSchema>(json!({"type": kind})).or_else(|_| read(kind))?)?;
             }
-            Value::Null
+            Ok(Value::Null)
         }
-        "optimize" => {
-            collection.optimize()?;
-            Value::Null
-        }
+        "drop_index" => collection.drop_index(&read::<String>(body)?).map(|()| Value::Null),
+        _ => collection.apply([update(&name, body)?]).map(|_| Value::Null),
+    }
+}
+
+fn asked(collection: &Collection, name: &str, body: Value) -> Result<Value> {
+    Ok(match name {
         "query" => hits(&collection.query_points(&QueryRequest::from_json(&body)?)?),
         "groups" => {
             let groups = collection.groups(&GroupsRequest::from_json(&body)?)?;
@@ -65,6 +70,38 @@ fn answer(db: &Database, collection: &mut Option<Collection>, line: &str) -> Res
         "matrix" => {
             let matrix = collection.distance_matrix(&MatrixRequest::from_json(&body)?)?;
             matrix.pairs().map(|(a, b, score)| json!({"a": a, "b": b, "score": score})).collect()
+        }
+        "retrieve" => records(&collection.retrieve(&read::<Vec<PointId>>(body)?, &PayloadSelector::All, &VectorSelector::All)?),
+        _ => {
+            let all = ScrollRequest { limit: read(body)?, with_vectors: VectorSelector::All, ..ScrollRequest::default() };
+            records(&collection.scroll(&all)?.records)
+        }
+    })
+}
+
+fn update(name: &str, body: Value) -> Result<Update> {
+    if name == "upsert" || name == "update_vectors" {
+        let points = read::<Vec<Value>>(body)?.into_iter().map(point).collect::<Result<Vec<Point>>>()?;
+        return Ok(if name == "upsert" {
+            Update::upsert(points)
+        } else {
+            Update::UpdateVectors { points: points.into_iter().map(|point| (point.id, point.vectors)).collect(), condition: None }
+        });
+    }
+    let mut parts: Map<String, Value> = read(body)?;
+    let mut part = |name: &str| parts.remove(name).unwrap_or_default();
+    let target = match part("filter") {
+        Value::Null => Target::Ids(read(part("points"))?),
+        filter => Target::Filter(Filter::from_json(&filter)?),
+    };
+    Ok(match name {
+        "delete" => Update::Delete(target),
+        "clear_payload" => Update::ClearPayload(target),
+        "set_payload" => Update::SetPayload { target, payload: read(part("payload"))?, key: None },
+        "overwrite_payload" => Update::OverwritePayload { target, payload: read(part("payload"))?, key: None },
+        "delete_payload" => {
+            let keys: Vec<String> = read(part("keys"))?;
+            Update::DeletePayload { target, keys: keys.iter().map(|key| PayloadPath::parse(key)).collect::<Result<_>>()? }
         }
         other => return Err(Error::InvalidQuery { reason: format!("unknown request `{other}`") }),
     })
@@ -87,4 +124,12 @@ fn point(json: Value) -> Result<Point> {
 
 fn hits(points: &[ScoredPoint]) -> Value {
     points.iter().map(|point| json!({"id": point.id, "score": point.score, "order_value": point.order_value})).collect()
+}
+
+fn records(points: &[Record]) -> Value {
+    let vectors = |point: &Record| -> Map<String, Value> {
+        let named = point.vectors.iter().flat_map(|vectors| vectors.iter());
+        named.map(|(name, vector)| (name.to_owned(), vector.to_json())).collect()
+    };
+    points.iter().map(|point| json!({"id": point.id, "payload": point.payload, "vector": vectors(point)})).collect()
 }
