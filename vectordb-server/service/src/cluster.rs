@@ -69,6 +69,24 @@ pub trait Cluster: std::fmt::Debug + Send + Sync {
     /// [`Unavailable`](crate::Fault::Unavailable).
     fn delete_shard_key(&self, name: &str, key: &ShardKey) -> Result<()>;
 
+    /// Begins to spread the points of a collection, or of one of its shard keys, over so many shards.
+    ///
+    /// # Errors
+    /// [`BadRequest`](crate::Fault::BadRequest) while that is under way, [`Unavailable`](crate::Fault::Unavailable).
+    fn reshard(&self, name: &str, key: Option<&ShardKey>, count: u32) -> Result<()>;
+
+    /// Gives that up.
+    ///
+    /// # Errors
+    /// [`BadRequest`](crate::Fault::BadRequest) when it is not under way, or cannot be undone any more.
+    fn abort_resharding(&self, name: &str) -> Result<()>;
+
+    /// What of that is under way.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Fault::NotFound).
+    fn reshardings(&self, name: &str) -> Result<Vec<ReshardingState>>;
+
     /// Does something about the replicas of a collection.
     ///
     /// # Errors
@@ -153,6 +171,19 @@ pub enum ReplicaOperation {
     },
 }
 
+/// Points on their way to another number of shards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReshardingState {
+    /// Whether there will be more of them.
+    pub up: bool,
+    /// The first of the new ones.
+    pub shard: ShardId,
+    /// Where it is written.
+    pub peer: u64,
+    /// The key whose shards they are.
+    pub key: Option<ShardKey>,
+}
+
 /// A peer.
 #[derive(Debug, Clone, Serialize)]
 pub struct PeerStatus {
@@ -201,8 +232,10 @@ pub struct ReplicaState {
     pub key: Option<ShardKey>,
     /// Where it lies.
     pub peer: u64,
-    /// `Active`, `Partial` or `Dead`.
+    /// `Active`, `Partial`, `Dead` or `Resharding`.
     pub state: &'static str,
+    /// Whether the shard is being filled, and has no part in reads yet.
+    pub is_new: bool,
     /// Whether writes begin there.
     pub is_primary: bool,
     /// Whose replica goes when this one is in sync.

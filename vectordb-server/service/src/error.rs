@@ -140,6 +140,11 @@ impl ServiceError {
         Self::new(Fault::NotDistributed, "Distributed mode is disabled: this node is alone")
     }
 
+    /// What cannot be done to a collection while its points move to other shards.
+    pub fn resharding(collection: &str) -> Self {
+        Self::request(format!("Collection `{collection}` is being resharded: wait until that is done, or abort it"))
+    }
+
     /// A fault of ours.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Fault::Internal, message)

@@ -30,15 +30,20 @@ pub use backup::{
     BackupDescription, CollectionDescription, ContentDigest, DamagedObject, Progress, PruneReport, Repository, Stored, VerifyReport,
 };
 pub use bucket::{Bucket, DirectoryBucket, StoredObject};
-pub use cluster::{Cluster, ClusterStatus, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, RoutedCollection, RoutedShard};
+pub use cluster::{
+    Cluster, ClusterStatus, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, ReshardingState, RoutedCollection, RoutedShard,
+};
 pub use error::{Fault, Result, ServiceError, grpc_code};
 pub use limits::{Quota, QuotaUsage};
 pub use metrics::{Family, FamilyKind, Metrics, families};
 pub use service::{
     AliasChange, BackupReport, BackupRequest, Buckets, CollectionState, Explanations, Fetch, NewCollection, NewShardKey, ReadOptions,
-    Recovery, RestoreReport, RestoreRequest, Service, Settings, ShardState, SnapshotLocation, Updated, WriteOptions, is_about_points,
+    Recovery, RestoreReport, RestoreRequest, Service, Settings, ShardCount, ShardState, SnapshotLocation, Updated, WriteOptions,
 };
-pub use shards::{Answer, Question, ShardId, ShardKey, ShardRoute};
+pub use shards::{
+    Answer, Question, ShardId, ShardKey, ShardRoute, Touched, Written, filters, is_about_points, matching, named, place, taken_over,
+    whole_points,
+};
 pub use snapshots::{
     Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope, embedded_snapshot, pack_embedded, unpack_embedded,
 };

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use openraft::ServerState;
 use vectordb_core::{CollectionConfig, ConfigDiff};
 use vectordb_service::{
-    Cluster, ClusterStatus, Fault, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, Result, ServiceError, ShardId, ShardKey,
-    SnapshotDescription, SnapshotFile, SnapshotScope,
+    Cluster, ClusterStatus, Fault, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, ReshardingState, Result, ServiceError,
+    ShardId, ShardKey, SnapshotDescription, SnapshotFile, SnapshotScope,
 };
 
 use super::figures::{figures, state_of};
@@ -84,6 +84,18 @@ impl Cluster for Shared {
 
     fn delete_shard_key(&self, name: &str, key: &ShardKey) -> Result<()> {
         self.agree(Command::DeleteShardKey { name: name.to_owned(), key: key.clone() }).map(drop)
+    }
+
+    fn reshard(&self, name: &str, _key: Option<&ShardKey>, _count: u32) -> Result<()> {
+        Err(ServiceError::request(format!("Collection `{name}` is one of a cluster, which does not reshard live collections")))
+    }
+
+    fn abort_resharding(&self, name: &str) -> Result<()> {
+        Err(ServiceError::request(format!("Collection `{name}` is not being resharded")))
+    }
+
+    fn reshardings(&self, name: &str) -> Result<Vec<ReshardingState>> {
+        self.meta(name).map(|_| Vec::new())
     }
 
     fn operate(&self, name: &str, operation: &ReplicaOperation) -> Result<()> {
@@ -172,6 +184,7 @@ impl Cluster for Shared {
                 key: shard.key.clone(),
                 peer,
                 state: state_of(&state, shard, peer),
+                is_new: false,
                 is_primary: shard.primary.peer == peer,
                 moving_from: shard.moving.get(&peer).copied(),
             };

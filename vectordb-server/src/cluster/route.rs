@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use vectordb_core::{Collection, CollectionConfig, ConfigDiff, Update, UpdateResult};
-use vectordb_service::{Answer, Fault, Question, ServiceError, ShardRoute};
+use vectordb_service::{Answer, Fault, Question, ServiceError, ShardRoute, Written};
 
 use super::client::PeerError;
 use super::node::Shared;
@@ -155,8 +155,8 @@ impl ShardRoute for Route {
         }
     }
 
-    fn update(&self, updates: Vec<Update>) -> Result<UpdateResult, ServiceError> {
-        self.change(&Change::Updates(updates))
+    fn update(&self, updates: Vec<Update>) -> Result<Written, ServiceError> {
+        self.change(&Change::Updates(updates)).map(Written::Done)
     }
 
     fn update_config(&self, diff: &ConfigDiff) -> Result<(), ServiceError> {

@@ -6,7 +6,7 @@ use vectordb_service::{
 };
 
 use super::call::{Call, methods};
-use super::convert::{config, info, needed, point};
+use super::convert::{config, filter, info, needed, point};
 use crate::wire;
 use crate::wire::collections_server::Collections;
 
@@ -113,8 +113,19 @@ fn cluster(call: &Call<'_>, message: wire::CollectionClusterInfoRequest) -> Resu
         peer_id: call.service.peer_id(),
         shard_count: local_shards.len() as u64,
         local_shards,
+        resharding_operations: reshardings(call, &message.collection_name)?,
         ..Default::default()
     })
+}
+
+fn reshardings(call: &Call<'_>, name: &str) -> Result<Vec<wire::ReshardingInfo>> {
+    let info = |running: vectordb_service::ReshardingState| wire::ReshardingInfo {
+        shard_id: running.shard.0,
+        peer_id: running.peer,
+        shard_key: running.key.map(point::shard_key_out),
+        direction: if running.up { wire::ReshardingDirection::Up } else { wire::ReshardingDirection::Down }.into(),
+    };
+    Ok(call.service.reshardings(name, call.access)?.into_iter().map(info).collect())
 }
 
 fn of_cluster(call: &Call<'_>, name: &str, replicas: Vec<ReplicaState>) -> Result<wire::CollectionClusterInfoResponse> {
@@ -127,10 +138,13 @@ fn of_cluster(call: &Call<'_>, name: &str, replicas: Vec<ReplicaState>) -> Resul
         let state = match replica.state {
             "Active" => wire::ReplicaState::Active,
             "Partial" => wire::ReplicaState::Partial,
+            "Resharding" => wire::ReplicaState::Resharding,
             _ => wire::ReplicaState::Dead,
         };
         let (shard_id, shard_key) = (replica.shard.0, replica.key.clone().map(point::shard_key_out));
-        shards.insert(shard_id);
+        if !replica.is_new {
+            shards.insert(shard_id);
+        }
         if state == wire::ReplicaState::Partial {
             let from = replica.moving_from.unwrap_or_else(|| primary(replica.shard));
             answer.shard_transfers.push(wire::ShardTransferInfo {
@@ -150,6 +164,7 @@ fn of_cluster(call: &Call<'_>, name: &str, replicas: Vec<ReplicaState>) -> Resul
         }
     }
     answer.shard_count = shards.len() as u64;
+    answer.resharding_operations = reshardings(call, name)?;
     Ok(answer)
 }
 
@@ -181,10 +196,12 @@ fn change_cluster(
             operate(call, name, ReplicaOperation::Abort { shard, to })?;
             operate(call, name, ReplicaOperation::Replicate { shard, to })?
         }
-        Operation::ReplicatePoints(_) => {
-            call.service.state(name, call.access)?;
-            let alone = call.service.cluster()?.is_none();
-            return Err(if alone { ServiceError::alone() } else { ServiceError::request("points are not replicated between shard keys") });
+        Operation::ReplicatePoints(points) => {
+            let from = point::shard_key(needed(points.from_shard_key, "from_shard_key")?)?;
+            let to = point::shard_key(needed(points.to_shard_key, "to_shard_key")?)?;
+            let filter = points.filter.map(filter::filter).transpose()?;
+            call.service.replicate_points(name, &from, &to, filter.as_ref(), call.access)?;
+            true
         }
     };
     Ok(wire::UpdateCollectionClusterSetupResponse { result, ..Default::default() })

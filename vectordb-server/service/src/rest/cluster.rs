@@ -2,13 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use vectordb_core::{ShardingMethod, Value};
+use vectordb_core::{Filter, ShardingMethod, Value};
 
 use super::call::Call;
 use super::reply::Reply;
-use crate::cluster::{ReplicaOperation, ReplicaState};
+use crate::cluster::{ReplicaOperation, ReplicaState, ReshardingState};
 use crate::error::{Fault, Result, ServiceError};
-use crate::service::{NewShardKey, ShardState};
+use crate::service::{NewShardKey, ShardCount, ShardState};
 use crate::shards::{ShardId, ShardKey};
 
 /// A shard key to be made, as the wire has it. Where its shards lie is of no consequence on one node.
@@ -67,13 +67,28 @@ fn alone(call: &Call<'_>) -> Result<Reply> {
         with_key(json!({"shard_id": shard.id, "points_count": shard.info.points, "state": "Active"}), shard.key.as_ref())
     };
     let shards: Vec<Value> = shards.map(shard).collect();
-    Reply::of(&json!({
+    let answer = json!({
         "peer_id": call.service.peer_id(),
         "shard_count": shards.len(),
         "local_shards": shards,
         "remote_shards": [],
         "shard_transfers": [],
-    }))
+    });
+    Reply::of(&with_reshardings(call, answer)?)
+}
+
+/// What is under way is there only while it is.
+fn with_reshardings(call: &Call<'_>, mut answer: Value) -> Result<Value> {
+    let running = call.service.reshardings(call.collection(), call.access)?;
+    if !running.is_empty() {
+        answer["resharding_operations"] = running.iter().map(resharding).collect();
+    }
+    Ok(answer)
+}
+
+fn resharding(running: &ReshardingState) -> Value {
+    let direction = if running.up { "up" } else { "down" };
+    with_key(json!({"direction": direction, "shard_id": running.shard, "peer_id": running.peer}), running.key.as_ref())
 }
 
 fn of_cluster(call: &Call<'_>, replicas: &[ReplicaState]) -> Result<Reply> {
@@ -97,15 +112,41 @@ fn of_cluster(call: &Call<'_>, replicas: &[ReplicaState]) -> Result<Reply> {
             transfers.push(json!({"shard_id": shard, "from": from, "to": replica.peer, "sync": sync, "method": "snapshot"}));
         }
     }
-    let mut shards: Vec<_> = replicas.iter().map(|replica| replica.shard).collect();
+    // Those that are still being filled do not count.
+    let mut shards: Vec<_> = replicas.iter().filter(|replica| !replica.is_new).map(|replica| replica.shard).collect();
     shards.dedup();
-    Reply::of(&json!({
+    let answer = json!({
         "peer_id": here,
         "shard_count": shards.len(),
         "local_shards": local,
         "remote_shards": remote,
         "shard_transfers": transfers,
-    }))
+    });
+    Reply::of(&with_reshardings(call, answer)?)
+}
+
+/// Points of one shard key that another is to have as well, as the wire has it.
+#[derive(Deserialize)]
+struct ReplicatePoints {
+    from_shard_key: ShardKey,
+    to_shard_key: ShardKey,
+    #[serde(default)]
+    filter: Option<Value>,
+}
+
+/// One shard more or fewer, as the wire has it. Where it goes is decided here.
+#[derive(Deserialize)]
+struct Reshard {
+    direction: Direction,
+    #[serde(default)]
+    shard_key: Option<ShardKey>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Direction {
+    Up,
+    Down,
 }
 
 /// A shard on its way from one peer to another, as the wire has it.
@@ -128,7 +169,8 @@ pub(super) fn change(call: &Call<'_>) -> Result<Reply> {
     let Some((operation, given)) = body.as_object().and_then(|body| body.iter().next()) else {
         return Err(ServiceError::new(Fault::Format, "expected an object with the operation as its only key"));
     };
-    if !operation.ends_with("_sharding_key") && call.service.cluster()?.is_none() {
+    let is_for_all = operation.ends_with("_sharding_key") || operation.ends_with("_resharding") || operation == "replicate_points";
+    if !is_for_all && call.service.cluster()?.is_none() {
         call.service.state(call.collection(), call.access)?;
         return Err(ServiceError::alone());
     }
@@ -140,6 +182,20 @@ pub(super) fn change(call: &Call<'_>) -> Result<Reply> {
         "drop_sharding_key" => {
             let old: DropKey = serde_json::from_value(given.clone()).map_err(form)?;
             return Reply::of(&call.service.delete_shard_key(call.collection(), &old.shard_key, call.access)?);
+        }
+        "start_resharding" => {
+            let wanted: Reshard = serde_json::from_value(given.clone()).map_err(form)?;
+            let count = match wanted.direction {
+                Direction::Up => ShardCount::OneMore,
+                Direction::Down => ShardCount::OneFewer,
+            };
+            call.service.reshard(call.collection(), wanted.shard_key.as_ref(), count, call.access)?;
+        }
+        "abort_resharding" => call.service.abort_resharding(call.collection(), call.access)?,
+        "replicate_points" => {
+            let ReplicatePoints { from_shard_key: from, to_shard_key: to, filter } = serde_json::from_value(given.clone()).map_err(form)?;
+            let filter = filter.as_ref().map(Filter::from_json).transpose()?;
+            call.service.replicate_points(call.collection(), &from, &to, filter.as_ref(), call.access)?;
         }
         "move_shard" => {
             let Transfer { shard_id: shard, from_peer_id: from, to_peer_id: to } = transfer()?;
@@ -242,8 +298,10 @@ pub(super) fn telemetry(call: &Call<'_>) -> Result<Reply> {
             }
             json
         });
+        let reshardings = call.service.reshardings(&name, call.access).unwrap_or_default();
+        let reshardings: Vec<Value> = reshardings.iter().map(resharding).collect();
         let shards = (details >= 2).then(|| shards.collect::<Vec<_>>());
-        collections.insert(name.clone(), json!({"id": name, "shards": shards, "reshardings": [], "shard_transfers": []}));
+        collections.insert(name.clone(), json!({"id": name, "shards": shards, "reshardings": reshardings, "shard_transfers": []}));
     }
     let cluster = match call.service.cluster_status(call.access)? {
         Some(status) => json!({"enabled": true, "number_of_peers": status.peers.len(), "peers": status.peers}),

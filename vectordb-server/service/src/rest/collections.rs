@@ -2,15 +2,15 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use vectordb_core::{PayloadPath, Update, Value};
+use vectordb_core::{ConfigDiff, PayloadPath, Update, Value};
 
 use super::call::Call;
-use super::json::{collection_config, config_diff, field_schema, info, new_vector};
+use super::json::{collection_config, config_diff, field_schema, info, new_vector, wanted_shards};
 use super::points::updated;
 use super::reply::Reply;
 use crate::access::CollectionAccess;
 use crate::error::Result;
-use crate::service::NewCollection;
+use crate::service::{NewCollection, ShardCount};
 
 pub(super) fn list(call: &Call<'_>) -> Result<Reply> {
     let names = call.service.collection_names(call.access);
@@ -35,7 +35,19 @@ pub(super) fn create(call: &Call<'_>) -> Result<Reply> {
 pub(super) fn update(call: &Call<'_>) -> Result<Reply> {
     call.access.check(call.collection(), CollectionAccess::Read)?;
     let now = call.service.state(call.collection(), call.access)?.config;
-    call.service.update_collection(call.collection(), &config_diff(call.json()?, &now)?, call.access)?;
+    let body = call.json()?;
+    let shards = wanted_shards(&body)?.map(ShardCount::Exactly);
+    let diff = config_diff(body, &now)?;
+    if let Some(wanted) = shards {
+        // What is refused is refused before anything is changed.
+        call.service.resharded(call.collection(), None, wanted, call.access)?;
+    }
+    if shards.is_none() || diff != ConfigDiff::default() {
+        call.service.update_collection(call.collection(), &diff, call.access)?;
+    }
+    if let Some(wanted) = shards {
+        call.service.reshard(call.collection(), None, wanted, call.access)?;
+    }
     Reply::of(&true)
 }
 

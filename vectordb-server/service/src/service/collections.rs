@@ -13,7 +13,7 @@ use crate::shards::CollectionEntry;
 /// Longest name of a collection or an alias, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 /// Most shards of a collection.
-const MAX_SHARDS: u32 = 1024;
+pub(super) const MAX_SHARDS: u32 = 1024;
 
 /// A collection to be made.
 #[derive(Debug, Clone)]
@@ -111,6 +111,7 @@ impl Service {
         if let Some(cluster) = self.cluster()? {
             return cluster.delete_collection(name);
         }
+        self.end_resharding(name);
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();
         let Some(entry) = entries.collections.remove(name) else { return Ok(false) };

@@ -40,6 +40,7 @@ impl Service {
             }
             return cluster.create_shard_key(&collection.name, &new.key, new.shards.unwrap_or(config.shard_number));
         }
+        let _not_while_points_move = collection.settled()?;
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();
         let entry = entries.collections.get_mut(&collection.name).ok_or_else(|| ServiceError::no_collection(name))?;
@@ -73,6 +74,7 @@ impl Service {
         if let Some(cluster) = self.cluster()? {
             return cluster.delete_shard_key(&collection.name, key).map(|()| true);
         }
+        let _not_while_points_move = collection.settled()?;
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();
         let entry = entries.collections.get_mut(&collection.name).ok_or_else(|| ServiceError::no_collection(name))?;

@@ -5,7 +5,7 @@
 //! Files: `collections` (making, changing and dropping), `aliases`, `points` (updates), `questions` (reads), `keys` (shard keys),
 //! `node` (being one of a cluster), `parallel` (batches), `strict` (strict mode), `disk` (what is kept free), `quotas`, `state` (what collections say about themselves),
 //! `explanations` (of queries), `snapshots` (making and finding them), `recovery` (data from them), `refill` (the same
-//! in a cluster), `backups` (many states in one place), `figures` (metrics
+//! in a cluster), `resharding` (another number of shards), `replication` (points of one shard key in another), `backups` (many states in one place), `figures` (metrics
 //! and telemetry).
 
 mod aliases;
@@ -22,6 +22,8 @@ mod questions;
 mod quotas;
 mod recovery;
 mod refill;
+mod replication;
+mod resharding;
 mod snapshots;
 mod state;
 mod strict;
@@ -44,14 +46,16 @@ use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection};
 use crate::snapshots::{Scratch, Shelf, SnapshotActivity};
 
 use parallel::in_parallel;
+use resharding::Reshardings;
 
 pub use aliases::AliasChange;
 pub use backups::{BackupReport, BackupRequest, Buckets, RestoreReport, RestoreRequest};
 pub use collections::NewCollection;
 pub use explanations::Explanations;
 pub use keys::NewShardKey;
-pub use points::{Updated, WriteOptions, is_about_points};
+pub use points::{Updated, WriteOptions};
 pub use recovery::{Fetch, Recovery, SnapshotLocation};
+pub use resharding::ShardCount;
 pub use state::{CollectionState, ShardState};
 
 /// What the service is like, beside its data.
@@ -129,12 +133,14 @@ impl ReadOptions {
 /// Collections by name. Cheap to share behind an [`Arc`]; every call may block.
 #[derive(Debug)]
 pub struct Service {
+    /// First, so that they end before the data is closed.
+    reshardings: Reshardings,
     db: Database,
     directory: Option<PathBuf>,
     settings: Settings,
     /// Held while collections, shards or aliases come and go.
-    catalog: Mutex<Catalog>,
-    collections: RwLock<BTreeMap<String, Arc<ShardedCollection>>>,
+    catalog: Arc<Mutex<Catalog>>,
+    collections: Arc<RwLock<BTreeMap<String, Arc<ShardedCollection>>>>,
     aliases: RwLock<BTreeMap<String, String>>,
     peer_id: u64,
     started: Instant,
@@ -195,12 +201,13 @@ impl Service {
             remove_scratch(&directory.join(SCRATCH))?;
             shelf.sweep()?;
         }
-        Ok(Self {
+        let service = Self {
+            reshardings: Reshardings::default(),
             db,
             directory: directory.map(Path::to_path_buf),
             settings,
-            catalog: Mutex::new(catalog),
-            collections: RwLock::new(collections),
+            catalog: Arc::new(Mutex::new(catalog)),
+            collections: Arc::new(RwLock::new(collections)),
             aliases: RwLock::new(aliases),
             peer_id,
             started: Instant::now(),
@@ -210,7 +217,9 @@ impl Service {
             activity: Mutex::new(BTreeMap::new()),
             cluster: None,
             quota: QuotaGate::new(quota),
-        })
+        };
+        service.resume_reshardings()?;
+        Ok(service)
     }
 
     /// What the service is like.
@@ -254,6 +263,7 @@ impl Service {
     /// # Errors
     /// Those of the last writes.
     pub fn close(self) -> Result<()> {
+        self.reshardings.close();
         self.collections.write().clear();
         self.db.close().map_err(ServiceError::from)
     }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use parking_lot::{Mutex, RwLock};
 use vectordb_core::{Database, Options};
 
+use super::resharding::Reshardings;
 use super::{SCRATCH, SNAPSHOTS, Service, Settings, remove_scratch};
 use crate::access::{Access, CollectionAccess};
 use crate::cluster::{Cluster, ClusterStatus, ReplicaOperation, ReplicaState, RoutedCollection, RoutedShard};
@@ -40,11 +41,12 @@ impl Service {
         shelf.sweep()?;
         let quota = QuotaGate::new(catalog.entries.quota.clone());
         Ok(Self {
+            reshardings: Reshardings::default(),
             db,
             directory: Some(directory.to_path_buf()),
             settings,
-            catalog: Mutex::new(catalog),
-            collections: RwLock::default(),
+            catalog: Arc::new(Mutex::new(catalog)),
+            collections: Arc::default(),
             aliases: RwLock::default(),
             peer_id,
             started: Instant::now(),

@@ -1,14 +1,23 @@
 //! Updates of points, payload indexes and vectors.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use vectordb_core::{Lsn, PayloadSelector, PointId, ShardingMethod, Target, Update, UpsertMode, VectorSelector};
+use vectordb_core::{
+    Condition, Filter, Lsn, PayloadSelector, PointId, ShardingMethod, Target, Update, UpdateResult, UpsertMode, VectorSelector,
+};
 
 use super::Service;
 use super::strict::admit_updates;
 use crate::access::{Access, CollectionAccess};
 use crate::error::{Fault, Result, ServiceError};
-use crate::shards::{Shard, ShardKey, reads};
+use crate::shards::{
+    Moved, Shard, ShardId, ShardKey, ShardedCollection, is_about_points, matching_anywhere, named, place, reads, target_mut,
+};
+
+/// How long to go after points that move to other shards.
+const FOLLOWING: Duration = Duration::from_secs(10);
 
 /// How a write is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,20 +53,46 @@ impl Service {
             self.check_quota()?;
         }
         admit_updates(&collection, &updates)?;
-        let result = if updates.iter().all(is_about_points) {
-            let custom = collection.config().sharding_method == Some(ShardingMethod::Custom);
-            // What names no new point can look for it in every shard.
-            let shards = if custom && options.shard_keys.is_empty() && !updates.iter().any(inserts) {
-                collection.chosen(None)?
-            } else {
-                collection.writable(Some(&options.shard_keys), custom)?
-            };
-            check_present(&shards, &updates)?;
-            collection.apply(&shards, updates)?
-        } else {
-            collection.apply(&collection.chosen(None)?, updates)?
-        };
+        let result = self.apply(&collection, updates, options)?;
         Ok(Updated { operation_id: result.lsn, points: result.points })
+    }
+
+    /// Applies updates. What finds the points gone to other shards goes after them.
+    fn apply(&self, collection: &ShardedCollection, updates: Vec<Update>, options: &WriteOptions) -> Result<UpdateResult> {
+        let until = Instant::now() + FOLLOWING;
+        let shards = written(collection, &updates, options)?;
+        if updates.iter().all(is_about_points) {
+            check_present(&shards, &updates)?;
+        }
+        let mut applied = collection.apply(&shards, updates)?;
+        while let Some(Moved { updates, part }) = applied.moved.pop() {
+            let collection = self.moved_on(&collection.name, part.as_ref().map(|(shard, _)| *shard), until)?;
+            let shards = written(&collection, &updates, options)?;
+            let updates = match &part {
+                Some((shard, among)) => narrowed(updates, *shard, among, &shards)?,
+                None => updates,
+            };
+            let more = collection.apply(&shards, updates)?;
+            applied.result.lsn = applied.result.lsn.max(more.result.lsn);
+            applied.result.points += more.result.points;
+            applied.moved.extend(more.moved);
+        }
+        Ok(applied.result)
+    }
+
+    /// The collection once a shard is one of it no more.
+    fn moved_on(&self, name: &str, gone: Option<ShardId>, until: Instant) -> Result<Arc<ShardedCollection>> {
+        loop {
+            let collection = self.stored_collection(name)?;
+            if collection.shards.iter().all(|shard| Some(shard.id) != gone) {
+                return Ok(collection);
+            }
+            if Instant::now() > until {
+                return Err(ServiceError::new(Fault::Unavailable, "the points are on their way to other shards"));
+            }
+            // The others are agreed on, and show here in a moment.
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Applies updates in order, each with its own options. Neighbours that are to be done alike are one [`update`](Self::update).
@@ -79,6 +114,37 @@ impl Service {
         }
         Ok(done)
     }
+}
+
+/// Where updates go.
+fn written<'c>(collection: &'c ShardedCollection, updates: &[Update], options: &WriteOptions) -> Result<Vec<&'c Shard>> {
+    if !updates.iter().all(is_about_points) {
+        return collection.chosen(None);
+    }
+    let custom = collection.config().sharding_method == Some(ShardingMethod::Custom);
+    // What names no new point can look for it in every shard.
+    if custom && options.shard_keys.is_empty() && !updates.iter().any(inserts) {
+        return collection.chosen(None);
+    }
+    collection.writable(Some(&options.shard_keys), custom)
+}
+
+/// Updates that were meant for one shard among others, for the shards that have the points now. Ids say by themselves where they
+/// belong; what a filter holds for is narrowed down to the points that were in that shard, for the others had their part.
+fn narrowed(mut updates: Vec<Update>, shard: ShardId, among: &[ShardId], shards: &[&Shard]) -> Result<Vec<Update>> {
+    let mine = |id: &PointId| among.get(place(id, among)) == Some(&shard);
+    let given = named(&updates);
+    for update in &mut updates {
+        if let Some(Target::Filter(filter)) = target_mut(update) {
+            let mut ids = matching_anywhere(shards, filter)?;
+            ids.retain(mine);
+            // An earlier update of the batch may make what this one is about.
+            ids.extend(given.iter().cloned());
+            let those = Filter::must([Condition::HasId(ids)]);
+            *filter = Filter::merged(Some(filter), Some(&those)).unwrap_or(those);
+        }
+    }
+    Ok(updates)
 }
 
 /// Refuses to change points that are named and do not exist, unless the updates before make them. The engine passes them over
@@ -125,18 +191,6 @@ pub(super) fn adds(update: &Update) -> bool {
             | Update::CreateFieldIndex { .. }
             | Update::CreateVector { .. }
             | Update::CreateSparseVector { .. }
-    )
-}
-
-/// Whether an update is about points, and not about what the collection is made of.
-pub fn is_about_points(update: &Update) -> bool {
-    !matches!(
-        update,
-        Update::CreateFieldIndex { .. }
-            | Update::DropFieldIndex { .. }
-            | Update::CreateVector { .. }
-            | Update::CreateSparseVector { .. }
-            | Update::DropVector { .. }
     )
 }
 

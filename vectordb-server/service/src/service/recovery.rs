@@ -101,6 +101,7 @@ impl Service {
         access.check_manage()?;
         let collection = self.found(name).ok_or_else(|| ServiceError::no_collection(name))?;
         shard_of(&collection, shard)?;
+        drop(collection.settled()?);
         let _running = self.activity(&collection.name, |activity| &mut activity.recovering);
         let (scratch, manifest) = self.unpacked(from)?;
         let Some(archived) = manifest.collections.first().filter(|_| manifest.kind == Kind::Shard) else {
@@ -211,6 +212,7 @@ impl Service {
             return self.refill(name, archived, unpacked, at);
         }
         let Some(present) = self.collections.read().get(name).cloned() else { return self.add(name, archived, unpacked, at) };
+        drop(present.settled()?);
         let (here, there) = (present.shards.len(), archived.entry.shards.len());
         if here != there {
             return Err(ServiceError::request(format!(
@@ -259,6 +261,8 @@ impl Service {
     fn replace_shards(&self, name: &str, old: &[ShardEntry], new: &CollectionEntry, unpacked: &Path, at: usize) -> Result<()> {
         let (kept, fresh): (Vec<_>, Vec<_>) = new.shards.iter().cloned().partition(|shard| old.contains(shard));
         self.restore_shards(name, &fresh, unpacked, at)?;
+        let present = self.stored_collection(name).inspect_err(|_| self.drop_shards(name, &fresh))?;
+        let _not_while_points_move = present.settled().inspect_err(|_| self.drop_shards(name, &fresh))?;
         let mut catalog = self.catalog.lock();
         let mut entries = catalog.entries.clone();
         let listed = match entries.collections.get_mut(name) {

@@ -186,7 +186,12 @@ impl Service {
         entries.iter_mut().for_each(|shard| shard.generation = 0);
         ArchivedCollection {
             name: collection.name.clone(),
-            entry: CollectionEntry { created_at: collection.created_at.clone(), shards: entries, next_shard: next_shard.max(listed) },
+            entry: CollectionEntry {
+                created_at: collection.created_at.clone(),
+                shards: entries,
+                next_shard: next_shard.max(listed),
+                resharding: None,
+            },
             shard_count: collection.shards.len(),
             config: collection.config(),
         }

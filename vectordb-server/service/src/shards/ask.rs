@@ -118,6 +118,15 @@ impl Question {
     }
 }
 
+/// What came of updates of a shard.
+#[derive(Debug, Clone)]
+pub enum Written {
+    /// They were applied.
+    Done(UpdateResult),
+    /// Nothing was done, and never will be here: other shards have the points now.
+    Moved(Vec<Update>),
+}
+
 /// The way to a shard whose replicas lie anywhere in a cluster.
 pub trait ShardRoute: std::fmt::Debug + Send + Sync {
     /// Asks a replica that knows everything acknowledged.
@@ -126,11 +135,12 @@ pub trait ShardRoute: std::fmt::Debug + Send + Sync {
     /// Those of the question, and [`Unavailable`](crate::Fault::Unavailable) when no such replica answers in time.
     fn ask(&self, question: Question) -> Result<Answer>;
 
-    /// Applies updates in order, all or none; acknowledged by every in-sync replica when it returns.
+    /// Applies updates in order, all or none; acknowledged by every in-sync replica when it returns. A shard whose points have
+    /// moved on to others gives the updates back.
     ///
     /// # Errors
     /// Those of the updates, and [`Unavailable`](crate::Fault::Unavailable); whether it was done is then not known.
-    fn update(&self, updates: Vec<Update>) -> Result<UpdateResult>;
+    fn update(&self, updates: Vec<Update>) -> Result<Written>;
 
     /// Changes the configuration.
     ///
@@ -232,9 +242,9 @@ impl ShardData {
         asked!(self, Question::Info, Answer::Info).map(|info| *info)
     }
 
-    pub(crate) fn apply(&self, updates: Vec<Update>) -> Result<UpdateResult> {
+    pub(crate) fn apply(&self, updates: Vec<Update>) -> Result<Written> {
         match self {
-            Self::Here(data) => Ok(data.apply(updates)?),
+            Self::Here(data) => Ok(Written::Done(data.apply(updates)?)),
             Self::Routed(route) => route.update(updates),
         }
     }

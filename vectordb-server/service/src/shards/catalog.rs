@@ -48,6 +48,19 @@ pub(crate) struct CollectionEntry {
     pub(crate) shards: Vec<ShardEntry>,
     /// The number of the next shard; numbers are not used again.
     pub(crate) next_shard: u32,
+    /// What is under way, to be begun anew when the directory is opened again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) resharding: Option<Resharding>,
+}
+
+/// Another number of shards that is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Resharding {
+    /// Of these shards; none where a hash spreads the points over all of them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) key: Option<ShardKey>,
+    /// So many.
+    pub(crate) count: u32,
 }
 
 impl CollectionEntry {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tracing::Span;
-use vectordb_core::{Collection, CollectionConfig, ConfigDiff, PointId, Update, UpdateResult};
+use vectordb_core::{Collection, CollectionConfig, ConfigDiff, Lsn, PointId, Update, UpdateResult};
 
-use super::ask::{ShardData, ShardRoute};
+use super::ask::{ShardData, ShardRoute, Written};
 use super::catalog::ShardEntry;
+use super::migration::{Touched, filters, is_about_points, matching, named};
 use super::ring::{ShardId, ShardKey, shard_of};
 use super::split::split;
 use crate::error::{Fault, Result, ServiceError};
@@ -55,6 +57,32 @@ impl Shard {
     }
 }
 
+/// How the shards of this node are written. In a cluster each shard's primary knows by itself.
+#[derive(Debug)]
+pub(crate) enum Writing {
+    Plain,
+    /// Their points are on their way to other shards; what is written is noted.
+    Noted(Mutex<Touched>),
+    /// Other shards have the points.
+    Over,
+}
+
+/// What came of updates.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) result: UpdateResult,
+    /// What was not done, because other shards have the points now.
+    pub(crate) moved: Vec<Moved>,
+}
+
+/// Updates that are still to be applied.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    pub(crate) updates: Vec<Update>,
+    /// They were the part of one shard among these; none: of all.
+    pub(crate) part: Option<(ShardId, Vec<ShardId>)>,
+}
+
 /// A collection as a set of shards; immutable: when shards come or go, another takes its place.
 #[derive(Debug)]
 pub(crate) struct ShardedCollection {
@@ -63,9 +91,17 @@ pub(crate) struct ShardedCollection {
     pub(crate) shards: Vec<Shard>,
     /// Strict mode.
     pub(crate) gate: Gate,
+    /// Held by those who write, and alone by who takes the points elsewhere.
+    pub(crate) writing: RwLock<Writing>,
     /// A write failed so that no more are taken until the data is opened again. It only ever turns true; nothing hangs on when
     /// that is seen.
     poisoned: AtomicBool,
+}
+
+impl Applied {
+    fn nothing(updates: Vec<Update>) -> Self {
+        Self { result: UpdateResult { lsn: Lsn::ZERO, points: 0 }, moved: vec![Moved { updates, part: None }] }
+    }
 }
 
 impl ShardedCollection {
@@ -76,6 +112,7 @@ impl ShardedCollection {
             created_at: created_at.to_owned(),
             shards,
             gate: Gate::new(&config),
+            writing: RwLock::new(Writing::Plain),
             poisoned: AtomicBool::new(false),
         }
     }
@@ -109,27 +146,68 @@ impl ShardedCollection {
         }
     }
 
-    /// Applies updates to the shards they concern, to all at once, and waits until all have them. Each shard takes its part as
-    /// a whole or not at all.
+    /// Applies updates to the shards they concern, and waits until all have them. Each shard takes its part as a whole or not at
+    /// all.
     ///
     /// # Errors
     /// That of the first shard that refused.
-    pub(crate) fn apply(&self, shards: &[&Shard], updates: Vec<Update>) -> Result<UpdateResult> {
+    pub(crate) fn apply(&self, shards: &[&Shard], updates: Vec<Update>) -> Result<Applied> {
+        let writing = self.writing.read();
+        match &*writing {
+            Writing::Plain => return self.apply_parts(shards, updates),
+            Writing::Over => return Ok(Applied::nothing(updates)),
+            Writing::Noted(_) if !updates.iter().all(is_about_points) => return Err(ServiceError::resharding(&self.name)),
+            Writing::Noted(touched) if filters(&updates).next().is_none() => {
+                let ids = named(&updates);
+                let applied = self.apply_parts(shards, updates);
+                // Behind the write, so that whoever takes them out reads what it wrote; also of one that failed, perhaps half done.
+                touched.lock().note(ids, Lsn::ZERO);
+                return applied;
+            }
+            Writing::Noted(_) => {}
+        }
+        drop(writing);
+        // What a filter will hold for is known only while nobody else writes.
+        let mut writing = self.writing.write();
+        match &mut *writing {
+            Writing::Plain => self.apply_parts(shards, updates),
+            Writing::Over => Ok(Applied::nothing(updates)),
+            Writing::Noted(touched) => {
+                let mut ids = named(&updates);
+                for shard in shards {
+                    let data = shard.data.local()?;
+                    for filter in filters(&updates) {
+                        ids.extend(matching(&data, filter)?);
+                    }
+                }
+                let applied = self.apply_parts(shards, updates);
+                touched.get_mut().note(ids, Lsn::ZERO);
+                applied
+            }
+        }
+    }
+
+    fn apply_parts(&self, shards: &[&Shard], updates: Vec<Update>) -> Result<Applied> {
         let ids: Vec<ShardId> = shards.iter().map(|shard| shard.id).collect();
         let place = |id: &PointId| shard_of(id, &ids);
         let parts = split(updates, shards.len(), &place);
         let work: Vec<_> = shards.iter().zip(parts).filter(|(_, part)| !part.is_empty() || shards.len() == 1).collect();
         let caller = Span::current();
         let results = on_each(work, |(shard, part)| {
-            shard.step(&caller, "shard update", |data| data.apply(part).inspect_err(|error| self.note(data, error)))
+            let written = shard.step(&caller, "shard update", |data| data.apply(part).inspect_err(|error| self.note(data, error)));
+            (shard.id, written)
         });
-        let mut total = UpdateResult { lsn: vectordb_core::Lsn::ZERO, points: 0 };
-        for result in results {
-            let result = result?;
-            total.lsn = total.lsn.max(result.lsn);
-            total.points += result.points;
+        let mut applied = Applied { result: UpdateResult { lsn: Lsn::ZERO, points: 0 }, moved: Vec::new() };
+        for (shard, written) in results {
+            match written? {
+                Written::Done(result) => {
+                    applied.result.lsn = applied.result.lsn.max(result.lsn);
+                    applied.result.points += result.points;
+                }
+                Written::Moved(updates) => applied.moved.push(Moved { updates, part: Some((shard, ids.clone())) }),
+            }
         }
-        Ok(total)
+        Ok(applied)
     }
 
     /// Whether a failed write keeps a shard from taking more.
@@ -150,9 +228,20 @@ impl ShardedCollection {
     /// # Errors
     /// Those of the change, which are found at the first shard.
     pub(crate) fn update_config(&self, diff: &ConfigDiff) -> Result<()> {
+        let _not_while_points_move = self.settled()?;
         let changed = self.shards.iter().try_for_each(|shard| shard.data.update_config(diff));
         self.gate.change(&self.config());
         changed
+    }
+
+    /// Sees to it that shards stay where they are, and what they are made of stays what it is to shards to come, until the answer
+    /// is dropped.
+    ///
+    /// # Errors
+    /// [`Fault::BadRequest`] while points move to other shards.
+    pub(crate) fn settled(&self) -> Result<RwLockReadGuard<'_, Writing>> {
+        let writing = self.writing.read();
+        if matches!(*writing, Writing::Plain) { Ok(writing) } else { Err(ServiceError::resharding(&self.name)) }
     }
 
     /// The configuration, which is the same in all shards.

@@ -6,18 +6,21 @@
 //!
 //! Files: `ring` (point → shard), `split` (an update → updates of shards), `collection` (the shards of a collection), `ask` (what a shard is
 //! asked, wherever it lies), `reads`
-//! (questions to several shards), `tree` (queries of queries over several shards), `catalog` (what is known of collections on
+//! (questions to several shards), `tree` (queries of queries over several shards), `migration` (points on their way to other shards), `catalog` (what is known of collections on
 //! disk).
 
 mod ask;
 mod catalog;
 mod collection;
+pub(crate) mod migration;
 pub(crate) mod reads;
 mod ring;
 mod split;
 mod tree;
 
-pub use ask::{Answer, Question, ShardRoute};
-pub(crate) use catalog::{Catalog, CollectionEntry, ShardEntry};
-pub(crate) use collection::{Shard, ShardedCollection};
+pub use ask::{Answer, Question, ShardRoute, Written};
+pub(crate) use catalog::{Catalog, CollectionEntry, Resharding, ShardEntry};
+pub(crate) use collection::{Moved, Shard, ShardedCollection, Writing};
+pub use migration::{Touched, filters, is_about_points, matching, named, place, taken_over, whole_points};
+pub(crate) use migration::{matching_anywhere, target_mut};
 pub use ring::{ShardId, ShardKey};

@@ -8,6 +8,7 @@ mod peers;
 mod points;
 mod poison;
 mod quotas;
+mod resharding;
 mod shards;
 mod snapshots;
 mod strange;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use vectordb_core::{CollectionConfig, ConfigDiff, Options};
 use vectordb_service::{
-    Cluster, ClusterStatus, Fault, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, Result, Service, ServiceError, Settings,
-    ShardKey, SnapshotDescription, SnapshotFile, SnapshotScope,
+    Cluster, ClusterStatus, Fault, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, ReshardingState, Result, Service,
+    ServiceError, Settings, ShardKey, SnapshotDescription, SnapshotFile, SnapshotScope,
 };
 
 /// A service that is the second of two peers, and leads.
@@ -63,6 +63,18 @@ impl Cluster for Told {
     }
 
     fn delete_shard_key(&self, _: &str, _: &ShardKey) -> Result<()> {
+        nothing()
+    }
+
+    fn reshard(&self, _: &str, _: Option<&ShardKey>, _: u32) -> Result<()> {
+        nothing()
+    }
+
+    fn abort_resharding(&self, _: &str) -> Result<()> {
+        nothing()
+    }
+
+    fn reshardings(&self, _: &str) -> Result<Vec<ReshardingState>> {
         nothing()
     }
 

@@ -33,3 +33,6 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     # A thousand shards are allowed, and take their time.
     if operation in ELSEWHERE and isinstance(case.body, dict) and not is_negative(case, "body") and case.body.get("shard_number"):
         case.body["shard_number"] = min(case.body["shard_number"], 4)
+    params = case.body.get("params") if isinstance(case.body, dict) and not is_negative(case, "body") else None
+    if isinstance(params, dict) and params.get("shard_number"):
+        params["shard_number"] = min(params["shard_number"], 4)

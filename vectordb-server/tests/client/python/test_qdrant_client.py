@@ -5,6 +5,7 @@ Each test is one behaviour of one kind of methods. The last one compares the met
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -459,6 +460,34 @@ def test_a_single_node_tells_of_its_cluster(client: Recorded) -> None:
             call()
     telemetry = client.cluster_telemetry()
     assert telemetry.cluster.enabled is False and len(telemetry.collections["docs"].shards or []) in (0, 3)
+
+
+def test_a_collection_gets_another_number_of_shards(client: Recorded) -> None:
+    assert client.create_collection("spread", models.VectorParams(size=2, distance=models.Distance.EUCLID), shard_number=3)
+    client.upsert("spread", [models.PointStruct(id=n, vector=[n, 1], payload={"n": n}) for n in range(500)])
+
+    def wait_for(shards: int) -> None:
+        until = time.monotonic() + 30
+        while (info := client.collection_cluster_info("spread")).resharding_operations:
+            assert time.monotonic() < until, info
+            time.sleep(0.01)
+        assert (info.shard_count, len(info.local_shards)) == (shards, shards)
+        assert client.get_collection("spread").config.params.shard_number == shards
+        assert client.count("spread").count == 500 and ids(client.query_points("spread", [77.0, 1.0], limit=1).points) == [77]
+
+    # The client's own method knows no such argument.
+    body = {"params": {"shard_number": 5}}
+    assert client.http.client.request(type_=dict, method="PATCH", url="/collections/spread", json=body)["result"] is True
+    wait_for(5)
+    for direction, shards in ((models.ReshardingDirection.DOWN, 4), (models.ReshardingDirection.UP, 5)):
+        start = models.StartReshardingOperation(start_resharding=models.StartResharding(direction=direction))
+        # It has no gRPC form.
+        assert client.http.distributed_api.update_collection_cluster("spread", cluster_operations=start).result is True
+        wait_for(shards)
+    abort = models.AbortReshardingOperation(abort_resharding={})
+    with refused(False, 400, ""):
+        client.http.distributed_api.update_collection_cluster("spread", cluster_operations=abort)
+    assert client.delete_collection("spread")
 
 
 def test_snapshots_are_made_listed_recovered_and_deleted(client: Recorded) -> None:

@@ -134,6 +134,15 @@ pub fn config_diff(body: Value, now: &CollectionConfig) -> Result<ConfigDiff> {
     Ok(diff)
 }
 
+/// The number of shards that a change of a collection asks for.
+///
+/// # Errors
+/// [`Fault::Format`](crate::Fault::Format).
+pub(crate) fn wanted_shards(body: &Value) -> Result<Option<u32>> {
+    let number = body.get("params").and_then(|params| params.get("shard_number")).filter(|number| !number.is_null());
+    number.map(|number| read("shard_number", number.clone())).transpose()
+}
+
 fn vector_diff(json: Value) -> Result<VectorDiff> {
     let Value::Object(mut json) = json else { return Err(bad_form("vectors: expected an object for each vector")) };
     let quantization = json.remove("quantization_config").map(quantization_change).transpose()?;

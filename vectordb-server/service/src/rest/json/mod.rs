@@ -16,6 +16,7 @@ use crate::error::{Fault, Result, ServiceError};
 use crate::shards::ShardKey;
 
 pub(super) use config::info;
+pub(crate) use config::wanted_shards;
 pub use config::{collection_config, config_diff, field_schema, new_vector};
 pub(super) use output::{GroupOut, RecordOut, ScoredOut};
 pub(super) use query::QueryBody;
