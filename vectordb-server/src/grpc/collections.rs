@@ -1,9 +1,7 @@
 //! The service `qdrant.Collections`.
 
 use vectordb_core::ShardingMethod;
-use vectordb_service::{
-    AliasChange, CollectionAccess, NewCollection, NewShardKey, ReplicaOperation, ReplicaState, Result, ServiceError, ShardId, rest,
-};
+use vectordb_service::{AliasChange, CollectionAccess, NewCollection, NewShardKey, ReplicaOperation, ReplicaState, Result, ShardId, rest};
 
 use super::call::{Call, methods};
 use super::convert::{config, filter, info, needed, point};

@@ -342,8 +342,8 @@ impl Job {
     }
 
     fn write(&self, new: &[Shard], parts: Vec<Vec<Update>>) -> Result<()> {
-        let parts = new.iter().zip(parts).filter(|(_, updates)| !updates.is_empty());
-        parts.map(|(shard, updates)| shard.data.apply(updates).map(drop)).collect()
+        let mut parts = new.iter().zip(parts).filter(|(_, updates)| !updates.is_empty());
+        parts.try_for_each(|(shard, updates)| shard.data.apply(updates).map(drop))
     }
 
     /// Takes over the rest while nobody writes, and puts the new shards in the place of the old.

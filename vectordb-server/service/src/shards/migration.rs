@@ -175,7 +175,7 @@ pub fn taken_over(records: Vec<Record>, ids: &[PointId], shards: &[ShardId]) -> 
     }
     let updates = |(kept, gone): (Vec<Point>, Vec<PointId>)| {
         let kept = (!kept.is_empty()).then(|| Update::upsert(kept));
-        let gone = (!gone.is_empty()).then(|| Update::Delete(Target::Ids(gone)));
+        let gone = (!gone.is_empty()).then_some(Update::Delete(Target::Ids(gone)));
         kept.into_iter().chain(gone).collect()
     };
     kept.into_iter().zip(gone).map(updates).collect()
