@@ -12,8 +12,11 @@ use super::node::Shared;
 use super::state::{ClusterState, PeerId};
 use crate::kubernetes::{Happening, Kubernetes, Trouble};
 
-/// How often the leader looks at what is agreed on.
-const GLANCE: Duration = Duration::from_secs(1);
+/// How often nodes look at what is agreed on.
+const GLANCE: Duration = Duration::from_millis(100);
+/// For how long a node remembers what another leader should have told: as long as it may take until there is one. What happens
+/// just before is told twice then.
+const REMEMBERED: Duration = Duration::from_secs(10);
 /// How often it looks at what is noted in Kubernetes.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -44,16 +47,21 @@ impl View {
     }
 }
 
-/// What happened between two looks.
-fn happened(before: &View, now: &View) -> Vec<Happening> {
+/// What happened between two looks of a peer, but to itself.
+fn happened(before: &View, now: &View, here: PeerId) -> Vec<Happening> {
     let mut happenings = Vec::new();
     let mut tell = |reason, note| happenings.push(Happening { reason, note });
-    for (id, peer) in now.peers.iter().filter(|(id, _)| !before.peers.contains_key(id)) {
+    for (id, peer) in now.peers.iter().filter(|(id, _)| !before.peers.contains_key(id) && **id != here) {
         tell("PeerJoined", format!("peer {id} at {} joined, one of {} now", peer.uri, now.peers.len()));
     }
     for (id, peer) in &before.peers {
         match now.peers.get(id) {
-            None => tell("PeerLeft", format!("peer {id} at {} was taken out, {} are left", peer.uri, now.peers.len())),
+            None => {
+                if peer.draining && peer.replicas > 0 {
+                    tell("Drained", format!("peer {id} at {} has no copies of shards any more", peer.uri));
+                }
+                tell("PeerLeft", format!("peer {id} at {} was taken out, {} are left", peer.uri, now.peers.len()));
+            }
             Some(after) if after.draining && !peer.draining && after.replicas > 0 => {
                 tell("Draining", format!("{} copies of shards of peer {id} at {} are brought elsewhere", after.replicas, peer.uri));
             }
@@ -94,28 +102,30 @@ pub(super) async fn run(node: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
 }
 
 async fn oversee(node: &Shared, kubernetes: &Kubernetes) {
-    let mut before: Option<View> = None;
+    // Every node watches, for whoever leads may change with what happens.
+    let mut before = View::of(&node.agreed());
+    let mut untold: Vec<(Instant, Happening)> = Vec::new();
     let mut looked: Option<Instant> = None;
     loop {
         tokio::time::sleep(GLANCE).await;
-        if !is_leader(node) {
-            before = None;
-            continue;
-        }
         let now = View::of(&node.agreed());
-        for happening in before.iter().flat_map(|before| happened(before, &now)) {
-            tracing::info!(reason = happening.reason, "{}", happening.note);
-            if let Err(trouble) = kubernetes.tell(&happening).await {
-                tracing::debug!(%trouble, "nobody was told");
+        untold.retain(|(when, _)| when.elapsed() < REMEMBERED);
+        untold.extend(happened(&before, &now, node.me.peer).into_iter().map(|happening| (Instant::now(), happening)));
+        if is_leader(node) {
+            for (_, happening) in untold.drain(..) {
+                tracing::info!(reason = happening.reason, "{}", happening.note);
+                if let Err(trouble) = kubernetes.tell(&happening).await {
+                    tracing::debug!(%trouble, "nobody was told");
+                }
+            }
+            if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+                looked = Some(Instant::now());
+                if let Err(trouble) = look(node, kubernetes, &now).await {
+                    tracing::debug!(%trouble, "what is noted in Kubernetes is not looked at now");
+                }
             }
         }
-        if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
-            looked = Some(Instant::now());
-            if let Err(trouble) = look(node, kubernetes, &now).await {
-                tracing::debug!(%trouble, "what is noted in Kubernetes is not looked at now");
-            }
-        }
-        before = Some(now);
+        before = now;
     }
 }
 
@@ -138,7 +148,7 @@ mod tests {
     use super::*;
 
     fn reasons(before: &View, now: &View) -> Vec<&'static str> {
-        happened(before, now).into_iter().map(|happening| happening.reason).collect()
+        happened(before, now, 2).into_iter().map(|happening| happening.reason).collect()
     }
 
     #[test]

@@ -400,7 +400,8 @@ impl Replica {
         let Ok(tail) = data.log_after(after) else { return Ok(Outgoing::Files) };
         let frame = |frame: vectordb_core::Result<LogFrame>| frame.map(|LogFrame { lsn, epoch, body }| Frame { lsn, epoch, body });
         message.frames = up_to_a_message(tail.map(frame))?;
-        if message.frames.first().is_some_and(|first| first.lsn != after.next()) {
+        // Of a log whose batches all lie in files there is nothing left to send.
+        if message.frames.first().is_none_or(|first| first.lsn != after.next()) {
             return Ok(Outgoing::Files);
         }
         Ok(Outgoing::Message(message))
