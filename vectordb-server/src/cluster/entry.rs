@@ -32,8 +32,6 @@ const ROUND: Duration = Duration::from_millis(500);
 
 /// What peers are told of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Times that a node says where it is and hears of no leader before it asks to be let in.
-const SILENT_ROUNDS: u32 = 10;
 
 /// The Kubernetes around this node, if it is to be asked, and can be.
 pub(super) async fn kubernetes(config: &ClusterConfig) -> Result<Option<Kubernetes>, ClusterError> {
@@ -66,8 +64,8 @@ impl Shared {
             Some(other) => self.join(other, config.replace_lost_peer).await?,
             None => self.found_alone().await?,
         }
-        let (announcing, other) = (Arc::clone(self), other.map(str::to_owned));
-        tokio::spawn(async move { announcing.announce(other).await });
+        let announcing = Arc::clone(self);
+        tokio::spawn(async move { announcing.announce().await });
         Ok(())
     }
 
@@ -114,23 +112,16 @@ impl Shared {
         Command::AddPeer { id: self.me.peer, uri: self.uri.clone(), disk: self.me.disk, version }
     }
 
-    /// Says where this node is, until that is agreed on. A node that was taken out of the cluster, and comes again with its old
-    /// data, hears nothing from anybody; so after a while it asks to be let in, as a new one does.
-    async fn announce(self: Arc<Self>, bootstrap: Option<String>) {
-        let mut rounds = 0_u32;
+    /// Says where this node is, until that is agreed on.
+    async fn announce(self: Arc<Self>) {
         while !self.is_stopping() {
             let known = self
                 .agreed()
                 .peers
                 .get(&self.me.peer)
                 .is_some_and(|peer| peer.uri == self.uri && peer.disk == self.me.disk && peer.version == VERSION);
-            let leads_somebody = self.leader().is_some();
-            if leads_somebody && (known || matches!(self.propose(self.introduction()).await, Ok((Ok(_), _)))) {
+            if known || matches!(self.propose(self.introduction()).await, Ok((Ok(_), _))) {
                 return;
-            }
-            rounds += 1;
-            if let Some(other) = bootstrap.as_deref().filter(|_| !leads_somebody && rounds.is_multiple_of(SILENT_ROUNDS)) {
-                drop(self.ask_in(other, false).await);
             }
             tokio::time::sleep(leader::BEAT).await;
         }
