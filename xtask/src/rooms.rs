@@ -43,7 +43,7 @@ pub(crate) const HOUSES: [House; 3] = [
         name: "vectordb-server",
         storeys: &[
             &["config", "wire"],
-            &["auth", "tls", "trace", "dashboard", "fetch", "buckets", "metrics", "kubernetes", "cluster"],
+            &["auth", "tls", "trace", "dashboard", "fetch", "buckets", "metrics", "pace", "kubernetes", "cluster"],
             &["http", "grpc"],
             &["server"],
             &["cli"],
