@@ -116,6 +116,12 @@ async fn give_votes(node: &Shared, state: &ClusterState, health: &Health) -> Res
     if !moved.is_empty() {
         return write(ChangeMembers::SetNodes(moved)).await.map(drop).map_err(|error| error.to_string());
     }
+    // A node is let in before it is a peer, and in between it may have been taken for one that was removed.
+    let missing = state.peers.iter().filter(|(id, _)| !known.contains_key(id)).map(|(id, peer)| (*id, BasicNode::new(&peer.uri)));
+    let missing: BTreeMap<PeerId, BasicNode> = missing.collect();
+    if !missing.is_empty() {
+        return write(ChangeMembers::AddNodes(missing)).await.map(drop).map_err(|error| error.to_string());
+    }
     let now: BTreeSet<PeerId> = membership.voter_ids().collect();
     let wanted: BTreeSet<PeerId> = voters(&now, state, health).into_iter().filter(|peer| known.contains_key(peer)).collect();
     if wanted != now && !wanted.is_empty() {
