@@ -21,7 +21,7 @@ pub(crate) use mode::StrictMode;
 pub(crate) use quota::QuotaGate;
 pub use quota::{Quota, QuotaUsage};
 pub(crate) use reads::{Read, check_batch, check_timeout};
-pub(crate) use writes::{Size, vector_bytes};
+pub(crate) use writes::{Size, target_of, vector_bytes};
 
 /// A request that a limit does not let through, and what its sender can do about it.
 fn refused(what: impl std::fmt::Display, help: impl std::fmt::Display) -> ServiceError {

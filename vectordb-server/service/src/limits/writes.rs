@@ -32,7 +32,7 @@ pub(super) fn cost(updates: &[Update]) -> u64 {
 }
 
 /// The points that an update is about, where it names them apart from what it brings.
-fn target_of(update: &Update) -> Option<&Target> {
+pub(crate) fn target_of(update: &Update) -> Option<&Target> {
     match update {
         Update::Delete(target)
         | Update::ClearPayload(target)

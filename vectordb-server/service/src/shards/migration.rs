@@ -11,6 +11,7 @@ use vectordb_core::{Collection, Filter, Lsn, PayloadSelector, Point, PointId, Re
 use super::collection::Shard;
 use super::ring::{ShardId, shard_of};
 use crate::error::Result;
+use crate::limits::target_of;
 
 /// Ids of one page, where only ids are read.
 const PAGE: usize = 10_000;
@@ -55,18 +56,6 @@ impl Touched {
 
 /// What an update is about, if it names that.
 pub(crate) fn target_mut(update: &mut Update) -> Option<&mut Target> {
-    match update {
-        Update::Delete(target)
-        | Update::ClearPayload(target)
-        | Update::DeleteVectors { target, .. }
-        | Update::SetPayload { target, .. }
-        | Update::OverwritePayload { target, .. }
-        | Update::DeletePayload { target, .. } => Some(target),
-        _ => None,
-    }
-}
-
-fn target_of(update: &Update) -> Option<&Target> {
     match update {
         Update::Delete(target)
         | Update::ClearPayload(target)
