@@ -105,7 +105,9 @@ impl Collection {
         let Some(job) = self.planned(effort).job else { return Ok(false) };
         let result = self.run(&job, effort);
         *self.progress.lock() = None;
-        self.around.leisure.end();
+        if effort == Effort::Idle {
+            self.around.leisure.end();
+        }
         self.backlog.1.notify_all();
         match result {
             // A cancelled job is planned again when its reason is gone.
