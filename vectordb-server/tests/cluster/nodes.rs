@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -31,9 +31,16 @@ pub(crate) struct Nodes {
     settings: Vec<(String, String)>,
 }
 
+/// A port that is free and stays so: below those that the system gives to outgoing connections, of which these tests make many, and
+/// never twice in one process. A node keeps its ports while it is down.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    listener.local_addr().expect("its number").port()
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    let ports = (0..COUNT).map(|_| FIRST + start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % COUNT);
+    let mut ports = ports.filter_map(|port| u16::try_from(port).ok());
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port")
 }
 
 fn agent(timeout: Duration) -> ureq::Agent {
@@ -143,11 +150,17 @@ impl Node {
         assert_eq!(answer.status(), 200, "{:?}", answer.body_mut().read_to_string());
     }
 
+    /// Fails with its log when it has ended without being asked to.
+    #[track_caller]
+    fn assert_runs(&self) {
+        let ended = self.process.lock().as_mut().and_then(|process| process.try_wait().expect("a status"));
+        assert!(ended.is_none(), "{} ended: {ended:?}\n{}", self.directory.display(), self.log());
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         self.send("GET", "/readyz", &Value::Null, Duration::from_secs(2)).is_some_and(|(status, _)| status == 200)
     }
 
-    #[cfg(feature = "k8s")]
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
@@ -170,7 +183,10 @@ impl Nodes {
         for _ in 0..count {
             nodes.add();
         }
-        nodes.wait("all are ready", Duration::from_secs(60), |nodes| nodes.all().iter().all(|node| node.is_ready()));
+        nodes.wait("all are ready", Duration::from_secs(60), |nodes| {
+            nodes.all().iter().for_each(|node| node.assert_runs());
+            nodes.all().iter().all(|node| node.is_ready())
+        });
         nodes.wait("all know each other", Duration::from_secs(30), |nodes| {
             let knows =
                 |node: &Arc<Node>| node.ok("GET", "/cluster", &Value::Null)["peers"].as_object().is_some_and(|peers| peers.len() == count);
