@@ -11,6 +11,7 @@ use super::client::{Client, ServerArgs, encoded};
 use super::failure::Failure;
 use super::npy;
 use super::output::{count, count_bar};
+use super::parquet::{self, Kind};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Export {
@@ -18,6 +19,7 @@ pub(super) struct Export {
     #[arg(long, value_name = "NAME")]
     collection: String,
     /// FILE.jsonl: one point a line, as the API has it. FILE.npy: vectors alone, with the ids in FILE.ids.jsonl, one a line.
+    /// FILE.parquet: one point a row, with the columns id, vector (or vector.NAME for each) and payload.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// The vector to write into an .npy file, where vectors have names.
@@ -41,7 +43,7 @@ struct Page {
 
 pub(super) fn run(arguments: &Export) -> Result<(), Failure> {
     let client = arguments.server.client()?;
-    let mut sink = Sink::create(arguments)?;
+    let mut sink = Sink::create(arguments, &client)?;
     let written = points(arguments, &client, &mut sink)?;
     sink.finish(&arguments.output)?;
     println!("{}: {}", arguments.output.display(), count(written, "point"));
@@ -56,7 +58,7 @@ fn points(arguments: &Export, client: &Client, sink: &mut Sink) -> Result<u64, F
     };
     let counted: Value = client.call("POST", &format!("{path}/count"), &json!({"filter": filter, "exact": true}))?;
     let bar = count_bar("exporting", counted["count"].as_u64().unwrap_or(0));
-    let with_payload = matches!(sink, Sink::Lines(_));
+    let with_payload = !matches!(sink, Sink::Table(..));
     let mut body = json!({"filter": filter, "limit": arguments.batch, "with_payload": with_payload, "with_vector": true});
     let mut written = 0;
     loop {
@@ -77,15 +79,20 @@ fn points(arguments: &Export, client: &Client, sink: &mut Sink) -> Result<u64, F
 enum Sink {
     Lines(BufWriter<File>),
     Table(npy::Writer, BufWriter<File>),
+    Parquet(Box<parquet::Writer>),
 }
 
 impl Sink {
-    fn create(arguments: &Export) -> Result<Self, Failure> {
+    fn create(arguments: &Export, client: &Client) -> Result<Self, Failure> {
         let create = |path: &Path| File::create(path).map(BufWriter::new).map_err(|error| Failure::file(path, &error));
         match arguments.output.extension().and_then(|extension| extension.to_str()) {
             Some("jsonl") => Ok(Self::Lines(create(&arguments.output)?)),
             Some("npy") => Ok(Self::Table(npy::Writer::create(&arguments.output)?, create(&arguments.output.with_extension("ids.jsonl"))?)),
-            _ => Err(Failure::new(format!("{}: expected a name that ends with .jsonl or .npy", arguments.output.display()))),
+            Some("parquet") => {
+                let kinds = kinds(client, &arguments.collection)?;
+                Ok(Self::Parquet(Box::new(parquet::Writer::create(&arguments.output, &kinds)?)))
+            }
+            _ => Err(Failure::new(format!("{}: expected a name that ends with .jsonl, .npy or .parquet", arguments.output.display()))),
         }
     }
 
@@ -100,6 +107,7 @@ impl Sink {
                 table.push(&row.map_err(|_| Failure::new(format!("the point {id} has no dense vector of this name: see --vector")))?)?;
                 writeln!(ids, "{id}").map_err(|error| failed(&error))
             }
+            Self::Parquet(writer) => writer.push(point),
         }
     }
 
@@ -111,6 +119,25 @@ impl Sink {
         match self {
             Self::Lines(file) => sync(file),
             Self::Table(table, ids) => table.finish().and_then(|()| sync(ids)),
+            Self::Parquet(writer) => writer.finish(),
         }
     }
+}
+
+/// The vectors of a collection, and how a table holds them.
+fn kinds(client: &Client, collection: &str) -> Result<Vec<(String, Kind)>, Failure> {
+    let found: Value = client.call("GET", &format!("/collections/{}", encoded(collection)), &Value::Null)?;
+    let params = &found["config"]["params"];
+    let kind = |params: &Value| if params["multivector_config"].is_null() { Kind::Dense } else { Kind::Json };
+    let dense = &params["vectors"];
+    if dense["size"].is_u64() {
+        return Ok(vec![(String::new(), kind(dense))].into_iter().chain(sparse(params)).collect());
+    }
+    let named = dense.as_object().into_iter().flatten().map(|(name, params)| (name.clone(), kind(params)));
+    Ok(named.chain(sparse(params)).collect())
+}
+
+/// Names of sparse vectors.
+fn sparse(params: &Value) -> impl Iterator<Item = (String, Kind)> + '_ {
+    params["sparse_vectors"].as_object().into_iter().flatten().map(|(name, _)| (name.clone(), Kind::Json))
 }

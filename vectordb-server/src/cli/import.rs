@@ -14,13 +14,15 @@ use super::client::{ServerArgs, encoded};
 use super::failure::Failure;
 use super::npy;
 use super::output::{count, count_bar};
+use super::parquet;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Import {
     /// The collection, which is there already.
     #[arg(long, value_name = "NAME")]
     collection: String,
-    /// FILE.jsonl: one point a line, as the API has it. FILE.npy: vectors alone.
+    /// FILE.jsonl: one point a line, as the API has it. FILE.npy: vectors alone. FILE.parquet: one point a row, with the columns id,
+    /// vector (or vector.NAME for each) and payload; other columns are keys of the payload.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// For an .npy file the ids: an .npy list of whole numbers, or one id a line as JSON. The numbers of rows, if nothing is said.
@@ -109,6 +111,7 @@ fn read(source: &mut Source, batch: usize, send: SyncSender<Vec<String>>, stoppe
 enum Source {
     Lines(LineFile),
     Table(Box<TableSource>),
+    Parquet(Box<parquet::Reader>),
 }
 
 struct TableSource {
@@ -145,18 +148,24 @@ impl Source {
                 let left = vectors.rows;
                 Ok(Self::Table(Box::new(TableSource { vectors, left, ids, payloads, vector: arguments.vector.clone() })))
             }
-            _ => Err(Failure::new(format!("{}: expected a name that ends with .jsonl or .npy", arguments.input.display()))),
+            "parquet" => parquet::Reader::open(&arguments.input).map(|reader| Self::Parquet(Box::new(reader))),
+            _ => Err(Failure::new(format!("{}: expected a name that ends with .jsonl, .npy or .parquet", arguments.input.display()))),
         }
     }
 
     fn rows(&self) -> Option<u64> {
-        if let Self::Table(table) = self { Some(table.vectors.rows) } else { None }
+        match self {
+            Self::Lines(_) => None,
+            Self::Table(table) => Some(table.vectors.rows),
+            Self::Parquet(reader) => Some(reader.rows()),
+        }
     }
 
     fn next(&mut self) -> Result<Option<String>, Failure> {
         match self {
             Self::Lines(lines) => lines.next(),
             Self::Table(table) => table.next(),
+            Self::Parquet(reader) => reader.next(),
         }
     }
 }

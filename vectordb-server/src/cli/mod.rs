@@ -4,8 +4,8 @@
 //! (`--storage-path`). What is asked for goes to the standard output, everything else to the standard error.
 //!
 //! Files: `serve`, `backup` (and restore, verify, backups, prune), `snapshot`, `import`, `export`, `size`, `bench`, `check`,
-//! `selftest`, `ctl` (the nodes of a cluster), and what they share: `npy` (tables of NumPy), `client` (REST from the caller's
-//! side), `place` (where backups lie), `failure` (exit codes), `output` (progress and numbers).
+//! `selftest`, `ctl` (the nodes of a cluster), and what they share: `npy` (tables of NumPy), `parquet` (tables of points), `client` (REST
+//! from the caller's side), `place` (where backups lie), `failure` (exit codes), `output` (progress and numbers).
 
 mod backup;
 mod bench;
@@ -17,6 +17,7 @@ mod failure;
 mod import;
 mod npy;
 mod output;
+mod parquet;
 mod place;
 mod selftest;
 mod serve;

@@ -53,6 +53,12 @@ fn points_go_out_and_come_in_as_lines_and_as_tables() {
     let lines = ["import", "--uri", &uri, "--collection", "copy", "--input", "a.jsonl", "--batch", "10", "--parallel", "3"];
     assert!(done(dir.path(), &lines).contains("57 points"));
     assert_eq!(all(&server, "copy"), all(&server, "books"));
+    let points = ["export", "--uri", &uri, "--collection", "books", "--output", "a.parquet", "--batch", "10"];
+    assert!(done(dir.path(), &points).contains("57 points"));
+    create(&server, "columns");
+    let points = ["import", "--uri", &uri, "--collection", "columns", "--input", "a.parquet", "--batch", "10"];
+    assert!(done(dir.path(), &points).contains("57 points"));
+    assert_eq!(all(&server, "columns"), all(&server, "books"));
 
     let filter = r#"{"must": [{"key": "n", "range": {"gte": 50}}]}"#;
     done(dir.path(), &["export", "--uri", &uri, "--collection", "books", "--output", "b.npy", "--filter", filter]);
