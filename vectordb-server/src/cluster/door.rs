@@ -26,7 +26,7 @@ use super::placement::only_copies;
 use super::raft::Types;
 use super::replica::Append;
 use super::route::{Ask, Reply, Write};
-use super::state::{Command, Member, Outcome, PeerId, ShardRef};
+use super::state::{CollectionMeta, Command, Member, Outcome, PeerId, ShardRef};
 
 type Node = Arc<Shared>;
 
@@ -162,7 +162,7 @@ async fn let_in(node: &Node, wish: Join) -> Outcome {
         let message = format!("peer {id} is known at {} with other data: remove it first, or let this node choose a number", known.uri);
         return Err(ServiceError::request(message));
     }
-    let holds = |id: u64| state.collections.values().flat_map(|collection| &collection.shards).any(|shard| shard.replicas.contains(&id));
+    let holds = |id: u64| state.collections.values().flat_map(CollectionMeta::all_shards).any(|shard| shard.replicas.contains(&id));
     if let Some((other, _)) = state.peers.iter().find(|(other, peer)| *other != id && peer.uri == *uri && holds(**other)) {
         let message = format!(
             "{uri} is the address of peer {other}, which has shards, and this node has other data or none: remove that peer first, \

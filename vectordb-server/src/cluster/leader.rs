@@ -5,15 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openraft::{BasicNode, ChangeMembers, ServerState};
+use tokio::task::JoinHandle;
 
 use super::node::Shared;
 use super::placement::{Health, plan};
-use super::state::{ClusterState, Member, PeerId};
+use super::resharding::Phase;
+use super::state::{ClusterState, Command, Member, PeerId};
 
 /// How often a node says that it lives.
 pub(super) const BEAT: Duration = Duration::from_millis(500);
 /// How long a node may be silent before others take over from it.
 const DOWN_AFTER: Duration = Duration::from_secs(3);
+/// How long writes are held for the last points of a resharding. Whoever writes waits for 10 s.
+const MOST_HELD: Duration = Duration::from_secs(5);
+/// How long old shards of a resharding are kept for reads that found them. Reads give up after 10 s.
+const READS: Duration = Duration::from_secs(12);
 
 /// Whom the leader has heard of.
 #[derive(Debug, Default)]
@@ -58,6 +64,7 @@ pub(super) fn is_leader(node: &Shared) -> bool {
 
 /// Leads, whenever it is this node's turn, until the node stops.
 pub(super) async fn run(node: Arc<Shared>) {
+    let mut reshardings = Reshardings::default();
     while !node.is_stopping() {
         tokio::time::sleep(BEAT / 2).await;
         let leads = is_leader(&node);
@@ -66,6 +73,7 @@ pub(super) async fn run(node: Arc<Shared>) {
         if !leads {
             continue;
         }
+        reshardings.advance(&node, &state);
         if let Err(error) = give_votes(&node, &state, &health).await {
             tracing::debug!(%error, "votes are not changed now");
         }
@@ -77,6 +85,52 @@ pub(super) async fn run(node: Arc<Shared>) {
                     break;
                 }
             }
+        }
+    }
+}
+
+/// Reshardings that have come to a point where writes wait.
+#[derive(Debug, Default)]
+struct Reshardings {
+    /// Since when writes are held: by collection and round.
+    held: BTreeMap<(u64, u64), Instant>,
+    /// By collection: who waits until every node that answers knows the new shards.
+    settling: BTreeMap<u64, JoinHandle<()>>,
+    /// Since when all is done but for reads under way: by collection.
+    retiring: BTreeMap<u64, Instant>,
+}
+
+impl Reshardings {
+    fn advance(&mut self, node: &Arc<Shared>, state: &ClusterState) {
+        let running = || state.collections.values().filter_map(|collection| Some((collection.uid, collection.resharding.as_ref()?)));
+        let holding = || running().filter(|(_, running)| running.phase == Phase::Holding).map(|(uid, running)| (uid, running.round));
+        self.held.retain(|held, _| holding().any(|now| now == *held));
+        for (uid, round) in holding() {
+            let since = *self.held.entry((uid, round)).or_insert_with(Instant::now);
+            if since.elapsed() > MOST_HELD {
+                tracing::warn!(collection = uid, "the last points take too long to reach their new shards: writes go on");
+                node.propose_quietly(Command::ReleaseWrites { uid, round });
+            }
+        }
+        let retiring = || running().filter(|(_, running)| running.phase == Phase::Retiring).map(|(uid, _)| uid);
+        self.retiring.retain(|known, _| retiring().any(|uid| uid == *known));
+        for uid in retiring() {
+            let since = *self.retiring.entry(uid).or_insert_with(Instant::now);
+            if since.elapsed() > READS {
+                node.propose_quietly(Command::DropReplaced { uid });
+            }
+        }
+        let settling = || running().filter(|(_, running)| running.phase == Phase::Settling).map(|(uid, _)| uid);
+        self.settling.retain(|known, waiting| settling().any(|uid| uid == *known) && !waiting.is_finished());
+        for uid in settling() {
+            self.settling.entry(uid).or_insert_with(|| {
+                let node = Arc::clone(node);
+                let index = node.group.agreed.borrow().index;
+                tokio::spawn(async move {
+                    node.settled(index).await;
+                    node.propose_quietly(Command::EndResharding { uid });
+                })
+            });
         }
     }
 }

@@ -27,7 +27,7 @@ impl Health {
 /// Replicas of each peer.
 fn loads(state: &ClusterState) -> BTreeMap<PeerId, usize> {
     let mut loads: BTreeMap<PeerId, usize> = state.peers.keys().map(|&peer| (peer, 0)).collect();
-    for peer in state.collections.values().flat_map(|collection| &collection.shards).flat_map(|shard| &shard.replicas) {
+    for peer in state.collections.values().flat_map(CollectionMeta::all_shards).flat_map(|shard| &shard.replicas) {
         *loads.entry(*peer).or_default() += 1;
     }
     loads
@@ -55,7 +55,7 @@ pub(crate) fn plan(state: &ClusterState, health: &Health) -> Vec<Command> {
     }
     let mut transfers = shards(state).map(|(_, _, shard)| making(shard, health)).sum::<usize>();
     let mut loads = loads(state);
-    for (of, collection, shard) in shards(state) {
+    for (of, collection, shard) in shards(state).filter(|(_, collection, shard)| !collection.is_replaced(shard)) {
         if let Some(gone) = surplus(state, collection, shard, health, &loads) {
             commands.push(Command::Unassign { shard: of, peer: gone });
             continue;
@@ -77,8 +77,13 @@ pub(crate) fn plan(state: &ClusterState, health: &Health) -> Vec<Command> {
 
 fn shards(state: &ClusterState) -> impl Iterator<Item = (ShardRef, &CollectionMeta, &ShardMeta)> {
     state.collections.values().flat_map(|collection| {
-        collection.shards.iter().map(move |shard| (ShardRef { uid: collection.uid, shard: shard.id }, collection, shard))
+        collection.all_shards().map(move |shard| (ShardRef { uid: collection.uid, shard: shard.id }, collection, shard))
     })
+}
+
+/// Those that may be moved for balance: a resharding begins anew with each other primary.
+fn settled(state: &ClusterState) -> impl Iterator<Item = (ShardRef, &CollectionMeta, &ShardMeta)> {
+    shards(state).filter(|(_, collection, shard)| collection.is_settled() && !collection.is_replaced(shard))
 }
 
 /// Learners that live.
@@ -158,7 +163,7 @@ fn move_one(state: &ClusterState, health: &Health, loads: &BTreeMap<PeerId, usiz
     let fits = |shard: &&(ShardRef, &CollectionMeta, &ShardMeta)| {
         shard.2.is_in_sync(from) && !shard.2.replicas.contains(&to) && shard.2.learners().next().is_none()
     };
-    let all: Vec<_> = shards(state).collect();
+    let all: Vec<_> = settled(state).collect();
     // A backup is moved before a primary, for then nobody notices.
     let backup = all.iter().filter(fits).find(|shard| shard.2.primary.peer != from);
     let (of, _, _) = backup.or_else(|| all.iter().find(fits))?;
@@ -171,7 +176,7 @@ fn hand_over_one(state: &ClusterState, health: &Health) -> Option<Command> {
     for (_, _, shard) in shards(state) {
         *primaries.entry(shard.primary.peer).or_default() += 1;
     }
-    shards(state).find_map(|(of, _, shard)| {
+    settled(state).find_map(|(of, _, shard)| {
         let here = primaries.get(&shard.primary.peer)?;
         let better = |member: &&Member| {
             health.has(member)
@@ -186,7 +191,7 @@ fn hand_over_one(state: &ClusterState, health: &Health) -> Option<Command> {
 /// Whether a shard would be left without any copy if a peer went.
 pub(crate) fn only_copies(state: &ClusterState, peer: PeerId) -> Vec<(String, ShardId)> {
     let of = |(name, collection): (&String, &CollectionMeta)| {
-        let alone = collection.shards.iter().filter(|shard| shard.is_in_sync(peer) && shard.in_sync.len() == 1);
+        let alone = collection.all_shards().filter(|shard| shard.is_in_sync(peer) && shard.in_sync.len() == 1);
         alone.map(|shard| (name.clone(), shard.id)).collect::<Vec<_>>()
     };
     state.collections.iter().flat_map(of).collect()

@@ -9,7 +9,8 @@ use vectordb_service::{Answer, Fault, Question, ServiceError, ShardRoute, Writte
 
 use super::client::PeerError;
 use super::node::Shared;
-use super::state::{PeerId, ShardRef};
+use super::resharding::Pass;
+use super::state::{ClusterState, PeerId, ShardRef};
 
 /// How long to look for a replica that answers, when nobody said.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,6 +39,19 @@ pub(crate) struct Write {
 pub(crate) enum Change {
     Updates(Vec<Update>),
     Config(Box<ConfigDiff>),
+    /// Points that a feed brings into a new shard.
+    Carried {
+        pass: Pass,
+        updates: Vec<Update>,
+    },
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sent {
+    Done(UpdateResult),
+    /// It was not done, and never will be there.
+    Moved,
 }
 
 /// What a node says that was asked in another's name.
@@ -65,20 +79,35 @@ impl Route {
         self.node.upgrade().ok_or_else(stopping)
     }
 
-    fn change(&self, change: &Change) -> Result<UpdateResult, ServiceError> {
+    /// The primary, if the shard takes such changes, now or later.
+    fn primary_for(&self, change: &Change, state: &ClusterState) -> Result<Option<PeerId>, ServiceError> {
+        let gone = || ServiceError::new(Fault::NotFound, "the shard is gone");
+        let collection = state.collections.values().find(|collection| collection.uid == self.shard.uid).ok_or_else(gone)?;
+        let shard = match (change, &collection.resharding) {
+            (Change::Carried { .. }, None) => None,
+            (Change::Carried { .. }, Some(running)) => {
+                running.attempt().and_then(|_| running.shards.iter().find(|shard| shard.id == self.shard.shard))
+            }
+            _ => collection.shards.iter().find(|shard| shard.id == self.shard.shard),
+        };
+        Ok(shard.map(|shard| shard.primary.peer))
+    }
+
+    pub(super) fn change(&self, change: &Change) -> Result<Sent, ServiceError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let node = self.node()?;
-            let state = node.agreed();
-            let Some((_, _, meta)) = state.shard(self.shard) else { return Err(ServiceError::new(Fault::NotFound, "the shard is gone")) };
-            let primary = meta.primary.peer;
+            if node.is_stopping() {
+                return Err(stopping());
+            }
+            let Some(primary) = self.primary_for(change, &node.agreed())? else { return Ok(Sent::Moved) };
             let tried = if primary == node.me.peer {
                 node.write_here(self.shard, change.clone(), deadline)
             } else {
                 self.write_there(&node, primary, change, deadline)?
             };
             if let Some(result) = tried {
-                return result;
+                return result.map(Sent::Done);
             }
             if Instant::now() + PAUSE >= deadline {
                 let message = format!("shard {} has no primary that takes writes: peer {primary} does not", self.shard.shard);
@@ -156,11 +185,19 @@ impl ShardRoute for Route {
     }
 
     fn update(&self, updates: Vec<Update>) -> Result<Written, ServiceError> {
-        self.change(&Change::Updates(updates)).map(Written::Done)
+        let change = Change::Updates(updates);
+        Ok(match (self.change(&change)?, change) {
+            (Sent::Done(result), _) => Written::Done(result),
+            (Sent::Moved, Change::Updates(updates)) => Written::Moved(updates),
+            (Sent::Moved, _) => return Err(ServiceError::internal("a change became another")),
+        })
     }
 
     fn update_config(&self, diff: &ConfigDiff) -> Result<(), ServiceError> {
-        self.change(&Change::Config(Box::new(diff.clone()))).map(drop)
+        match self.change(&Change::Config(Box::new(diff.clone())))? {
+            Sent::Done(_) => Ok(()),
+            Sent::Moved => Err(ServiceError::new(Fault::Unavailable, "the points have moved to other shards; another try will find them")),
+        }
     }
 
     fn config(&self) -> CollectionConfig {

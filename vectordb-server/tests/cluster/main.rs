@@ -30,7 +30,10 @@ fn create(node: &Node, shards: u32, factor: u32) {
 
 /// Runs clients beside something that happens.
 fn under_load(nodes: &Nodes, happens: impl FnOnce()) -> Seen {
-    let seen = Seen::default();
+    under_load_after(nodes, Seen::default(), happens)
+}
+
+fn under_load_after(nodes: &Nodes, seen: Seen, happens: impl FnOnce()) -> Seen {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for client in 1..=3 {
@@ -158,6 +161,57 @@ fn new_nodes_get_their_share_and_a_lost_disk_is_made_good() {
     assert_ne!(victim.peer_id(), lost, "an empty disk is somebody else");
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
     check(&nodes, &seen);
+}
+
+/// Whether a node sees so many shards, and no resharding under way.
+fn has_shards(node: &Node, shards: u32) -> bool {
+    let answer = node.send("GET", "/collections/docs/cluster", &Value::Null, Duration::from_secs(5));
+    answer.is_some_and(|(status, answer)| {
+        status == 200 && answer["result"].get("resharding_operations").is_none() && answer["result"]["shard_count"] == shards
+    })
+}
+
+/// Asks for other numbers of shards, one after the other, and kills nodes meanwhile: for each number one, or none.
+fn reshard(nodes: &Nodes, factor: usize, steps: &[(u32, Option<usize>)]) {
+    let all = nodes.all();
+    let mut dice = Dice(2026);
+    for (round, &(shards, victim)) in steps.iter().enumerate() {
+        all[(round + 1) % all.len()].ok("PATCH", "/collections/docs", &json!({"params": {"shard_number": shards}}));
+        if let Some(victim) = victim.map(|at| &all[at]) {
+            std::thread::sleep(Duration::from_millis(dice.below(1500)));
+            victim.is_well.store(false, Ordering::Release);
+            victim.kill();
+            std::thread::sleep(Duration::from_millis(dice.below(4000)));
+            victim.start();
+            nodes.wait("it is back", Duration::from_secs(60), |_| victim.is_ready());
+            victim.is_well.store(true, Ordering::Release);
+        }
+        let took = nodes.wait("the shards are there", HEALING, |nodes| nodes.all().iter().all(|node| has_shards(node, shards)));
+        println!("{shards} shards after {took:?}");
+        nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", factor));
+    }
+}
+
+/// Reshards a collection that is written and read, and looks whether everything is there.
+fn reshard_under_load(nodes: &Nodes, factor: usize, steps: &[(u32, Option<usize>)]) {
+    create(&nodes.all()[0], 3, u32::try_from(factor).expect("a small number"));
+    let seen = Seen::default();
+    load::fill(&nodes.all()[0], "docs", 9, 4_000, &seen);
+    let seen = under_load_after(nodes, seen, || reshard(nodes, factor, steps));
+    check(nodes, &seen);
+    assert_eq!(seen.failed_reads.load(Ordering::Relaxed), 0);
+    let docs = nodes.all()[0].ok("GET", "/collections/docs", &Value::Null);
+    assert_eq!(docs["config"]["params"]["shard_number"].as_u64(), steps.last().map(|(shards, _)| u64::from(*shards)));
+}
+
+#[test]
+fn shards_become_more_and_fewer_under_load_while_nodes_are_killed() {
+    reshard_under_load(&Nodes::start(3), 2, &[(5, Some(0)), (2, Some(1)), (3, Some(2)), (4, None)]);
+}
+
+#[test]
+fn shards_of_a_server_that_is_alone_become_more_and_fewer_while_it_is_killed() {
+    reshard_under_load(&Nodes::alone(), 1, &[(5, Some(0)), (2, Some(0)), (3, None)]);
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(crate) struct Node {
     founder: u16,
     /// What its settings have besides.
     pub(crate) settings: Vec<(String, String)>,
+    /// It is no node of a cluster.
+    alone: bool,
     process: Mutex<Option<Child>>,
     /// Whether it was left to run undisturbed.
     pub(crate) is_well: AtomicBool,
@@ -59,7 +61,7 @@ impl Node {
             .env("VECTORDB__SERVICE__HOST", "127.0.0.1")
             .env("VECTORDB__SERVICE__HTTP_PORT", self.http.to_string())
             .env("VECTORDB__SERVICE__GRPC_PORT", "0")
-            .env("VECTORDB__CLUSTER__ENABLED", "true")
+            .env("VECTORDB__CLUSTER__ENABLED", (!self.alone).to_string())
             .env("VECTORDB__CLUSTER__P2P__PORT", self.p2p.to_string())
             .env("VECTORDB__CLUSTER__P2P__SECRET", "only for this test")
             .env("VECTORDB__CLUSTER__REPLACE_LOST_PEER", "true")
@@ -196,8 +198,21 @@ impl Nodes {
         nodes
     }
 
+    /// One server that is no node of a cluster.
+    pub(crate) fn alone() -> Self {
+        let nodes = Self { all: RwLock::default(), directory: tempfile::tempdir().expect("a directory"), settings: Vec::new() };
+        let node = nodes.begin(true);
+        nodes.wait("it is ready", Duration::from_secs(60), |_| node.is_ready());
+        node.is_well.store(true, Ordering::Release);
+        nodes
+    }
+
     /// One more, which joins by the founder.
     pub(crate) fn add(&self) -> Arc<Node> {
+        self.begin(false)
+    }
+
+    fn begin(&self, alone: bool) -> Arc<Node> {
         let p2p = free_port();
         let mut all = self.all.write();
         let number = all.len().to_string();
@@ -208,6 +223,7 @@ impl Nodes {
             http: free_port(),
             p2p,
             founder: all.first().map_or(p2p, |first| first.p2p),
+            alone,
             process: Mutex::new(None),
             is_well: AtomicBool::new(false),
         });
