@@ -165,7 +165,7 @@ impl Feed {
             let threads: Vec<_> = work.into_iter().map(|(shard, part)| scope.spawn(move || send(shard, part))).collect();
             let join =
                 |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            threads.into_iter().map(join).collect()
+            threads.into_iter().try_for_each(join)
         })
     }
 }

@@ -379,7 +379,7 @@ mod tests {
         assert!(say(&mut state, 1, Progress::Drained { token: 1, round: 1 }).is_err());
         say(&mut state, 1, Progress::Drained { token: 1, round: 2 }).expect("nothing is left");
         assert_eq!(running(&state).phase, Phase::Holding, "of the other nothing is known");
-        assert_eq!(state.apply(&Command::ReleaseWrites { uid, round: 1 }).expect("it is late"), false);
+        assert!(!state.apply(&Command::ReleaseWrites { uid, round: 1 }).expect("it is late"));
     }
 
     #[test]
