@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use openraft::{BasicNode, ChangeMembers, ServerState};
 use tokio::task::JoinHandle;
+use vectordb_service::ShardId;
 
 use super::node::Shared;
 use super::placement::{Health, plan};
@@ -77,13 +78,11 @@ pub(super) async fn run(node: Arc<Shared>) {
         if let Err(error) = give_votes(&node, &state, &health).await {
             tracing::debug!(%error, "votes are not changed now");
         }
-        if node.rebalances() {
-            for command in plan(&state, &health) {
-                tracing::info!(?command, "reconciling");
-                if let Err(error) = node.group.raft.client_write(command).await {
-                    tracing::debug!(%error, "not proposed");
-                    break;
-                }
+        for command in plan(&state, &health, node.rebalances()) {
+            tracing::info!(?command, "reconciling");
+            if let Err(error) = node.group.raft.client_write(command).await {
+                tracing::debug!(%error, "not proposed");
+                break;
             }
         }
     }
@@ -96,8 +95,8 @@ struct Reshardings {
     held: BTreeMap<(u64, u64), Instant>,
     /// By collection: who waits until every node that answers knows the new shards.
     settling: BTreeMap<u64, JoinHandle<()>>,
-    /// Since when all is done but for reads under way: by collection.
-    retiring: BTreeMap<u64, Instant>,
+    /// Since when shards are kept for reads under way alone: by collection and the first of them.
+    retiring: BTreeMap<(u64, ShardId), Instant>,
 }
 
 impl Reshardings {
@@ -112,12 +111,12 @@ impl Reshardings {
                 node.propose_quietly(Command::ReleaseWrites { uid, round });
             }
         }
-        let retiring = || running().filter(|(_, running)| running.phase == Phase::Retiring).map(|(uid, _)| uid);
-        self.retiring.retain(|known, _| retiring().any(|uid| uid == *known));
-        for uid in retiring() {
-            let since = *self.retiring.entry(uid).or_insert_with(Instant::now);
+        let retiring = || running().filter_map(|(uid, running)| Some((uid, running.replaced()?)));
+        self.retiring.retain(|known, _| retiring().any(|now| now == *known));
+        for (uid, first) in retiring() {
+            let since = *self.retiring.entry((uid, first)).or_insert_with(Instant::now);
             if since.elapsed() > READS {
-                node.propose_quietly(Command::DropReplaced { uid });
+                node.propose_quietly(Command::DropReplaced { uid, first });
             }
         }
         let settling = || running().filter(|(_, running)| running.phase == Phase::Settling).map(|(uid, _)| uid);

@@ -47,8 +47,9 @@ pub(crate) fn place(state: &ClusterState, health: &Health, shards: u32, factor: 
     (0..shards as usize).map(|shard| (0..copies).map(|copy| ring[(shard + copy) % ring.len()]).collect()).collect()
 }
 
-/// What the leader should propose now. It is asked again after each change, so it may name only the first steps.
-pub(crate) fn plan(state: &ClusterState, health: &Health) -> Vec<Command> {
+/// What the leader should propose now. It is asked again after each change, so it may name only the first steps. Unless it
+/// `balances`, replicas that are well stay where they are.
+pub(crate) fn plan(state: &ClusterState, health: &Health, balances: bool) -> Vec<Command> {
     let mut commands: Vec<Command> = shards(state).filter_map(|(of, _, shard)| fail_over(of, shard, health)).collect();
     if !commands.is_empty() {
         return commands;
@@ -56,7 +57,7 @@ pub(crate) fn plan(state: &ClusterState, health: &Health) -> Vec<Command> {
     let mut transfers = shards(state).map(|(_, _, shard)| making(shard, health)).sum::<usize>();
     let mut loads = loads(state);
     for (of, collection, shard) in shards(state).filter(|(_, collection, shard)| !collection.is_replaced(shard)) {
-        if let Some(gone) = surplus(state, collection, shard, health, &loads) {
+        if let Some(gone) = surplus(state, collection, shard, health, balances.then_some(&loads)) {
             commands.push(Command::Unassign { shard: of, peer: gone });
             continue;
         }
@@ -69,7 +70,7 @@ pub(crate) fn plan(state: &ClusterState, health: &Health) -> Vec<Command> {
             commands.push(Command::Assign { shard: of, peer, instead_of: None });
         }
     }
-    if commands.is_empty() && transfers == 0 {
+    if balances && commands.is_empty() && transfers == 0 {
         commands.extend(move_one(state, health, &loads).or_else(|| hand_over_one(state, health)));
     }
     commands
@@ -110,13 +111,14 @@ fn wanted(state: &ClusterState, collection: &CollectionMeta, health: &Health) ->
     collection.factor().min(usable.max(1))
 }
 
-/// A peer whose replica is not needed, while as many others as are wanted are in sync.
+/// A peer whose replica is not needed, while as many others as are wanted are in sync. Of too many that are well, one goes by the
+/// loads, if there are any.
 fn surplus(
     state: &ClusterState,
     collection: &CollectionMeta,
     shard: &ShardMeta,
     health: &Health,
-    loads: &BTreeMap<PeerId, usize>,
+    loads: Option<&BTreeMap<PeerId, usize>>,
 ) -> Option<PeerId> {
     let wanted = wanted(state, collection, health);
     let staying = |but: PeerId| {
@@ -131,7 +133,8 @@ fn surplus(
     let too_many = || {
         let extra = shard.in_sync.len() > wanted && shard.moving.is_empty();
         let most = shard.in_sync.iter().map(|member| member.peer).filter(|&peer| peer != shard.primary.peer);
-        most.max_by_key(|peer| loads.get(peer).copied().unwrap_or(0)).filter(|_| extra)
+        let loads = loads.filter(|_| extra)?;
+        most.max_by_key(|peer| loads.get(peer).copied().unwrap_or(0))
     };
     moved.or(leaving).or_else(too_many).filter(|&peer| staying(peer) >= wanted)
 }
@@ -208,8 +211,12 @@ mod tests {
 
     /// Does what is planned, with replicas that catch up at once, until nothing is left to do.
     fn settle(state: &mut ClusterState, health: &Health) -> usize {
+        settle_if(true, state, health)
+    }
+
+    fn settle_if(balances: bool, state: &mut ClusterState, health: &Health) -> usize {
         for round in 0..200 {
-            let commands = plan(state, health);
+            let commands = plan(state, health, balances);
             if commands.is_empty() {
                 return round;
             }
@@ -222,7 +229,7 @@ mod tests {
                 state.apply(&Command::Expand { shard, epoch, member: member(peer) }).expect("it caught up");
             }
         }
-        panic!("the plan never ends: {:?}", plan(state, health));
+        panic!("the plan never ends: {:?}", plan(state, health, balances));
     }
 
     fn spread(state: &ClusterState) -> Vec<usize> {
@@ -287,7 +294,36 @@ mod tests {
         let mut state = of_peers(3);
         with_collection(&mut state, "books", 1, &[&[1]]);
         let health = Health { given_up: BTreeSet::from([1]), ..healthy([2, 3]) };
-        assert!(plan(&state, &health).is_empty());
+        assert!(plan(&state, &health, true).is_empty());
+    }
+
+    #[test]
+    fn without_balance_the_dead_are_replaced_and_the_well_stay_where_they_are() {
+        let mut state = of_peers(4);
+        let uid = with_collection(&mut state, "books", 2, &[&[1, 2], &[1, 2], &[1, 2]]);
+        let before = state.clone();
+        assert_eq!(settle_if(false, &mut state, &healthy(1..=4)), 0, "uneven, and left so");
+        assert_eq!(state, before);
+        // What is moved by hand arrives, and what is copied by hand stays.
+        let shard = |shard| ShardRef { uid, shard: ShardId(shard) };
+        state.apply(&Command::Assign { shard: shard(0), peer: 3, instead_of: Some(2) }).expect("3 is a peer");
+        state.apply(&Command::Assign { shard: shard(1), peer: 3, instead_of: None }).expect("3 is a peer");
+        settle_if(false, &mut state, &healthy(1..=4));
+        let replicas = |state: &ClusterState| -> Vec<BTreeSet<PeerId>> {
+            state.collections["books"].shards.iter().map(|shard| shard.replicas.clone()).collect()
+        };
+        assert_eq!(replicas(&state), [BTreeSet::from([1, 3]), BTreeSet::from([1, 2, 3]), BTreeSet::from([1, 2])]);
+        // The primary of all falls silent, and then is given up.
+        let mut health = healthy(2..=4);
+        settle_if(false, &mut state, &health);
+        assert!(shards(&state).all(|(_, _, shard)| shard.primary.peer != 1 && shard.replicas.contains(&1)));
+        health.given_up.insert(1);
+        settle_if(false, &mut state, &health);
+        assert!(shards(&state).all(|(_, _, shard)| shard.in_sync.len() == 2 && !shard.replicas.contains(&1)), "{:?}", replicas(&state));
+        // Who is to be emptied is.
+        state.apply(&Command::SetDraining { id: 2, draining: true }).expect("it is a peer");
+        settle_if(false, &mut state, &health);
+        assert_eq!(replicas(&state), vec![BTreeSet::from([3, 4]); 3]);
     }
 
     #[test]

@@ -389,11 +389,16 @@ impl Replica {
         Ok(Some((data, staged)))
     }
 
-    /// From now on notes which points are written, as long as it is primary. The last batch before; none when it is no primary.
+    /// From now on notes which points are written, as long as it is primary. The last batch before; none when it is no primary, or
+    /// notes them for a later attempt already.
     pub(crate) fn track(&self, attempt: ShardId) -> Option<Lsn> {
         let mut inner = self.inner.lock();
         let since = inner.data.log_position().last;
-        inner.primary.as_mut()?.tracked = Some(Tracked { attempt, since, touched: Touched::default() });
+        let primary = inner.primary.as_mut()?;
+        if primary.tracked.as_ref().is_some_and(|tracked| tracked.attempt > attempt) {
+            return None;
+        }
+        primary.tracked = Some(Tracked { attempt, since, touched: Touched::default() });
         Some(since)
     }
 

@@ -54,6 +54,9 @@ pub(crate) struct Resharding {
     pub(crate) round: u64,
     /// The new shards; from [`Phase::Settling`] on, the old ones.
     pub(crate) shards: Vec<ShardMeta>,
+    /// Old shards of the one before, which reads under way may still find.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) retired: Vec<ShardMeta>,
     /// By old shard.
     pub(crate) feeds: BTreeMap<ShardId, Feed>,
     /// The primaries of the old shards since it began.
@@ -92,6 +95,12 @@ impl Resharding {
     /// Which of several attempts it is: the number of the first new shard.
     pub(crate) fn attempt(&self) -> Option<ShardId> {
         self.shards.first().filter(|_| self.is_moving()).map(|shard| shard.id)
+    }
+
+    /// The first of the shards that are kept for nothing but reads under way, while there are any.
+    pub(crate) fn replaced(&self) -> Option<ShardId> {
+        let last = self.shards.first().filter(|_| self.phase == Phase::Retiring);
+        self.retired.first().or(last).map(|shard| shard.id)
     }
 
     /// Whether the old shards are still those of the collection.
@@ -133,7 +142,8 @@ impl CollectionMeta {
 
     /// Whether others have taken a shard's place.
     pub(crate) fn is_replaced(&self, shard: &ShardMeta) -> bool {
-        self.resharding.as_ref().is_some_and(|running| !running.is_moving() && running.shards.iter().any(|old| old.id == shard.id))
+        let among = |shards: &[ShardMeta]| shards.iter().any(|old| old.id == shard.id);
+        self.resharding.as_ref().is_some_and(|running| among(&running.retired) || !running.is_moving() && among(&running.shards))
     }
 
     /// Whether a shard takes a write: of a client, or of a feed.
@@ -197,8 +207,10 @@ impl ClusterState {
         let old = collection.shards.iter().filter(|shard| old.contains(&shard.id));
         let primaries: BTreeMap<ShardId, Member> = old.map(|shard| (shard.id, shard.primary)).collect();
         let up = shards.len() > primaries.len();
-        collection.resharding =
-            Some(Resharding { key: key.cloned(), phase: Phase::Copying, round: 0, shards, feeds: BTreeMap::new(), primaries, up });
+        let before = collection.resharding.take();
+        let retired = before.map(|before| [before.retired, before.shards].concat()).unwrap_or_default();
+        let (key, feeds) = (key.cloned(), BTreeMap::new());
+        collection.resharding = Some(Resharding { key, phase: Phase::Copying, round: 0, shards, retired, feeds, primaries, up });
         Ok(true)
     }
 
@@ -206,7 +218,12 @@ impl ClusterState {
     pub(super) fn abort_resharding(&mut self, name: &str) -> Outcome {
         let collection = self.collections.get_mut(name).ok_or_else(|| ServiceError::no_collection(name))?;
         let undone = collection.resharding.take_if(|running| running.is_moving());
-        undone.map(|_| true).ok_or_else(|| refused(format!("Collection `{name}` is not being resharded")))
+        let Some(undone) = undone else { return Err(refused(format!("Collection `{name}` is not being resharded"))) };
+        if !undone.retired.is_empty() {
+            let (shards, retired, feeds) = (undone.retired, Vec::new(), BTreeMap::new());
+            collection.resharding = Some(Resharding { phase: Phase::Retiring, shards, retired, feeds, ..undone });
+        }
+        Ok(true)
     }
 
     /// Takes note of what a feed says.
@@ -249,11 +266,17 @@ impl ClusterState {
         Ok(true)
     }
 
-    /// Drops the old shards.
-    pub(super) fn drop_replaced(&mut self, uid: u64) -> Outcome {
+    /// Drops old shards, of which one is the first.
+    pub(super) fn drop_replaced(&mut self, uid: u64, first: ShardId) -> Outcome {
         let found = self.collections.values_mut().find(|collection| collection.uid == uid);
         let Some(collection) = found else { return Ok(false) };
-        Ok(collection.resharding.take_if(|running| running.phase == Phase::Retiring).is_some())
+        let Some(running) = collection.resharding.as_mut().filter(|running| running.replaced() == Some(first)) else { return Ok(false) };
+        if running.retired.is_empty() {
+            collection.resharding = None;
+        } else {
+            running.retired.clear();
+        }
+        Ok(true)
     }
 
     /// Begins reshardings anew whose old shards got other primaries, or one that was restarted.
@@ -350,8 +373,36 @@ mod tests {
         state.apply(&Command::EndResharding { uid }).expect("everybody knows");
         assert!(admits(&state, 2, None) && !admits(&state, 0, None));
         assert!(state.collections["books"].is_settled() && !state.is_gone(ShardRef { uid, shard: ShardId(0) }));
-        state.apply(&Command::DropReplaced { uid }).expect("nobody reads them any more");
+        assert!(!state.apply(&Command::DropReplaced { uid, first: ShardId(2) }).expect("those are not the ones"));
+        state.apply(&Command::DropReplaced { uid, first: ShardId(0) }).expect("nobody reads them any more");
         assert!(state.is_gone(ShardRef { uid, shard: ShardId(0) }));
+    }
+
+    #[test]
+    fn shards_that_are_still_read_stay_when_the_next_one_begins_or_is_given_up() {
+        let (mut state, uid) = begun();
+        both(&mut state, Progress::Begun { token: 1 });
+        both(&mut state, Progress::Near { token: 1 });
+        both(&mut state, Progress::Drained { token: 1, round: 1 });
+        let name = || "books".to_owned();
+        let next = || Command::StartResharding { name: name(), key: None, placement: vec![vec![1, 2]] };
+        assert!(state.apply(&next()).is_err(), "nobody takes writes yet");
+        state.apply(&Command::EndResharding { uid }).expect("everybody knows");
+        let gone = |state: &ClusterState, shard| state.is_gone(ShardRef { uid, shard: ShardId(shard) });
+        for _ in 0..2 {
+            state.apply(&next()).expect("the one before is over");
+            assert_eq!((running(&state).phase, ids(&running(&state).retired)), (Phase::Copying, vec![0, 1]));
+            assert!(admits(&state, 2, None) && !admits(&state, 0, None));
+            state.apply(&Command::AbortResharding { name: name() }).expect("it can be undone");
+            assert!(!gone(&state, 1) && state.collections["books"].is_settled());
+        }
+        state.apply(&next()).expect("the one before is over");
+        state.apply(&Command::DropReplaced { uid, first: ShardId(0) }).expect("nobody reads them any more");
+        assert!(gone(&state, 0) && gone(&state, 1) && !gone(&state, 2));
+        assert!(running(&state).attempt().is_some() && running(&state).replaced().is_none());
+        assert!(!state.apply(&Command::DropReplaced { uid, first: ShardId(0) }).expect("it is heard twice"));
+        state.apply(&Command::AbortResharding { name: name() }).expect("it can be undone");
+        assert!(state.collections["books"].resharding.is_none());
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl CollectionMeta {
 
     /// All shards that have replicas.
     pub(crate) fn all_shards(&self) -> impl Iterator<Item = &ShardMeta> {
-        self.shards.iter().chain(self.resharding.iter().flat_map(|running| &running.shards))
+        self.shards.iter().chain(self.resharding.iter().flat_map(|running| running.shards.iter().chain(&running.retired)))
     }
 
     /// Refuses what would pass by the shards to come.
@@ -90,7 +90,8 @@ impl CollectionMeta {
     }
 
     fn all_shards_mut(&mut self) -> impl Iterator<Item = &mut ShardMeta> {
-        self.shards.iter_mut().chain(self.resharding.iter_mut().flat_map(|running| &mut running.shards))
+        let others = self.resharding.iter_mut().flat_map(|running| running.shards.iter_mut().chain(&mut running.retired));
+        self.shards.iter_mut().chain(others)
     }
 }
 
@@ -226,9 +227,10 @@ pub(crate) enum Command {
     EndResharding {
         uid: u64,
     },
-    /// Nobody reads the old ones any more.
+    /// Nobody reads old ones any more, of which one is the first.
     DropReplaced {
         uid: u64,
+        first: ShardId,
     },
 }
 
@@ -296,7 +298,7 @@ impl ClusterState {
             Command::Feed { shard, epoch, attempt, progress } => self.note_progress(*shard, *epoch, *attempt, *progress),
             Command::ReleaseWrites { uid, round } => self.release_writes(*uid, *round),
             Command::EndResharding { uid } => self.end_resharding(*uid),
-            Command::DropReplaced { uid } => self.drop_replaced(*uid),
+            Command::DropReplaced { uid, first } => self.drop_replaced(*uid, *first),
             replicas => self.change_replicas(replicas),
         }
     }
