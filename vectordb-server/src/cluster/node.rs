@@ -139,7 +139,7 @@ impl Node {
         service: &Arc<Service>,
     ) -> Result<Self, ClusterError> {
         let identity = identity(storage, config)?;
-        let client = PeerClient::new(config.p2p.secret.clone()).map_err(ClusterError::Settings)?;
+        let client = PeerClient::new(identity.peer_id, config.p2p.secret.clone()).map_err(ClusterError::Settings)?;
         let kubernetes = entry::kubernetes(config).await?;
         let directory = cluster_directory(storage);
         let group = Group::start(identity.peer_id, &directory.join("raft"), client.clone()).await?;
