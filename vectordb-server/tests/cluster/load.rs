@@ -38,10 +38,9 @@ pub(crate) struct Seen {
     serial: AtomicU64,
 }
 
-/// A node that nobody disturbs now, if there is one.
-fn somebody(nodes: &Nodes, dice: &mut Dice) -> Option<Arc<Node>> {
-    let well = nodes.well();
-    well.get(usize::try_from(dice.below(well.len().max(1) as u64)).unwrap_or(0)).cloned()
+/// One of some nodes, if there are any.
+fn somebody(of: &[Arc<Node>], dice: &mut Dice) -> Option<Arc<Node>> {
+    of.get(usize::try_from(dice.below(of.len().max(1) as u64)).unwrap_or(0)).cloned()
 }
 
 /// Writes points of its own until told to stop: new ones, changed ones, and deletions.
@@ -50,7 +49,8 @@ pub(crate) fn write(nodes: &Nodes, collection: &str, client: u64, seen: &Seen, s
     let mut fresh = 0;
     let mut last = Instant::now();
     while !stop.load(Ordering::Acquire) {
-        let Some(node) = somebody(nodes, &mut dice) else {
+        // Who is cut off may take a write as well; that it is done it must not say then.
+        let Some(node) = somebody(&nodes.running(), &mut dice) else {
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };
@@ -156,7 +156,7 @@ pub(crate) fn point(key: u64, serial: u64) -> Value {
 pub(crate) fn read(nodes: &Nodes, collection: &str, client: u64, seen: &Seen, stop: &AtomicBool) {
     let mut dice = Dice(77 + client);
     while !stop.load(Ordering::Acquire) {
-        let Some(node) = somebody(nodes, &mut dice) else {
+        let Some(node) = somebody(&nodes.well(), &mut dice) else {
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };
