@@ -268,6 +268,33 @@ fn shards_of_a_server_that_is_alone_become_more_and_fewer_while_it_is_killed() {
     reshard_under_load(&Nodes::alone(), 1, &[(5, Some(0)), (2, Some(0)), (3, None)]);
 }
 
+#[test]
+fn a_resharding_that_is_given_up_leaves_no_trace() {
+    let nodes = Nodes::start(3);
+    let all = nodes.all();
+    create(&all[0], 3, 2);
+    let seen = Seen::default();
+    // Enough not to be brought over at once.
+    (9..14).for_each(|client| load::fill(&all[0], "docs", client, 4_000, &seen));
+    let seen = under_load_after(&nodes, seen, || {
+        let give_up = json!({"abort_resharding": {}});
+        for shards in [5, 2] {
+            all[1].ok("PATCH", "/collections/docs", &json!({"params": {"shard_number": shards}}));
+            let (status, answer) = all[0]
+                .send("PATCH", "/collections/docs", &json!({"params": {"shard_number": 4}}), Duration::from_secs(30))
+                .expect("an answer");
+            assert!(status == 400 && answer.to_string().contains("is being resharded"), "{status} {answer}");
+            all[2].ok("POST", "/collections/docs/cluster", &give_up);
+            nodes.wait("it is as it was", HEALING, |nodes| nodes.all().iter().all(|node| has_shards(node, 3)));
+        }
+        let again = all[2].send("POST", "/collections/docs/cluster", &give_up, Duration::from_secs(30));
+        assert_eq!(again.map(|(status, _)| status), Some(400));
+        nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
+    });
+    check(&nodes, &seen);
+    assert_eq!(seen.failed_reads.load(Ordering::Relaxed), 0);
+}
+
 /// One that was taken out while it was down, and comes back as if nothing had been.
 #[test]
 fn a_node_that_was_taken_out_is_let_in_again_with_its_old_data() {
