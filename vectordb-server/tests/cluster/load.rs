@@ -68,12 +68,16 @@ pub(crate) fn write(nodes: &Nodes, collection: &str, client: u64, seen: &Seen, s
         let serials: Vec<u64> = keys.iter().map(|_| seen.serial.fetch_add(1, Ordering::Relaxed)).collect();
         let known: Option<Vec<u64>> = keys.iter().map(|&key| seen.history.lock().serial(key)).collect();
         let change = Change::of(&mut dice, known.is_some());
+        if change.is_payload() {
+            // One payload for several would have one number, and a filter that is meant for one of them would hold for all.
+            keys.truncate(1);
+        }
         for (&key, &serial) in keys.iter().zip(&serials) {
-            // One payload for all of them has one number.
-            let serial = if change.is_payload() { serials[0] } else { serial };
             seen.history.lock().tries(key, if change.is_deletion() { Written::Deleted } else { Written::Serial(serial) });
         }
-        let (method, path, body) = change.request(&keys, &serials, &known.unwrap_or_default());
+        let mut known = known.unwrap_or_default();
+        known.truncate(keys.len());
+        let (method, path, body) = change.request(&keys, &serials, &known);
         let path = format!("/collections/{collection}/points{path}?wait=true");
         match node.send(method, &path, &body, TIMEOUT) {
             Some((200, answer)) if answer["result"]["status"] == "completed" => {

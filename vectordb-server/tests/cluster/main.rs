@@ -32,7 +32,9 @@ fn create(node: &Node, shards: u32, factor: u32) {
 
 /// Runs clients beside something that happens.
 fn under_load(nodes: &Nodes, happens: impl FnOnce()) -> Seen {
-    under_load_after(nodes, Seen::default(), happens)
+    let seen = Seen::default();
+    load::fill(&nodes.all()[0], "docs", 9, 500, &seen);
+    under_load_after(nodes, seen, happens)
 }
 
 fn under_load_after(nodes: &Nodes, seen: Seen, happens: impl FnOnce()) -> Seen {
@@ -133,10 +135,8 @@ fn nothing_acknowledged_is_lost_while_nodes_are_in_trouble() {
 fn nothing_acknowledged_is_lost_while_the_network_is_cut() {
     let nodes = Nodes::start_apart(5);
     create(&nodes.all()[0], 5, 3);
-    let seen = Seen::default();
-    load::fill(&nodes.all()[0], "docs", 9, 500, &seen);
     let time = trouble_time(Duration::from_secs(30));
-    let seen = under_load_after(&nodes, seen, || {
+    let seen = under_load(&nodes, || {
         let begun = Instant::now();
         let mut dice = Dice(31);
         while begun.elapsed() < time {
@@ -301,9 +301,7 @@ fn a_node_that_was_taken_out_is_let_in_again_with_its_old_data() {
     let nodes = Nodes::start(3);
     let all = nodes.all();
     create(&all[0], 6, 2);
-    let seen = Seen::default();
-    load::fill(&all[0], "docs", 9, 500, &seen);
-    let seen = under_load_after(&nodes, seen, || {
+    let seen = under_load(&nodes, || {
         let victim = &all[1];
         let id = victim.peer_id();
         victim.is_well.store(false, Ordering::Release);
