@@ -214,6 +214,13 @@ fn has_shards(node: &Node, shards: u32) -> bool {
     })
 }
 
+/// The least number of a shard; numbers that lie between those of two reshardings were of attempts that were begun anew.
+fn first_shard(node: &Node) -> Option<u64> {
+    let answer = node.ok("GET", "/collections/docs/cluster", &Value::Null);
+    let shards = ["local_shards", "remote_shards"].into_iter().filter_map(|kind| answer[kind].as_array());
+    shards.flatten().filter_map(|shard| shard["shard_id"].as_u64()).min()
+}
+
 /// Asks for other numbers of shards, one after the other, and kills nodes meanwhile: for each number one, or none. Again, while there
 /// is time.
 fn reshard(nodes: &Nodes, factor: usize, steps: &[(u32, Option<usize>)]) {
@@ -241,7 +248,7 @@ fn reshard_once(nodes: &Nodes, factor: usize, steps: &[(u32, Option<usize>)], di
             victim.is_well.store(true, Ordering::Release);
         }
         let took = nodes.wait("the shards are there", HEALING, |nodes| nodes.all().iter().all(|node| has_shards(node, shards)));
-        println!("{shards} shards after {took:?}");
+        println!("{shards} shards after {took:?}, from number {:?} on", first_shard(&all[0]));
         nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", factor));
     }
 }
