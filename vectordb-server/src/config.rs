@@ -237,7 +237,8 @@ pub struct ClusterConfig {
     pub uri: Option<String>,
     /// Where any node of the cluster to join is reached. Of no consequence once this node is part of one.
     pub bootstrap: Option<String>,
-    /// Whether replicas are moved, made and dropped to keep shards spread evenly and as often as their factor says.
+    /// Whether replicas that are well are moved to keep shards spread evenly, and dropped where there are more than the factor says.
+    /// Those of dead peers are replaced in any case.
     pub rebalance: bool,
     /// Whether this node, coming without data, takes the place of the peer that had its address, as long as others have copies
     /// of everything that one had. Otherwise it is refused, and someone has to remove that peer.

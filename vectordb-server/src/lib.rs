@@ -3,7 +3,7 @@
 //!
 //! Thin over [`vectordb_service`], which knows collections, shards and the REST dialect and needs no runtime: what is here are
 //! doors (`http`; `grpc`, whose messages are in `wire`), their encryption (`tls`), callers ([`Auth`]), what is seen of
-//! requests (`trace`), the threads they are done on (`pace`), settings (`config`), the pages of the `dashboard`, the life of the
+//! requests (`trace`), the threads they are done on (`pace`) and how many of them (`lane`), settings (`config`), the pages of the `dashboard`, the life of the
 //! process ([`Server`]), buckets of S3 (`buckets`), being one of a `cluster`, the `kubernetes` around it, and the command line
 //! (`cli`).
 
@@ -19,6 +19,7 @@ mod fetch;
 mod grpc;
 mod http;
 mod kubernetes;
+mod lane;
 mod pace;
 mod server;
 mod tls;

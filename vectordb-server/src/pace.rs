@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::lane;
+
 /// How long requests of a kind took of late.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -51,13 +53,7 @@ pub(crate) async fn done<R: Send + 'static>(pace: Option<&'static Pace>, work: i
 }
 
 async fn elsewhere<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => Some(result),
-        Err(error) => {
-            tracing::error!(%error, "a request failed");
-            None
-        }
-    }
+    lane::CLIENTS.place().await.work(work).await
 }
 
 #[cfg(test)]

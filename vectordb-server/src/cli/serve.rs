@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::failure::Failure;
 use crate::cluster::ClusterError;
 use crate::config::{Config, RestoreConfig};
+use crate::lane;
 use crate::server::StartError;
 use crate::trace::Logs;
 
@@ -52,7 +53,7 @@ fn serve_until_told(serve: &Serve) -> Result<(), Box<dyn std::error::Error>> {
     config.cluster.uri = serve.uri.clone().or(config.cluster.uri);
     config.cluster.bootstrap = serve.bootstrap.clone().or(config.cluster.bootstrap);
     let logs = Logs::start(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().max_blocking_threads(lane::THREADS).enable_all().build()?;
     let served = runtime.block_on(async {
         let server = crate::server::start(config).await?;
         say_initialized()?;

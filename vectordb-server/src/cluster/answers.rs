@@ -12,6 +12,7 @@ use vectordb_service::{
 use super::figures::{figures, state_of};
 use super::node::Shared;
 use super::placement::{Health, only_copies, place};
+use super::resharding::Resharding;
 use super::state::{CollectionMeta, Command, Member, PeerId, ShardMeta, ShardRef};
 
 impl Shared {
@@ -86,19 +87,30 @@ impl Cluster for Shared {
         self.agree(Command::DeleteShardKey { name: name.to_owned(), key: key.clone() }).map(drop)
     }
 
-    fn reshard(&self, name: &str, _key: Option<&ShardKey>, _count: u32) -> Result<()> {
-        Err(ServiceError::request(format!("Collection `{name}` is one of a cluster, which does not reshard live collections")))
+    fn reshard(&self, name: &str, key: Option<&ShardKey>, count: u32) -> Result<()> {
+        let placement = self.places(count, self.meta(name)?.factor())?;
+        self.agree(Command::StartResharding { name: name.to_owned(), key: key.cloned(), placement }).map(drop)
     }
 
     fn abort_resharding(&self, name: &str) -> Result<()> {
-        Err(ServiceError::request(format!("Collection `{name}` is not being resharded")))
+        self.agree(Command::AbortResharding { name: name.to_owned() }).map(drop)
     }
 
     fn reshardings(&self, name: &str) -> Result<Vec<ReshardingState>> {
-        self.meta(name).map(|_| Vec::new())
+        let meta = self.meta(name)?;
+        let shown = |running: &Resharding| {
+            // From the switch on, the new ones are those of the collection.
+            let new = if running.attempt().is_some() { &running.shards } else { &meta.shards };
+            let first = new.iter().find(|shard| shard.key == running.key)?;
+            Some(ReshardingState { up: running.up, shard: first.id, peer: first.primary.peer, key: running.key.clone() })
+        };
+        Ok(meta.resharding.as_ref().filter(|_| !meta.is_settled()).and_then(shown).into_iter().collect())
     }
 
     fn operate(&self, name: &str, operation: &ReplicaOperation) -> Result<()> {
+        if !self.meta(name)?.is_settled() {
+            return Err(ServiceError::resharding(name));
+        }
         let (id, peers) = match operation {
             ReplicaOperation::Replicate { shard, to } | ReplicaOperation::Abort { shard, to } => (*shard, vec![*to]),
             ReplicaOperation::Move { shard, from, to } => (*shard, vec![*from, *to]),
@@ -151,7 +163,7 @@ impl Cluster for Shared {
         let state = self.agreed();
         let peer = |(&id, peer): (&PeerId, &super::state::Peer)| {
             let uri = format!("{}/", peer.uri.trim_end_matches('/'));
-            let replicas = state.collections.values().flat_map(|collection| &collection.shards);
+            let replicas = state.collections.values().flat_map(CollectionMeta::all_shards);
             let replicas = replicas.filter(|shard| shard.replicas.contains(&id)).count();
             (id, PeerStatus { uri, version: peer.version.clone(), draining: peer.draining, replicas })
         };
@@ -178,19 +190,24 @@ impl Cluster for Shared {
     fn replicas(&self, name: &str) -> Result<Vec<ReplicaState>> {
         let state = self.agreed();
         let meta = self.meta(name)?;
-        let of = |shard: &ShardMeta| -> Vec<ReplicaState> {
+        let of = |shard: &ShardMeta, is_new: bool| -> Vec<ReplicaState> {
             let replica = |&peer: &PeerId| ReplicaState {
                 shard: shard.id,
                 key: shard.key.clone(),
                 peer,
-                state: state_of(&state, shard, peer),
-                is_new: false,
+                state: match state_of(&state, shard, peer) {
+                    "Active" if is_new => "Resharding",
+                    other => other,
+                },
+                is_new,
                 is_primary: shard.primary.peer == peer,
                 moving_from: shard.moving.get(&peer).copied(),
             };
             shard.replicas.iter().map(replica).collect()
         };
-        Ok(meta.shards.iter().flat_map(of).collect())
+        // Those that were replaced are of no interest any more.
+        let new = meta.resharding.iter().filter(|running| running.attempt().is_some()).flat_map(|running| &running.shards);
+        Ok(meta.shards.iter().flat_map(|shard| of(shard, false)).chain(new.flat_map(|shard| of(shard, true))).collect())
     }
 
     fn is_ready(&self) -> bool {

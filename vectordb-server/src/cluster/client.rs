@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt as _;
 
+use super::state::PeerId;
+
 /// The header that holds the secret.
 pub(crate) const SECRET_HEADER: &str = "x-cluster-secret";
 
@@ -28,11 +30,14 @@ pub(crate) struct PeerClient {
 }
 
 impl PeerClient {
+    /// Calls say that they come from a peer.
+    ///
     /// # Errors
     /// When no connections can be made at all.
-    pub(crate) fn new(secret: Option<String>) -> Result<Self, String> {
+    pub(crate) fn new(peer: PeerId, secret: Option<String>) -> Result<Self, String> {
         crate::tls::provide_cryptography();
         let http = reqwest::Client::builder()
+            .user_agent(format!("vectordb/{} (peer {peer})", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(2))
             .pool_idle_timeout(Duration::from_secs(30))
             .tcp_nodelay(true)

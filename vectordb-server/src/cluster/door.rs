@@ -26,7 +26,8 @@ use super::placement::only_copies;
 use super::raft::Types;
 use super::replica::Append;
 use super::route::{Ask, Reply, Write};
-use super::state::{Command, Member, Outcome, PeerId, ShardRef};
+use super::state::{CollectionMeta, Command, Member, Outcome, PeerId, ShardRef};
+use crate::lane::{self, Place};
 
 type Node = Arc<Shared>;
 
@@ -89,7 +90,15 @@ fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
     decode(body).map_err(|error| (StatusCode::BAD_REQUEST, error))
 }
 
-/// Does blocking work and answers with what came of it.
+/// Does blocking work in its place and answers with what came of it.
+async fn working_in<T: Serialize + Send + 'static>(place: Place, work: impl FnOnce() -> Reply<T> + Send + 'static) -> Response {
+    match place.work(work).await {
+        Some(answer) => reply(&answer),
+        None => (StatusCode::INTERNAL_SERVER_ERROR, "the work was cut short").into_response(),
+    }
+}
+
+/// Does blocking work on which what waits depends, and answers with what came of it.
 async fn working<T: Serialize + Send + 'static>(work: impl FnOnce() -> Reply<T> + Send + 'static) -> Response {
     match tokio::task::spawn_blocking(work).await {
         Ok(answer) => reply(&answer),
@@ -162,7 +171,7 @@ async fn let_in(node: &Node, wish: Join) -> Outcome {
         let message = format!("peer {id} is known at {} with other data: remove it first, or let this node choose a number", known.uri);
         return Err(ServiceError::request(message));
     }
-    let holds = |id: u64| state.collections.values().flat_map(|collection| &collection.shards).any(|shard| shard.replicas.contains(&id));
+    let holds = |id: u64| state.collections.values().flat_map(CollectionMeta::all_shards).any(|shard| shard.replicas.contains(&id));
     if let Some((other, _)) = state.peers.iter().find(|(other, peer)| *other != id && peer.uri == *uri && holds(**other)) {
         let message = format!(
             "{uri} is the address of peer {other}, which has shards, and this node has other data or none: remove that peer first, \
@@ -219,17 +228,21 @@ async fn ask(State(node): State<Node>, body: Bytes) -> Result<Response, Refused>
     let replica = node.replica(shard).filter(|_| node.is_in_sync(shard));
     let Some(replica) = replica else { return Ok(reply(&Reply::<vectordb_service::Answer>::NotHere)) };
     question.set_deadline(within.map(|within| Instant::now() + Duration::from_millis(within)));
-    Ok(working(move || told(replica.ask(&question))).await)
+    Ok(working_in(lane::PEERS_READS.place().await, move || told(replica.ask(&question))).await)
 }
 
 async fn write(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     let Write { shard, within, change } = read(&body)?;
-    let deadline = Instant::now() + Duration::from_millis(within);
+    let within = Duration::from_millis(within);
+    let deadline = Instant::now() + within;
+    let Ok(place) = tokio::time::timeout(within, lane::PEERS_WRITES.place()).await else {
+        return Ok(reply(&Reply::<(u64, u64)>::NotHere));
+    };
     let work = move || match node.write_here(shard, change, deadline) {
         None => Reply::NotHere,
         Some(result) => told(result.map(|done| (done.lsn.0, done.points))),
     };
-    Ok(working(work).await)
+    Ok(working_in(place, work).await)
 }
 
 /// Where files go.

@@ -112,19 +112,28 @@ impl Shared {
         Command::AddPeer { id: self.me.peer, uri: self.uri.clone(), disk: self.me.disk, version }
     }
 
-    /// Says where this node is, until that is agreed on.
+    /// Says where this node is, until that is agreed on. It does so even if that seems to be the case: it may have been taken out
+    /// meanwhile, and nobody tells one that is no part of the group any more.
     async fn announce(self: Arc<Self>) {
         while !self.is_stopping() {
-            let known = self
-                .agreed()
-                .peers
-                .get(&self.me.peer)
-                .is_some_and(|peer| peer.uri == self.uri && peer.disk == self.me.disk && peer.version == VERSION);
-            if known || matches!(self.propose(self.introduction()).await, Ok((Ok(_), _))) {
+            if matches!(self.propose(self.introduction()).await, Ok((Ok(_), _))) || self.ask_in_again().await {
                 return;
             }
             tokio::time::sleep(leader::BEAT).await;
         }
+    }
+
+    /// Asks those that were peers when this node knew last to be let in.
+    async fn ask_in_again(&self) -> bool {
+        let others: Vec<String> = self.agreed().peers.values().map(|peer| peer.uri.clone()).filter(|uri| !same(uri, &self.uri)).collect();
+        for uri in others {
+            match self.ask_in(&uri, false).await {
+                (_, Asked::LetIn) => return true,
+                (_, Asked::Refused { uri, reason }) => tracing::warn!(uri, reason, "the cluster does not let this node in again"),
+                (_, Asked::NotYet(reason)) => tracing::debug!(uri, reason, "nobody lets this node in yet"),
+            }
+        }
+        false
     }
 
     /// Asks to be let in until somebody does.

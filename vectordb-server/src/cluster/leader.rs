@@ -5,15 +5,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openraft::{BasicNode, ChangeMembers, ServerState};
+use tokio::task::JoinHandle;
+use vectordb_service::ShardId;
 
 use super::node::Shared;
 use super::placement::{Health, plan};
-use super::state::{ClusterState, Member, PeerId};
+use super::resharding::Phase;
+use super::state::{ClusterState, Command, Member, PeerId};
 
 /// How often a node says that it lives.
 pub(super) const BEAT: Duration = Duration::from_millis(500);
 /// How long a node may be silent before others take over from it.
 const DOWN_AFTER: Duration = Duration::from_secs(3);
+/// How long writes are held for the last points of a resharding. Whoever writes waits for 10 s.
+const MOST_HELD: Duration = Duration::from_secs(5);
+/// How long old shards of a resharding are kept for reads that found them. Reads give up after 10 s.
+const READS: Duration = Duration::from_secs(12);
 
 /// Whom the leader has heard of.
 #[derive(Debug, Default)]
@@ -58,6 +65,7 @@ pub(super) fn is_leader(node: &Shared) -> bool {
 
 /// Leads, whenever it is this node's turn, until the node stops.
 pub(super) async fn run(node: Arc<Shared>) {
+    let mut reshardings = Reshardings::default();
     while !node.is_stopping() {
         tokio::time::sleep(BEAT / 2).await;
         let leads = is_leader(&node);
@@ -66,17 +74,62 @@ pub(super) async fn run(node: Arc<Shared>) {
         if !leads {
             continue;
         }
+        reshardings.advance(&node, &state);
         if let Err(error) = give_votes(&node, &state, &health).await {
             tracing::debug!(%error, "votes are not changed now");
         }
-        if node.rebalances() {
-            for command in plan(&state, &health) {
-                tracing::info!(?command, "reconciling");
-                if let Err(error) = node.group.raft.client_write(command).await {
-                    tracing::debug!(%error, "not proposed");
-                    break;
-                }
+        for command in plan(&state, &health, node.rebalances()) {
+            tracing::info!(?command, "reconciling");
+            if let Err(error) = node.group.raft.client_write(command).await {
+                tracing::debug!(%error, "not proposed");
+                break;
             }
+        }
+    }
+}
+
+/// Reshardings that have come to a point where writes wait.
+#[derive(Debug, Default)]
+struct Reshardings {
+    /// Since when writes are held: by collection and round.
+    held: BTreeMap<(u64, u64), Instant>,
+    /// By collection: who waits until every node that answers knows the new shards.
+    settling: BTreeMap<u64, JoinHandle<()>>,
+    /// Since when shards are kept for reads under way alone: by collection and the first of them.
+    retiring: BTreeMap<(u64, ShardId), Instant>,
+}
+
+impl Reshardings {
+    fn advance(&mut self, node: &Arc<Shared>, state: &ClusterState) {
+        let running = || state.collections.values().filter_map(|collection| Some((collection.uid, collection.resharding.as_ref()?)));
+        let holding = || running().filter(|(_, running)| running.phase == Phase::Holding).map(|(uid, running)| (uid, running.round));
+        self.held.retain(|held, _| holding().any(|now| now == *held));
+        for (uid, round) in holding() {
+            let since = *self.held.entry((uid, round)).or_insert_with(Instant::now);
+            if since.elapsed() > MOST_HELD {
+                tracing::warn!(collection = uid, "the last points take too long to reach their new shards: writes go on");
+                node.propose_quietly(Command::ReleaseWrites { uid, round });
+            }
+        }
+        let retiring = || running().filter_map(|(uid, running)| Some((uid, running.replaced()?)));
+        self.retiring.retain(|known, _| retiring().any(|now| now == *known));
+        for (uid, first) in retiring() {
+            let since = *self.retiring.entry((uid, first)).or_insert_with(Instant::now);
+            if since.elapsed() > READS {
+                node.propose_quietly(Command::DropReplaced { uid, first });
+            }
+        }
+        let settling = || running().filter(|(_, running)| running.phase == Phase::Settling).map(|(uid, _)| uid);
+        self.settling.retain(|known, waiting| settling().any(|uid| uid == *known) && !waiting.is_finished());
+        for uid in settling() {
+            self.settling.entry(uid).or_insert_with(|| {
+                let node = Arc::clone(node);
+                let index = node.group.agreed.borrow().index;
+                tokio::spawn(async move {
+                    node.settled(index).await;
+                    node.propose_quietly(Command::EndResharding { uid });
+                })
+            });
         }
     }
 }

@@ -18,14 +18,16 @@ use vectordb_service::{Fault, RoutedCollection, RoutedShard, Service, ServiceErr
 use super::client::PeerClient;
 use super::door;
 use super::entry;
+use super::feed;
 use super::identity::Identity;
 use super::leader::{self, Beats};
 use super::overseer;
 use super::raft::{ConsensusError, Group};
-use super::replica::Replica;
+use super::replica::{Replica, Work};
+use super::resharding::{Admission, Pass, Resharding};
 use super::route::{Change, Route};
 use super::sender;
-use super::state::{ClusterState, Command, Member, Outcome, PeerId, ShardRef};
+use super::state::{ClusterState, CollectionMeta, Command, Member, Outcome, PeerId, ShardRef};
 use crate::config::ClusterConfig;
 use crate::kubernetes::Kubernetes;
 
@@ -137,7 +139,7 @@ impl Node {
         service: &Arc<Service>,
     ) -> Result<Self, ClusterError> {
         let identity = identity(storage, config)?;
-        let client = PeerClient::new(config.p2p.secret.clone()).map_err(ClusterError::Settings)?;
+        let client = PeerClient::new(identity.peer_id, config.p2p.secret.clone()).map_err(ClusterError::Settings)?;
         let kubernetes = entry::kubernetes(config).await?;
         let directory = cluster_directory(storage);
         let group = Group::start(identity.peer_id, &directory.join("raft"), client.clone()).await?;
@@ -294,9 +296,13 @@ impl Shared {
     pub(crate) async fn deposed(&self, shard: ShardRef, peer: PeerId) {
         let mut agreed = self.group.agreed.clone();
         let changed = agreed.wait_for(|agreed| agreed.state.shard(shard).is_none_or(|(_, _, meta)| meta.primary.peer != peer));
-        if changed.await.is_err() {
+        let changed = changed.await.map(|agreed| agreed.state.shard(shard).is_none());
+        match changed {
+            Ok(false) => {}
+            // Its points have moved on, and before that the write was done: the answer is on its way.
+            Ok(true) => tokio::time::sleep(Duration::from_secs(1)).await,
             // Nothing will change any more: the node is stopping, and its calls end by themselves.
-            std::future::pending::<()>().await;
+            Err(_) => std::future::pending::<()>().await,
         }
     }
 
@@ -369,7 +375,7 @@ impl Shared {
     }
 
     /// Returns when the nodes that answer are in line with an entry, or after a few seconds.
-    async fn settled(&self, index: u64) {
+    pub(super) async fn settled(&self, index: u64) {
         const PATIENCE: Duration = Duration::from_secs(5);
         let others: Vec<String> = {
             let state = self.agreed();
@@ -399,7 +405,7 @@ impl Shared {
         let shards = state
             .collections
             .values()
-            .flat_map(|collection| collection.shards.iter().map(move |shard| (ShardRef { uid: collection.uid, shard: shard.id }, shard)));
+            .flat_map(|collection| collection.all_shards().map(move |shard| (ShardRef { uid: collection.uid, shard: shard.id }, shard)));
         let mine = shards.filter(|(_, shard)| shard.in_sync.contains(&self.me));
         let ready = self.has_caught_up()
             && *self.reconciled.borrow() >= self.first_heard.lock().unwrap_or(u64::MAX)
@@ -422,9 +428,9 @@ impl Shared {
         };
         let mut in_line = true;
         for collection in state.collections.values() {
-            for meta in &collection.shards {
+            for meta in collection.all_shards() {
                 let shard = ShardRef { uid: collection.uid, shard: meta.id };
-                if let Err(error) = self.reconcile_shard(shard, &collection.config, meta) {
+                if let Err(error) = self.reconcile_shard(shard, collection, meta) {
                     tracing::warn!(%shard, %error, "a replica is not in line with what is agreed on");
                     in_line = false;
                 }
@@ -440,7 +446,7 @@ impl Shared {
     fn reconcile_shard(
         self: &Arc<Self>,
         shard: ShardRef,
-        config: &vectordb_core::CollectionConfig,
+        collection: &CollectionMeta,
         meta: &super::state::ShardMeta,
     ) -> Result<(), ServiceError> {
         if !meta.replicas.contains(&self.me.peer) {
@@ -450,7 +456,8 @@ impl Shared {
         let replica = match known {
             Some(replica) => replica,
             None => {
-                let replica = Arc::new(Replica::open(shard, self.me, &self.replicas_path, &self.db, config)?);
+                let config = collection.config_of(meta);
+                let replica = Arc::new(Replica::open(shard, self.me, &self.replicas_path, &self.db, &config)?);
                 self.replicas.write().insert(shard, Arc::clone(&replica));
                 replica
             }
@@ -465,6 +472,12 @@ impl Shared {
                 if started.insert(peer, meta.epoch) != Some(meta.epoch) {
                     self.handle.spawn(sender::run(Arc::clone(self), Arc::clone(&replica), peer, meta.epoch));
                 }
+            }
+            if let Some(attempt) = collection.feeds_from(meta).and_then(Resharding::attempt)
+                && replica.feeding.lock().replace(attempt) != Some(attempt)
+            {
+                let (node, replica) = (Arc::clone(self), Arc::clone(&replica));
+                self.handle.spawn_blocking(move || feed::run(node, replica, attempt));
             }
         }
         Ok(())
@@ -534,7 +547,7 @@ impl Shared {
         replicas.iter().for_each(|replica| replica.note_commit());
     }
 
-    /// A write through the primary here; nothing when it is not here, and nothing was done.
+    /// A write through the primary here; nothing when it is not here, or does not take it now, and nothing was done.
     pub(crate) fn write_here(
         self: &Arc<Self>,
         shard: ShardRef,
@@ -548,14 +561,18 @@ impl Shared {
         let about_config = match &change {
             Change::Config(_) => true,
             Change::Updates(updates) => updates.iter().any(|update| !is_about_points(update)),
+            Change::Carried { .. } => false,
         };
-        let result = match change {
-            Change::Updates(updates) => {
-                replica.data().wait_for_room(&updates);
-                replica.write(least, deadline, |data, epoch| data.stage(updates, epoch))
-            }
-            Change::Config(diff) => replica.write(least, deadline, |data, epoch| data.stage_config(&diff, epoch)),
+        let (pass, work) = match change {
+            Change::Updates(updates) => (None, Work::Updates(updates)),
+            Change::Carried { pass, updates } => (Some(pass), Work::Updates(updates)),
+            Change::Config(diff) => (None, Work::Config(diff)),
         };
+        if let Work::Updates(updates) = &work {
+            replica.data().wait_for_room(updates);
+        }
+        let written = replica.write(least, deadline, || self.admits(shard, pass, about_config), work);
+        let result = written.transpose()?;
         if result.is_ok() && about_config {
             // New shards are made of it.
             let config = replica.data().config();
@@ -565,6 +582,16 @@ impl Shared {
             }
         }
         Some(result)
+    }
+
+    /// Whether a shard takes a write, by what is agreed on now.
+    fn admits(&self, shard: ShardRef, pass: Option<Pass>, about_config: bool) -> Result<bool, ServiceError> {
+        let state = self.agreed();
+        let Some((name, collection, _)) = state.shard(shard) else { return Ok(false) };
+        if about_config && !collection.is_settled() {
+            return Err(ServiceError::resharding(name));
+        }
+        Ok(collection.admission(shard.shard, pass) == Admission::Taken)
     }
 }
 

@@ -27,7 +27,7 @@ impl Health {
 /// Replicas of each peer.
 fn loads(state: &ClusterState) -> BTreeMap<PeerId, usize> {
     let mut loads: BTreeMap<PeerId, usize> = state.peers.keys().map(|&peer| (peer, 0)).collect();
-    for peer in state.collections.values().flat_map(|collection| &collection.shards).flat_map(|shard| &shard.replicas) {
+    for peer in state.collections.values().flat_map(CollectionMeta::all_shards).flat_map(|shard| &shard.replicas) {
         *loads.entry(*peer).or_default() += 1;
     }
     loads
@@ -47,16 +47,17 @@ pub(crate) fn place(state: &ClusterState, health: &Health, shards: u32, factor: 
     (0..shards as usize).map(|shard| (0..copies).map(|copy| ring[(shard + copy) % ring.len()]).collect()).collect()
 }
 
-/// What the leader should propose now. It is asked again after each change, so it may name only the first steps.
-pub(crate) fn plan(state: &ClusterState, health: &Health) -> Vec<Command> {
+/// What the leader should propose now. It is asked again after each change, so it may name only the first steps. Unless it
+/// `balances`, replicas that are well stay where they are.
+pub(crate) fn plan(state: &ClusterState, health: &Health, balances: bool) -> Vec<Command> {
     let mut commands: Vec<Command> = shards(state).filter_map(|(of, _, shard)| fail_over(of, shard, health)).collect();
     if !commands.is_empty() {
         return commands;
     }
     let mut transfers = shards(state).map(|(_, _, shard)| making(shard, health)).sum::<usize>();
     let mut loads = loads(state);
-    for (of, collection, shard) in shards(state) {
-        if let Some(gone) = surplus(state, collection, shard, health, &loads) {
+    for (of, collection, shard) in shards(state).filter(|(_, collection, shard)| !collection.is_replaced(shard)) {
+        if let Some(gone) = surplus(state, collection, shard, health, balances.then_some(&loads)) {
             commands.push(Command::Unassign { shard: of, peer: gone });
             continue;
         }
@@ -69,7 +70,7 @@ pub(crate) fn plan(state: &ClusterState, health: &Health) -> Vec<Command> {
             commands.push(Command::Assign { shard: of, peer, instead_of: None });
         }
     }
-    if commands.is_empty() && transfers == 0 {
+    if balances && commands.is_empty() && transfers == 0 {
         commands.extend(move_one(state, health, &loads).or_else(|| hand_over_one(state, health)));
     }
     commands
@@ -77,8 +78,13 @@ pub(crate) fn plan(state: &ClusterState, health: &Health) -> Vec<Command> {
 
 fn shards(state: &ClusterState) -> impl Iterator<Item = (ShardRef, &CollectionMeta, &ShardMeta)> {
     state.collections.values().flat_map(|collection| {
-        collection.shards.iter().map(move |shard| (ShardRef { uid: collection.uid, shard: shard.id }, collection, shard))
+        collection.all_shards().map(move |shard| (ShardRef { uid: collection.uid, shard: shard.id }, collection, shard))
     })
+}
+
+/// Those that may be moved for balance: a resharding begins anew with each other primary.
+fn settled(state: &ClusterState) -> impl Iterator<Item = (ShardRef, &CollectionMeta, &ShardMeta)> {
+    shards(state).filter(|(_, collection, shard)| collection.is_settled() && !collection.is_replaced(shard))
 }
 
 /// Learners that live.
@@ -105,13 +111,14 @@ fn wanted(state: &ClusterState, collection: &CollectionMeta, health: &Health) ->
     collection.factor().min(usable.max(1))
 }
 
-/// A peer whose replica is not needed, while as many others as are wanted are in sync.
+/// A peer whose replica is not needed, while as many others as are wanted are in sync. Of too many that are well, one goes by the
+/// loads, if there are any.
 fn surplus(
     state: &ClusterState,
     collection: &CollectionMeta,
     shard: &ShardMeta,
     health: &Health,
-    loads: &BTreeMap<PeerId, usize>,
+    loads: Option<&BTreeMap<PeerId, usize>>,
 ) -> Option<PeerId> {
     let wanted = wanted(state, collection, health);
     let staying = |but: PeerId| {
@@ -126,7 +133,8 @@ fn surplus(
     let too_many = || {
         let extra = shard.in_sync.len() > wanted && shard.moving.is_empty();
         let most = shard.in_sync.iter().map(|member| member.peer).filter(|&peer| peer != shard.primary.peer);
-        most.max_by_key(|peer| loads.get(peer).copied().unwrap_or(0)).filter(|_| extra)
+        let loads = loads.filter(|_| extra)?;
+        most.max_by_key(|peer| loads.get(peer).copied().unwrap_or(0))
     };
     moved.or(leaving).or_else(too_many).filter(|&peer| staying(peer) >= wanted)
 }
@@ -158,7 +166,7 @@ fn move_one(state: &ClusterState, health: &Health, loads: &BTreeMap<PeerId, usiz
     let fits = |shard: &&(ShardRef, &CollectionMeta, &ShardMeta)| {
         shard.2.is_in_sync(from) && !shard.2.replicas.contains(&to) && shard.2.learners().next().is_none()
     };
-    let all: Vec<_> = shards(state).collect();
+    let all: Vec<_> = settled(state).collect();
     // A backup is moved before a primary, for then nobody notices.
     let backup = all.iter().filter(fits).find(|shard| shard.2.primary.peer != from);
     let (of, _, _) = backup.or_else(|| all.iter().find(fits))?;
@@ -171,7 +179,7 @@ fn hand_over_one(state: &ClusterState, health: &Health) -> Option<Command> {
     for (_, _, shard) in shards(state) {
         *primaries.entry(shard.primary.peer).or_default() += 1;
     }
-    shards(state).find_map(|(of, _, shard)| {
+    settled(state).find_map(|(of, _, shard)| {
         let here = primaries.get(&shard.primary.peer)?;
         let better = |member: &&Member| {
             health.has(member)
@@ -186,7 +194,7 @@ fn hand_over_one(state: &ClusterState, health: &Health) -> Option<Command> {
 /// Whether a shard would be left without any copy if a peer went.
 pub(crate) fn only_copies(state: &ClusterState, peer: PeerId) -> Vec<(String, ShardId)> {
     let of = |(name, collection): (&String, &CollectionMeta)| {
-        let alone = collection.shards.iter().filter(|shard| shard.is_in_sync(peer) && shard.in_sync.len() == 1);
+        let alone = collection.all_shards().filter(|shard| shard.is_in_sync(peer) && shard.in_sync.len() == 1);
         alone.map(|shard| (name.clone(), shard.id)).collect::<Vec<_>>()
     };
     state.collections.iter().flat_map(of).collect()
@@ -203,8 +211,12 @@ mod tests {
 
     /// Does what is planned, with replicas that catch up at once, until nothing is left to do.
     fn settle(state: &mut ClusterState, health: &Health) -> usize {
+        settle_if(true, state, health)
+    }
+
+    fn settle_if(balances: bool, state: &mut ClusterState, health: &Health) -> usize {
         for round in 0..200 {
-            let commands = plan(state, health);
+            let commands = plan(state, health, balances);
             if commands.is_empty() {
                 return round;
             }
@@ -217,7 +229,7 @@ mod tests {
                 state.apply(&Command::Expand { shard, epoch, member: member(peer) }).expect("it caught up");
             }
         }
-        panic!("the plan never ends: {:?}", plan(state, health));
+        panic!("the plan never ends: {:?}", plan(state, health, balances));
     }
 
     fn spread(state: &ClusterState) -> Vec<usize> {
@@ -282,7 +294,36 @@ mod tests {
         let mut state = of_peers(3);
         with_collection(&mut state, "books", 1, &[&[1]]);
         let health = Health { given_up: BTreeSet::from([1]), ..healthy([2, 3]) };
-        assert!(plan(&state, &health).is_empty());
+        assert!(plan(&state, &health, true).is_empty());
+    }
+
+    #[test]
+    fn without_balance_the_dead_are_replaced_and_the_well_stay_where_they_are() {
+        let mut state = of_peers(4);
+        let uid = with_collection(&mut state, "books", 2, &[&[1, 2], &[1, 2], &[1, 2]]);
+        let before = state.clone();
+        assert_eq!(settle_if(false, &mut state, &healthy(1..=4)), 0, "uneven, and left so");
+        assert_eq!(state, before);
+        // What is moved by hand arrives, and what is copied by hand stays.
+        let shard = |shard| ShardRef { uid, shard: ShardId(shard) };
+        state.apply(&Command::Assign { shard: shard(0), peer: 3, instead_of: Some(2) }).expect("3 is a peer");
+        state.apply(&Command::Assign { shard: shard(1), peer: 3, instead_of: None }).expect("3 is a peer");
+        settle_if(false, &mut state, &healthy(1..=4));
+        let replicas = |state: &ClusterState| -> Vec<BTreeSet<PeerId>> {
+            state.collections["books"].shards.iter().map(|shard| shard.replicas.clone()).collect()
+        };
+        assert_eq!(replicas(&state), [BTreeSet::from([1, 3]), BTreeSet::from([1, 2, 3]), BTreeSet::from([1, 2])]);
+        // The primary of all falls silent, and then is given up.
+        let mut health = healthy(2..=4);
+        settle_if(false, &mut state, &health);
+        assert!(shards(&state).all(|(_, _, shard)| shard.primary.peer != 1 && shard.replicas.contains(&1)));
+        health.given_up.insert(1);
+        settle_if(false, &mut state, &health);
+        assert!(shards(&state).all(|(_, _, shard)| shard.in_sync.len() == 2 && !shard.replicas.contains(&1)), "{:?}", replicas(&state));
+        // Who is to be emptied is.
+        state.apply(&Command::SetDraining { id: 2, draining: true }).expect("it is a peer");
+        settle_if(false, &mut state, &health);
+        assert_eq!(replicas(&state), vec![BTreeSet::from([3, 4]); 3]);
     }
 
     #[test]

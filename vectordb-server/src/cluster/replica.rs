@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use vectordb_core::{Collection, CollectionConfig, Database, LogFrame, Lsn, Staged, UpdateResult};
-use vectordb_service::{Answer, Fault, Question, ServiceError};
+use vectordb_core::{Collection, CollectionConfig, ConfigDiff, Database, LogFrame, Lsn, PointId, Staged, Update, UpdateResult};
+use vectordb_service::{Answer, Fault, Question, ServiceError, ShardId, Touched, filters, matching, named};
 
 use super::state::{Member, ShardMeta, ShardRef};
 
@@ -90,6 +90,32 @@ struct Primary {
     floor: Lsn,
     recent: VecDeque<Arc<Frame>>,
     recent_bytes: usize,
+    /// What was written since a feed brought it to new shards.
+    tracked: Option<Tracked>,
+}
+
+/// Points that were written, for as long as this process has been primary without a break.
+struct Tracked {
+    /// For the feed into these new shards.
+    attempt: ShardId,
+    /// The last batch before that, about which nothing is known.
+    since: Lsn,
+    touched: Touched,
+}
+
+/// Points that a feed has to bring to new shards.
+pub(crate) struct Changed {
+    pub(crate) ids: Vec<PointId>,
+    /// How many more there are.
+    pub(crate) left: usize,
+    /// Whether readers see everything that was written.
+    pub(crate) is_shown: bool,
+}
+
+/// A change of the shard.
+pub(crate) enum Work {
+    Updates(Vec<Update>),
+    Config(Box<ConfigDiff>),
 }
 
 struct Inner {
@@ -124,6 +150,8 @@ pub(crate) struct Replica {
     news: watch::Sender<u64>,
     /// The epoch that senders were started for, and to whom.
     pub(crate) senders: Mutex<BTreeMap<u64, u64>>,
+    /// The new shards that a feed was started for.
+    pub(crate) feeding: Mutex<Option<ShardId>>,
 }
 
 impl std::fmt::Debug for Replica {
@@ -181,6 +209,7 @@ impl Replica {
             moved: Condvar::new(),
             news: watch::Sender::new(0),
             senders: Mutex::default(),
+            feeding: Mutex::default(),
         })
     }
 
@@ -213,7 +242,7 @@ impl Replica {
             let position = inner.data.log_position();
             // What waits in memory for a sync of its writer is not durable yet.
             inner.data.sync_log(position.last)?;
-            let (recent, recent_bytes) = old.map(|old| (old.recent, old.recent_bytes)).unwrap_or_default();
+            let (recent, recent_bytes, tracked) = old.map(|old| (old.recent, old.recent_bytes, old.tracked)).unwrap_or_default();
             inner.primary = Some(Primary {
                 needed: meta.in_sync.iter().copied().filter(|member| *member != self.me).collect(),
                 pending: None,
@@ -224,6 +253,7 @@ impl Replica {
                 floor: position.last,
                 recent,
                 recent_bytes,
+                tracked,
             });
             self.advance(&mut inner);
         }
@@ -292,33 +322,16 @@ impl Replica {
         inner.primary.as_ref().map(|_| inner.kept.epoch)
     }
 
-    /// A write, through the primary: staged, made durable here and on all members that count, and shown.
+    /// A write, through the primary: staged, made durable here and on all members that count, and shown. Nothing when it is not
+    /// admitted, which is asked when no other write can come between.
     pub(crate) fn write(
         &self,
         least: usize,
         deadline: Instant,
-        stage: impl FnOnce(&Collection, u64) -> vectordb_core::Result<Staged>,
-    ) -> Result<UpdateResult, ServiceError> {
-        let (data, staged) = {
-            let mut inner = self.inner.lock();
-            if let Some(reason) = &inner.failed {
-                return Err(unavailable(format!("the shard's log failed: {reason}")));
-            }
-            let epoch = inner.kept.epoch;
-            let Some(primary) = &inner.primary else { return Err(unavailable("this node is not the primary")) };
-            let members = primary.needed.len() + 1;
-            if members < least {
-                let message = format!("{members} replicas are in sync, and write_consistency_factor asks for {least}");
-                return Err(unavailable(message));
-            }
-            let data = inner.data.clone();
-            let staged = stage(&data, epoch)?;
-            let frame = Arc::new(Frame { lsn: staged.lsn, epoch, body: staged.body.clone() });
-            if let Some(primary) = &mut inner.primary {
-                primary.remember(frame);
-            }
-            (data, staged)
-        };
+        admits: impl FnOnce() -> Result<bool, ServiceError>,
+        work: Work,
+    ) -> Result<Option<UpdateResult>, ServiceError> {
+        let Some((data, staged)) = self.stage(least, admits, work)? else { return Ok(None) };
         self.tell();
         let synced = data.sync_log(staged.lsn);
         let mut inner = self.inner.lock();
@@ -333,7 +346,85 @@ impl Replica {
         }
         self.advance(&mut inner);
         self.wait_committed(&mut inner, staged.lsn, deadline)?;
-        Ok(UpdateResult { lsn: staged.lsn, points: staged.points })
+        Ok(Some(UpdateResult { lsn: staged.lsn, points: staged.points }))
+    }
+
+    fn stage(
+        &self,
+        least: usize,
+        admits: impl FnOnce() -> Result<bool, ServiceError>,
+        work: Work,
+    ) -> Result<Option<(Collection, Staged)>, ServiceError> {
+        let mut inner = self.inner.lock();
+        if let Some(reason) = &inner.failed {
+            return Err(unavailable(format!("the shard's log failed: {reason}")));
+        }
+        let epoch = inner.kept.epoch;
+        let data = inner.data.clone();
+        let Some(primary) = &mut inner.primary else { return Err(unavailable("this node is not the primary")) };
+        if !admits()? {
+            return Ok(None);
+        }
+        let members = primary.needed.len() + 1;
+        if members < least {
+            let message = format!("{members} replicas are in sync, and write_consistency_factor asks for {least}");
+            return Err(unavailable(message));
+        }
+        let touched = match (&primary.tracked, &work) {
+            (Some(tracked), Work::Updates(updates)) => match tracked.concerned(&data, updates)? {
+                Some(ids) => ids,
+                None => return Ok(None),
+            },
+            _ => Vec::new(),
+        };
+        let staged = match work {
+            Work::Updates(updates) => data.stage(updates, epoch)?,
+            Work::Config(diff) => data.stage_config(&diff, epoch)?,
+        };
+        if let Some(tracked) = &mut primary.tracked {
+            tracked.touched.note(touched, staged.lsn);
+        }
+        primary.remember(Arc::new(Frame { lsn: staged.lsn, epoch, body: staged.body.clone() }));
+        drop(inner);
+        Ok(Some((data, staged)))
+    }
+
+    /// From now on notes which points are written, as long as it is primary. The last batch before; none when it is no primary, or
+    /// notes them for a later attempt already.
+    pub(crate) fn track(&self, attempt: ShardId) -> Option<Lsn> {
+        let mut inner = self.inner.lock();
+        let since = inner.data.log_position().last;
+        let primary = inner.primary.as_mut()?;
+        if primary.tracked.as_ref().is_some_and(|tracked| tracked.attempt > attempt) {
+            return None;
+        }
+        primary.tracked = Some(Tracked { attempt, since, touched: Touched::default() });
+        Some(since)
+    }
+
+    /// Points that were written since they were asked for last, as far as readers see that; none when nobody noted them.
+    pub(crate) fn changed(&self, attempt: ShardId, most: usize) -> Option<Changed> {
+        let mut inner = self.inner.lock();
+        let position = inner.data.log_position();
+        let tracked = inner.primary.as_mut()?.tracked.as_mut().filter(|tracked| tracked.attempt == attempt)?;
+        let ids = tracked.touched.take(most, position.published);
+        Some(Changed { ids, left: tracked.touched.len(), is_shown: position.published == position.last })
+    }
+
+    /// Notes nothing any more.
+    pub(crate) fn untrack(&self, attempt: ShardId) {
+        if let Some(primary) = &mut self.inner.lock().primary {
+            primary.tracked.take_if(|tracked| tracked.attempt == attempt);
+        }
+    }
+
+    /// Has points asked for again.
+    pub(crate) fn note_again(&self, attempt: ShardId, ids: Vec<PointId>) {
+        let mut inner = self.inner.lock();
+        let tracked = inner.primary.as_mut().and_then(|primary| primary.tracked.as_mut());
+        if let Some(tracked) = tracked.filter(|tracked| tracked.attempt == attempt) {
+            tracked.touched.note(ids, Lsn::ZERO);
+        }
     }
 
     fn wait_committed(&self, inner: &mut MutexGuard<'_, Inner>, lsn: Lsn, deadline: Instant) -> Result<(), ServiceError> {
@@ -550,6 +641,26 @@ impl Replica {
                 tracing::debug!(file = %file.display(), "the commit point is not noted");
             }
         }
+    }
+}
+
+impl Tracked {
+    /// The ids that updates may concern; none while that cannot be said. What a filter holds for when they are applied, it holds for
+    /// in what readers see, or an update that they do not see yet has written it, and that is noted.
+    fn concerned(&self, data: &Collection, updates: &[Update]) -> Result<Option<Vec<PointId>>, ServiceError> {
+        let mut ids = named(updates);
+        let mut by_filter = filters(updates).peekable();
+        if by_filter.peek().is_some() {
+            let shown = data.log_position().published;
+            if shown < self.since {
+                return Ok(None);
+            }
+            ids.extend(self.touched.hidden(shown));
+            for filter in by_filter {
+                ids.extend(matching(data, filter)?);
+            }
+        }
+        Ok(Some(ids))
     }
 }
 

@@ -3,16 +3,21 @@
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use vectordb_core::{Collection, CollectionConfig, ConfigDiff, Update, UpdateResult};
-use vectordb_service::{Answer, Fault, Question, ServiceError, ShardRoute, Written};
+use vectordb_service::{Answer, Fault, Question, ServiceError, ShardRoute, Written, is_about_points};
 
 use super::client::PeerError;
 use super::node::Shared;
-use super::state::{PeerId, ShardRef};
+use super::resharding::{Admission, Pass};
+use super::state::{ClusterState, CollectionMeta, PeerId, ShardRef};
 
 /// How long to look for a replica that answers, when nobody said.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a node may take to answer a question before another is asked as well: it may be gone without a word.
+const SLOW: Duration = Duration::from_secs(1);
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -38,6 +43,19 @@ pub(crate) struct Write {
 pub(crate) enum Change {
     Updates(Vec<Update>),
     Config(Box<ConfigDiff>),
+    /// Points that a feed brings into a new shard.
+    Carried {
+        pass: Pass,
+        updates: Vec<Update>,
+    },
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sent {
+    Done(UpdateResult),
+    /// It was not done, and never will be there.
+    Moved,
 }
 
 /// What a node says that was asked in another's name.
@@ -65,20 +83,45 @@ impl Route {
         self.node.upgrade().ok_or_else(stopping)
     }
 
-    fn change(&self, change: &Change) -> Result<UpdateResult, ServiceError> {
+    /// The primary, if the shard takes such changes, now or later.
+    fn primary_for(&self, change: &Change, state: &ClusterState) -> Result<Option<PeerId>, ServiceError> {
+        let gone = || ServiceError::new(Fault::NotFound, "the shard is gone");
+        let collection = state.collections.values().find(|collection| collection.uid == self.shard.uid).ok_or_else(gone)?;
+        let shard = match (change, &collection.resharding) {
+            (Change::Carried { .. }, None) => None,
+            (Change::Carried { .. }, Some(running)) => {
+                running.attempt().and_then(|_| running.shards.iter().find(|shard| shard.id == self.shard.shard))
+            }
+            _ => collection.shards.iter().find(|shard| shard.id == self.shard.shard),
+        };
+        Ok(shard.map(|shard| shard.primary.peer))
+    }
+
+    /// Whether nobody needs to be asked to know that a write has to wait.
+    fn is_held(&self, change: &Change, state: &ClusterState) -> bool {
+        let Change::Updates(updates) = change else { return false };
+        let refused = |collection: &CollectionMeta| collection.admission(self.shard.shard, None) == Admission::Refused;
+        updates.iter().all(is_about_points) && state.shard(self.shard).is_some_and(|(_, collection, _)| refused(collection))
+    }
+
+    pub(super) fn change(&self, change: &Change) -> Result<Sent, ServiceError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let node = self.node()?;
+            if node.is_stopping() {
+                return Err(stopping());
+            }
             let state = node.agreed();
-            let Some((_, _, meta)) = state.shard(self.shard) else { return Err(ServiceError::new(Fault::NotFound, "the shard is gone")) };
-            let primary = meta.primary.peer;
-            let tried = if primary == node.me.peer {
+            let Some(primary) = self.primary_for(change, &state)? else { return Ok(Sent::Moved) };
+            let tried = if self.is_held(change, &state) {
+                None
+            } else if primary == node.me.peer {
                 node.write_here(self.shard, change.clone(), deadline)
             } else {
                 self.write_there(&node, primary, change, deadline)?
             };
             if let Some(result) = tried {
-                return result;
+                return result.map(Sent::Done);
             }
             if Instant::now() + PAUSE >= deadline {
                 let message = format!("shard {} has no primary that takes writes: peer {primary} does not", self.shard.shard);
@@ -118,6 +161,35 @@ impl Route {
     }
 }
 
+/// Asks other nodes for a shard's points, each when the one before did not know or says nothing for a while. The first answer; or
+/// why there is none, if anybody said so.
+async fn ask_others(node: &Shared, ask: &Ask, patience: Duration) -> Result<Result<Answer, ServiceError>, Option<String>> {
+    let mut readers = node.readers(ask.shard).into_iter();
+    let mut asked = FuturesUnordered::new();
+    let (mut reason, mut next) = (None, readers.next());
+    loop {
+        if let Some((peer, uri)) = next.take() {
+            asked.push(async move { (peer, node.client.call::<_, Reply<Answer>>(&uri, "/shard/ask", ask, patience).await) });
+        }
+        let reply = tokio::select! {
+            reply = asked.next() => reply,
+            () = tokio::time::sleep(SLOW), if readers.len() > 0 => {
+                next = readers.next();
+                continue;
+            }
+        };
+        match reply {
+            Some((_, Ok(Reply::Done(answer)))) => return Ok(Ok(answer)),
+            Some((_, Ok(Reply::Failed(error)))) if error.fault != Fault::Unavailable => return Ok(Err(error)),
+            Some((_, Ok(Reply::Failed(error)))) => reason = Some(error.message),
+            Some((_, Ok(Reply::NotHere))) => {}
+            Some((peer, Err(error))) => reason = Some(format!("peer {peer}: {error}")),
+            None => return Err(reason),
+        }
+        next = readers.next();
+    }
+}
+
 impl ShardRoute for Route {
     fn ask(&self, mut question: Question) -> Result<Answer, ServiceError> {
         let deadline = question.deadline().unwrap_or_else(|| Instant::now() + PATIENCE);
@@ -135,32 +207,34 @@ impl ShardRoute for Route {
                 let message = last.unwrap_or_else(|| format!("no replica of shard {} answers", self.shard.shard));
                 return Err(ServiceError::new(Fault::Unavailable, message));
             }
-            for (peer, uri) in node.readers(self.shard) {
-                let within = question.deadline().map(|_| left.as_millis().try_into().unwrap_or(u64::MAX));
-                let kept = question.deadline();
-                question.set_deadline(None);
-                let ask = Ask { shard: self.shard, within, question };
-                let reply = node.wait_for(node.client.call::<_, Reply<Answer>>(&uri, "/shard/ask", &ask, left.min(PATIENCE)));
-                question = ask.question;
-                question.set_deadline(kept);
-                match reply {
-                    Ok(Reply::Done(answer)) => return Ok(answer),
-                    Ok(Reply::Failed(error)) if error.fault != Fault::Unavailable => return Err(error),
-                    Ok(Reply::Failed(error)) => last = Some(error.message),
-                    Ok(Reply::NotHere) => {}
-                    Err(error) => last = Some(format!("peer {peer}: {error}")),
-                }
+            let within = question.deadline().map(|_| left.as_millis().try_into().unwrap_or(u64::MAX));
+            let kept = question.deadline();
+            question.set_deadline(None);
+            let ask = Ask { shard: self.shard, within, question };
+            match node.wait_for(ask_others(&node, &ask, left.min(PATIENCE))) {
+                Ok(answer) => return answer,
+                Err(reason) => last = reason.or(last),
             }
+            question = ask.question;
+            question.set_deadline(kept);
             std::thread::sleep(PAUSE.min(left));
         }
     }
 
     fn update(&self, updates: Vec<Update>) -> Result<Written, ServiceError> {
-        self.change(&Change::Updates(updates)).map(Written::Done)
+        let change = Change::Updates(updates);
+        Ok(match (self.change(&change)?, change) {
+            (Sent::Done(result), _) => Written::Done(result),
+            (Sent::Moved, Change::Updates(updates)) => Written::Moved(updates),
+            (Sent::Moved, _) => return Err(ServiceError::internal("a change became another")),
+        })
     }
 
     fn update_config(&self, diff: &ConfigDiff) -> Result<(), ServiceError> {
-        self.change(&Change::Config(Box::new(diff.clone()))).map(drop)
+        match self.change(&Change::Config(Box::new(diff.clone())))? {
+            Sent::Done(_) => Ok(()),
+            Sent::Moved => Err(ServiceError::new(Fault::Unavailable, "the points have moved to other shards; another try will find them")),
+        }
     }
 
     fn config(&self) -> CollectionConfig {

@@ -56,8 +56,9 @@ impl Sender {
                 let Some(uri) = self.node.uri_of(self.peer) else { return Some(true) };
                 let end = Lsn(message.after.0 + message.frames.len() as u64);
                 let all = end == message.last;
+                let begun = Instant::now();
                 let reply: Result<Reply<AppendReply>, PeerError> = self.node.client.call(&uri, "/replica/append", &message, TIMEOUT).await;
-                self.heard(reply, all).await
+                self.heard(reply, all, begun).await
             }
             Ok(Outgoing::Files) => self.send_files().await,
             Err(error) => {
@@ -75,7 +76,7 @@ impl Sender {
         assigned || self.replica.counts(self.peer).is_some()
     }
 
-    async fn heard(&mut self, reply: Result<Reply<AppendReply>, PeerError>, all: bool) -> Option<bool> {
+    async fn heard(&mut self, reply: Result<Reply<AppendReply>, PeerError>, all: bool, begun: Instant) -> Option<bool> {
         match reply {
             Ok(Reply::Done(AppendReply::Has { member, upto, shown })) => {
                 self.failing = None;
@@ -95,7 +96,7 @@ impl Sender {
                 Some(false)
             }
             Ok(Reply::Done(AppendReply::Stale { .. } | AppendReply::Absent) | Reply::NotHere | Reply::Failed(_)) | Err(_) => {
-                self.complain();
+                self.complain(begun);
                 self.after = None;
                 tokio::time::sleep(PAUSE).await;
                 Some(false)
@@ -103,9 +104,9 @@ impl Sender {
         }
     }
 
-    /// A member that writes wait for and that stays silent has to leave the set.
-    fn complain(&mut self) {
-        let since = *self.failing.get_or_insert_with(Instant::now);
+    /// A member that writes wait for and that stays silent has to leave the set. It was asked when this `begun`.
+    fn complain(&mut self, begun: Instant) {
+        let since = *self.failing.get_or_insert(begun);
         if since.elapsed() < SILENCE {
             return;
         }
@@ -125,7 +126,8 @@ impl Sender {
             Ok(()) => self.failing = None,
             Err(error) => {
                 tracing::warn!(shard = %self.replica.shard, peer = self.peer, %error, "files could not be sent");
-                self.complain();
+                // While they come it is not silent.
+                self.complain(Instant::now());
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -7,6 +7,8 @@ use uuid::Uuid;
 use vectordb_core::CollectionConfig;
 use vectordb_service::{Fault, ServiceError, ShardId, ShardKey};
 
+use super::resharding::{Progress, Resharding};
+
 /// The number of a node, at most 53 bits.
 pub(crate) type PeerId = u64;
 
@@ -64,13 +66,32 @@ pub(crate) struct CollectionMeta {
     pub(crate) created_at: String,
     /// The number of the next shard; numbers are not used again.
     pub(crate) next_shard: u32,
+    /// Those that are read and written.
     pub(crate) shards: Vec<ShardMeta>,
+    /// Others, which take their place or did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resharding: Option<Resharding>,
 }
 
 impl CollectionMeta {
     /// Replicas that a shard is to have, as far as there are peers.
     pub(crate) fn factor(&self) -> usize {
         self.config.replication_factor.max(1) as usize
+    }
+
+    /// All shards that have replicas.
+    pub(crate) fn all_shards(&self) -> impl Iterator<Item = &ShardMeta> {
+        self.shards.iter().chain(self.resharding.iter().flat_map(|running| running.shards.iter().chain(&running.retired)))
+    }
+
+    /// Refuses what would pass by the shards to come.
+    fn check_settled(&self, name: &str) -> Result<(), ServiceError> {
+        if self.is_settled() { Ok(()) } else { Err(ServiceError::resharding(name)) }
+    }
+
+    fn all_shards_mut(&mut self) -> impl Iterator<Item = &mut ShardMeta> {
+        let others = self.resharding.iter_mut().flat_map(|running| running.shards.iter_mut().chain(&mut running.retired));
+        self.shards.iter_mut().chain(others)
     }
 }
 
@@ -180,18 +201,56 @@ pub(crate) enum Command {
         shard: ShardRef,
         peer: PeerId,
     },
+    /// The points of the shards of a key, or of all, are to be spread anew. A list of peers for each new shard, the primary first.
+    StartResharding {
+        name: String,
+        key: Option<ShardKey>,
+        placement: Vec<Vec<PeerId>>,
+    },
+    /// That is given up.
+    AbortResharding {
+        name: String,
+    },
+    /// How far a feed is.
+    Feed {
+        shard: ShardRef,
+        epoch: u64,
+        attempt: ShardId,
+        progress: Progress,
+    },
+    /// Writes that are held for a resharding are taken again.
+    ReleaseWrites {
+        uid: u64,
+        round: u64,
+    },
+    /// Every node that answers knows the new shards.
+    EndResharding {
+        uid: u64,
+    },
+    /// Nobody reads old ones any more, of which one is the first.
+    DropReplaced {
+        uid: u64,
+        first: ShardId,
+    },
 }
 
 /// What a command came to: whether there was anything to do.
 pub(crate) type Outcome = Result<bool, ServiceError>;
 
-fn refused(message: impl Into<String>) -> ServiceError {
+pub(super) fn refused(message: impl Into<String>) -> ServiceError {
     ServiceError::request(message)
 }
 
 impl ClusterState {
     /// Makes a change, or refuses it and stays as it was.
     pub(crate) fn apply(&mut self, command: &Command) -> Outcome {
+        let outcome = self.change(command);
+        let restarted = if let (Command::Regrant { shard, .. }, Ok(_)) = (command, &outcome) { Some(*shard) } else { None };
+        self.restart_reshardings(restarted);
+        outcome
+    }
+
+    fn change(&mut self, command: &Command) -> Outcome {
         match command {
             Command::AddPeer { id, uri, disk, version } => {
                 let draining = self.peers.get(id).is_some_and(|peer| peer.draining);
@@ -219,18 +278,27 @@ impl ClusterState {
                 Ok(true)
             }
             Command::SetConfig { uid, config } => {
-                let found = self.collections.values_mut().find(|collection| collection.uid == *uid);
-                let Some(collection) = found else { return Ok(false) };
-                Ok(std::mem::replace(&mut collection.config, (**config).clone()) != **config)
+                let found = self.collections.iter_mut().find(|(_, collection)| collection.uid == *uid);
+                let Some((name, collection)) = found else { return Ok(false) };
+                collection.check_settled(name)?;
+                let config = CollectionConfig { shard_number: collection.config.shard_number, ..(**config).clone() };
+                Ok(std::mem::replace(&mut collection.config, config.clone()) != config)
             }
             Command::SetAliases { aliases } => self.set_aliases(aliases),
             Command::CreateShardKey { name, key, placement } => self.create_shard_key(name, key, placement),
             Command::DeleteShardKey { name, key } => {
                 let collection = self.collections.get_mut(name).ok_or_else(|| ServiceError::no_collection(name))?;
+                collection.check_settled(name)?;
                 let before = collection.shards.len();
                 collection.shards.retain(|shard| shard.key.as_ref() != Some(key));
                 Ok(collection.shards.len() < before)
             }
+            Command::StartResharding { name, key, placement } => self.start_resharding(name, key.as_ref(), placement),
+            Command::AbortResharding { name } => self.abort_resharding(name),
+            Command::Feed { shard, epoch, attempt, progress } => self.note_progress(*shard, *epoch, *attempt, *progress),
+            Command::ReleaseWrites { uid, round } => self.release_writes(*uid, *round),
+            Command::EndResharding { uid } => self.end_resharding(*uid),
+            Command::DropReplaced { uid, first } => self.drop_replaced(*uid, *first),
             replicas => self.change_replicas(replicas),
         }
     }
@@ -240,7 +308,7 @@ impl ClusterState {
         found.ok_or_else(|| refused(format!("there is no peer {peer}")))
     }
 
-    fn new_shard(&self, id: u32, key: Option<&ShardKey>, peers: &[PeerId]) -> Result<ShardMeta, ServiceError> {
+    pub(super) fn new_shard(&self, id: u32, key: Option<&ShardKey>, peers: &[PeerId]) -> Result<ShardMeta, ServiceError> {
         let members = peers.iter().map(|&peer| self.member(peer)).collect::<Result<Vec<_>, _>>()?;
         let primary = *members.first().ok_or_else(|| refused("a shard needs a peer"))?;
         Ok(ShardMeta {
@@ -265,13 +333,21 @@ impl ClusterState {
             next_shard += 1;
         }
         self.next_uid += 1;
-        let meta = CollectionMeta { uid: self.next_uid, config: config.clone(), created_at: created_at.to_owned(), next_shard, shards };
+        let meta = CollectionMeta {
+            uid: self.next_uid,
+            config: config.clone(),
+            created_at: created_at.to_owned(),
+            next_shard,
+            shards,
+            resharding: None,
+        };
         self.collections.insert(name.to_owned(), meta);
         Ok(true)
     }
 
     fn create_shard_key(&mut self, name: &str, key: &ShardKey, placement: &[Vec<PeerId>]) -> Outcome {
         let collection = self.collections.get(name).ok_or_else(|| ServiceError::no_collection(name))?;
+        collection.check_settled(name)?;
         if collection.shards.iter().any(|shard| shard.key.as_ref() == Some(key)) {
             return Err(refused(format!("Sharding key {key} already exists for collection {name}")));
         }
@@ -306,12 +382,12 @@ impl ClusterState {
         if !self.peers.contains_key(&id) {
             return Ok(false);
         }
-        let shards = || self.collections.iter().flat_map(|(name, collection)| collection.shards.iter().map(move |shard| (name, shard)));
+        let shards = || self.collections.iter().flat_map(|(name, collection)| collection.all_shards().map(move |shard| (name, shard)));
         if let Some((name, shard)) = shards().find(|(_, shard)| shard.replicas.contains(&id)).filter(|_| !force) {
             let message = format!("peer {id} has a replica of shard {} of `{name}`: move it away first, or force the removal", shard.id);
             return Err(refused(message));
         }
-        for shard in self.collections.values_mut().flat_map(|collection| &mut collection.shards) {
+        for shard in self.collections.values_mut().flat_map(CollectionMeta::all_shards_mut) {
             // What has no other copy is lost with the peer; its shard stays, and says so.
             if shard.in_sync.iter().any(|member| member.peer != id) {
                 leave(shard, id);
@@ -326,23 +402,23 @@ impl ClusterState {
         let Some(collection) = self.collections.values().find(|collection| collection.uid == of.uid) else {
             return of.uid <= self.next_uid;
         };
-        of.shard.0 < collection.next_shard && collection.shards.iter().all(|shard| shard.id != of.shard)
+        of.shard.0 < collection.next_shard && collection.all_shards().all(|shard| shard.id != of.shard)
     }
 
     pub(crate) fn shard(&self, of: ShardRef) -> Option<(&str, &CollectionMeta, &ShardMeta)> {
         let (name, collection) = self.collections.iter().find(|(_, collection)| collection.uid == of.uid)?;
-        let shard = collection.shards.iter().find(|shard| shard.id == of.shard)?;
+        let shard = collection.all_shards().find(|shard| shard.id == of.shard)?;
         Some((name, collection, shard))
     }
 
     fn shard_mut(&mut self, of: ShardRef) -> Result<&mut ShardMeta, ServiceError> {
         let found = self.collections.values_mut().find(|collection| collection.uid == of.uid);
-        let found = found.and_then(|collection| collection.shards.iter_mut().find(|shard| shard.id == of.shard));
+        let found = found.and_then(|collection| collection.all_shards_mut().find(|shard| shard.id == of.shard));
         found.ok_or_else(|| ServiceError::new(Fault::NotFound, format!("there is no shard {of}")))
     }
 
     /// The shard, if it still is in the epoch in which the change was thought of.
-    fn shard_at(&mut self, of: ShardRef, epoch: u64) -> Result<&mut ShardMeta, ServiceError> {
+    pub(super) fn shard_at(&mut self, of: ShardRef, epoch: u64) -> Result<&mut ShardMeta, ServiceError> {
         let shard = self.shard_mut(of)?;
         if shard.epoch != epoch {
             return Err(refused(format!("shard {of} is in epoch {}, no longer in {epoch}", shard.epoch)));

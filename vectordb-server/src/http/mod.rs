@@ -25,6 +25,7 @@ use vectordb_service::{Access, Service, ServiceError, SnapshotFile, rest};
 
 use crate::auth::{Auth, Identity};
 use crate::config::ServiceConfig;
+use crate::lane;
 use crate::pace::{self, Pace};
 use crate::trace::{self, Context, TRACEPARENT};
 use upload::Upload;
@@ -204,7 +205,7 @@ fn within<R>(context: Option<Context>, work: impl FnOnce() -> R) -> impl FnOnce(
 /// Does accepted work after the answer; the server waits for it before it stops.
 fn go_on(door: &Door, later: rest::Later, upload: Option<Upload>) {
     let service = Arc::clone(&door.service);
-    tokio::task::spawn_blocking(within(Context::current(), move || {
+    lane::CLIENTS.begin(within(Context::current(), move || {
         if let Err(error) = later.run(&service) {
             tracing::error!(%error, "accepted work failed");
         }

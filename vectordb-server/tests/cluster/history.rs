@@ -57,6 +57,12 @@ impl History {
         self.keys.get(&key).is_some_and(|key| key.unknown.is_some())
     }
 
+    /// The serial number that a key certainly has.
+    pub(crate) fn serial(&self, key: u64) -> Option<u64> {
+        let key = self.keys.get(&key).filter(|key| key.unknown.is_none())?;
+        if let Some(Written::Serial(serial)) = key.acknowledged { Some(serial) } else { None }
+    }
+
     pub(crate) fn acknowledged_keys(&self) -> usize {
         self.keys.values().filter(|key| key.acknowledged.is_some()).count()
     }

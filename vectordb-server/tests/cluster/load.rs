@@ -38,10 +38,9 @@ pub(crate) struct Seen {
     serial: AtomicU64,
 }
 
-/// A node that nobody disturbs now, if there is one.
-fn somebody(nodes: &Nodes, dice: &mut Dice) -> Option<Arc<Node>> {
-    let well = nodes.well();
-    well.get(usize::try_from(dice.below(well.len().max(1) as u64)).unwrap_or(0)).cloned()
+/// One of some nodes, if there are any.
+fn somebody(of: &[Arc<Node>], dice: &mut Dice) -> Option<Arc<Node>> {
+    of.get(usize::try_from(dice.below(of.len().max(1) as u64)).unwrap_or(0)).cloned()
 }
 
 /// Writes points of its own until told to stop: new ones, changed ones, and deletions.
@@ -50,7 +49,8 @@ pub(crate) fn write(nodes: &Nodes, collection: &str, client: u64, seen: &Seen, s
     let mut fresh = 0;
     let mut last = Instant::now();
     while !stop.load(Ordering::Acquire) {
-        let Some(node) = somebody(nodes, &mut dice) else {
+        // Who is cut off may take a write as well; that it is done it must not say then.
+        let Some(node) = somebody(&nodes.running(), &mut dice) else {
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };
@@ -65,17 +65,20 @@ pub(crate) fn write(nodes: &Nodes, collection: &str, client: u64, seen: &Seen, s
             fresh += 1;
             continue;
         }
-        let deletes = dice.below(8) == 0;
         let serials: Vec<u64> = keys.iter().map(|_| seen.serial.fetch_add(1, Ordering::Relaxed)).collect();
-        for (&key, &serial) in keys.iter().zip(&serials) {
-            seen.history.lock().tries(key, if deletes { Written::Deleted } else { Written::Serial(serial) });
+        let known: Option<Vec<u64>> = keys.iter().map(|&key| seen.history.lock().serial(key)).collect();
+        let change = Change::of(&mut dice, known.is_some());
+        if change.is_payload() {
+            // One payload for several would have one number, and a filter that is meant for one of them would hold for all.
+            keys.truncate(1);
         }
-        let (method, path, body) = if deletes {
-            ("POST", format!("/collections/{collection}/points/delete?wait=true"), json!({"points": keys}))
-        } else {
-            let points: Vec<Value> = keys.iter().zip(&serials).map(|(&key, &serial)| point(key, serial)).collect();
-            ("PUT", format!("/collections/{collection}/points?wait=true"), json!({"points": points}))
-        };
+        for (&key, &serial) in keys.iter().zip(&serials) {
+            seen.history.lock().tries(key, if change.is_deletion() { Written::Deleted } else { Written::Serial(serial) });
+        }
+        let mut known = known.unwrap_or_default();
+        known.truncate(keys.len());
+        let (method, path, body) = change.request(&keys, &serials, &known);
+        let path = format!("/collections/{collection}/points{path}?wait=true");
         match node.send(method, &path, &body, TIMEOUT) {
             Some((200, answer)) if answer["result"]["status"] == "completed" => {
                 keys.iter().for_each(|&key| seen.history.lock().acknowledged(key));
@@ -90,17 +93,74 @@ pub(crate) fn write(nodes: &Nodes, collection: &str, client: u64, seen: &Seen, s
     }
 }
 
+/// What a writer does to some keys.
+#[derive(Clone, Copy)]
+enum Change {
+    Upsert,
+    Delete,
+    DeleteByFilter,
+    SetPayload,
+    SetPayloadByFilter,
+}
+
+impl Change {
+    /// Payloads are changed, and filters used, where the keys have numbers that are known.
+    fn of(dice: &mut Dice, known: bool) -> Self {
+        match (dice.below(16), known) {
+            (0, _) => Self::Delete,
+            (1, true) => Self::DeleteByFilter,
+            (2 | 3, true) => Self::SetPayload,
+            (4, true) => Self::SetPayloadByFilter,
+            _ => Self::Upsert,
+        }
+    }
+
+    fn is_deletion(self) -> bool {
+        matches!(self, Self::Delete | Self::DeleteByFilter)
+    }
+
+    fn is_payload(self) -> bool {
+        matches!(self, Self::SetPayload | Self::SetPayloadByFilter)
+    }
+
+    fn request(self, keys: &[u64], serials: &[u64], known: &[u64]) -> (&'static str, &'static str, Value) {
+        let filter = json!({"must": [{"key": "serial", "match": {"any": known}}]});
+        match self {
+            Self::Delete => ("POST", "/delete", json!({"points": keys})),
+            Self::DeleteByFilter => ("POST", "/delete", json!({"filter": filter})),
+            Self::SetPayload => ("POST", "/payload", json!({"points": keys, "payload": {"serial": serials[0]}})),
+            Self::SetPayloadByFilter => ("POST", "/payload", json!({"filter": filter, "payload": {"serial": serials[0]}})),
+            Self::Upsert => {
+                let points: Vec<Value> = keys.iter().zip(serials).map(|(&key, &serial)| point(key, serial)).collect();
+                ("PUT", "", json!({"points": points}))
+            }
+        }
+    }
+}
+
+/// Writes points of a client that writes nothing else, all at once.
+pub(crate) fn fill(node: &Node, collection: &str, client: u64, count: u64, seen: &Seen) {
+    let points: Vec<Value> = (0..count).map(|key| point(client * 1_000_000 + key, seen.serial.fetch_add(1, Ordering::Relaxed))).collect();
+    let mut history = seen.history.lock();
+    for point in &points {
+        let number = |of: &Value| of.as_u64().expect("a number");
+        history.tries(number(&point["id"]), Written::Serial(number(&point["payload"]["serial"])));
+        history.acknowledged(number(&point["id"]));
+    }
+    node.ok("PUT", &format!("/collections/{collection}/points?wait=true"), &json!({"points": points}));
+}
+
 pub(crate) fn point(key: u64, serial: u64) -> Value {
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let vector = [key as f32, serial as f32, 1.0, 2.0];
-    json!({"id": key, "vector": vector, "payload": {"serial": serial}})
+    json!({"id": key, "vector": vector, "payload": {"serial": serial, "first": serial}})
 }
 
 /// Reads until told to stop, through nodes that nobody disturbs.
 pub(crate) fn read(nodes: &Nodes, collection: &str, client: u64, seen: &Seen, stop: &AtomicBool) {
     let mut dice = Dice(77 + client);
     while !stop.load(Ordering::Acquire) {
-        let Some(node) = somebody(nodes, &mut dice) else {
+        let Some(node) = somebody(&nodes.well(), &mut dice) else {
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };
@@ -119,11 +179,11 @@ pub(crate) fn read(nodes: &Nodes, collection: &str, client: u64, seen: &Seen, st
     }
 }
 
-/// The serial numbers of a dump, each of which must stand with its own vector.
+/// The serial numbers of a dump, each of which must stand with the vector that was written with it, or before it.
 pub(crate) fn serials(dump: &[Value]) -> BTreeMap<u64, u64> {
     let of = |stored: &Value| {
         let (key, serial) = (stored["id"].as_u64().expect("a number"), stored["payload"]["serial"].as_u64().expect("a serial"));
-        let whole = point(key, serial);
+        let whole = point(key, stored["payload"]["first"].as_u64().expect("a serial"));
         let numbers = |of: &Value| of.as_array().map(|vector| vector.iter().filter_map(Value::as_f64).collect::<Vec<_>>());
         assert_eq!(numbers(&stored["vector"]), numbers(&whole["vector"]), "{stored}");
         (key, serial)

@@ -1,6 +1,6 @@
 //! Clusters of real processes: what happens to them, and what must never happen to their data.
 //!
-//! `VECTORDB_CHAOS_SECS` says for how long nodes are to be in trouble; not for long, unless that is said.
+//! `VECTORDB_TROUBLE_SECONDS` says for how long nodes are to be in trouble; not for long, unless that is said.
 
 #[cfg(feature = "k8s")]
 #[allow(dead_code, reason = "the rest is for the tests of the client")]
@@ -9,9 +9,11 @@ mod fake;
 mod history;
 #[cfg(feature = "k8s")]
 mod kubernetes;
+mod links;
 mod load;
 mod nodes;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -31,6 +33,11 @@ fn create(node: &Node, shards: u32, factor: u32) {
 /// Runs clients beside something that happens.
 fn under_load(nodes: &Nodes, happens: impl FnOnce()) -> Seen {
     let seen = Seen::default();
+    load::fill(&nodes.all()[0], "docs", 9, 500, &seen);
+    under_load_after(nodes, seen, happens)
+}
+
+fn under_load_after(nodes: &Nodes, seen: Seen, happens: impl FnOnce()) -> Seen {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for client in 1..=3 {
@@ -60,16 +67,17 @@ fn check(nodes: &Nodes, seen: &Seen) {
         seen.failed_reads.load(Ordering::Relaxed),
         seen.longest_gap.load(Ordering::Relaxed),
     );
-    assert!(history.acknowledged_keys() > 50, "next to nothing was written");
+    assert!(history.acknowledged_keys() > 50 && seen.acknowledged.load(Ordering::Relaxed) > 20, "next to nothing was written");
     for dump in &dumps {
         assert_eq!(history.violations(&load::serials(dump)), []);
         assert_eq!(dump, &dumps[0]);
     }
 }
 
-fn chaos_time() -> Duration {
-    let said = std::env::var("VECTORDB_CHAOS_SECS").ok().and_then(|secs| secs.parse().ok());
-    Duration::from_secs(said.unwrap_or(45))
+/// For how long nodes are to be in trouble.
+fn trouble_time(unless_said: Duration) -> Duration {
+    let said = std::env::var("VECTORDB_TROUBLE_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    said.map_or(unless_said, Duration::from_secs)
 }
 
 /// One thing that happens to one node.
@@ -101,7 +109,7 @@ fn nothing_acknowledged_is_lost_while_nodes_are_in_trouble() {
         let nodes = Nodes::start(3);
         let all = nodes.all();
         create(&all[0], 3, factor);
-        let time = chaos_time() / 2;
+        let time = trouble_time(Duration::from_secs(22));
         let seen = under_load(&nodes, || {
             let begun = Instant::now();
             let mut dice = Dice(4711 + u64::from(factor));
@@ -120,6 +128,44 @@ fn nothing_acknowledged_is_lost_while_nodes_are_in_trouble() {
         println!("factor {factor}: healed after {healed:?}");
         check(&nodes, &seen);
     }
+}
+
+/// A minority of five is cut off from the others, or two of them from each other, while all take writes.
+#[test]
+fn nothing_acknowledged_is_lost_while_the_network_is_cut() {
+    let nodes = Nodes::start_apart(5);
+    create(&nodes.all()[0], 5, 3);
+    let time = trouble_time(Duration::from_secs(30));
+    let seen = under_load(&nodes, || {
+        let begun = Instant::now();
+        let mut dice = Dice(31);
+        while begun.elapsed() < time {
+            let mut order: Vec<usize> = (0..5).collect();
+            (1..5).rev().for_each(|at| order.swap(at, usize::try_from(dice.below(at as u64 + 1)).expect("below 5")));
+            let lasts = Duration::from_millis(500 + dice.below(9_000));
+            match dice.below(4) {
+                0 => nodes.cut_off(&order[..1], &order[1..], lasts),
+                1 => nodes.cut_off(&order[..2], &order[2..], lasts),
+                // Two that are not well, for neither hears the other.
+                2 => nodes.cut_off(&order[..2], &order[..2], lasts),
+                _ => {
+                    let victim = &nodes.all()[order[4]];
+                    victim.is_well.store(false, Ordering::Release);
+                    victim.kill();
+                    nodes.cut_off(&order[..1], &order[1..], lasts);
+                    victim.start();
+                    nodes.wait("it is back", Duration::from_secs(60), |_| victim.is_ready());
+                    victim.is_well.store(true, Ordering::Release);
+                }
+            }
+            if dice.below(2) == 0 {
+                nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 3));
+            }
+        }
+    });
+    let healed = nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 3));
+    println!("healed after {healed:?}");
+    check(&nodes, &seen);
 }
 
 #[test]
@@ -158,6 +204,160 @@ fn new_nodes_get_their_share_and_a_lost_disk_is_made_good() {
     assert_ne!(victim.peer_id(), lost, "an empty disk is somebody else");
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
     check(&nodes, &seen);
+}
+
+/// Whether a node sees so many shards, and no resharding under way.
+fn has_shards(node: &Node, shards: u32) -> bool {
+    let answer = node.send("GET", "/collections/docs/cluster", &Value::Null, Duration::from_secs(5));
+    answer.is_some_and(|(status, answer)| {
+        status == 200 && answer["result"].get("resharding_operations").is_none() && answer["result"]["shard_count"] == shards
+    })
+}
+
+/// The least number of a shard; numbers that lie between those of two reshardings were of attempts that were begun anew.
+fn first_shard(node: &Node) -> Option<u64> {
+    let answer = node.ok("GET", "/collections/docs/cluster", &Value::Null);
+    let shards = ["local_shards", "remote_shards"].into_iter().filter_map(|kind| answer[kind].as_array());
+    shards.flatten().filter_map(|shard| shard["shard_id"].as_u64()).min()
+}
+
+/// Asks for other numbers of shards, one after the other, and kills nodes meanwhile: for each number one, or none. Again, while there
+/// is time.
+fn reshard(nodes: &Nodes, factor: usize, steps: &[(u32, Option<usize>)]) {
+    let (begun, time) = (Instant::now(), trouble_time(Duration::ZERO));
+    let mut dice = Dice(2026);
+    loop {
+        reshard_once(nodes, factor, steps, &mut dice);
+        if begun.elapsed() >= time {
+            return;
+        }
+    }
+}
+
+fn reshard_once(nodes: &Nodes, factor: usize, steps: &[(u32, Option<usize>)], dice: &mut Dice) {
+    let all = nodes.all();
+    for (round, &(shards, victim)) in steps.iter().enumerate() {
+        all[(round + 1) % all.len()].ok("PATCH", "/collections/docs", &json!({"params": {"shard_number": shards}}));
+        if let Some(victim) = victim.map(|at| &all[at]) {
+            std::thread::sleep(Duration::from_millis(dice.below(1500)));
+            victim.is_well.store(false, Ordering::Release);
+            victim.kill();
+            std::thread::sleep(Duration::from_millis(dice.below(4000)));
+            victim.start();
+            nodes.wait("it is back", Duration::from_secs(60), |_| victim.is_ready());
+            victim.is_well.store(true, Ordering::Release);
+        }
+        let took = nodes.wait("the shards are there", HEALING, |nodes| nodes.all().iter().all(|node| has_shards(node, shards)));
+        println!("{shards} shards after {took:?}, from number {:?} on", first_shard(&all[0]));
+        nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", factor));
+    }
+}
+
+/// Reshards a collection that is written and read, and looks whether everything is there.
+fn reshard_under_load(nodes: &Nodes, factor: usize, steps: &[(u32, Option<usize>)]) {
+    create(&nodes.all()[0], 3, u32::try_from(factor).expect("a small number"));
+    let seen = Seen::default();
+    load::fill(&nodes.all()[0], "docs", 9, 4_000, &seen);
+    let seen = under_load_after(nodes, seen, || reshard(nodes, factor, steps));
+    check(nodes, &seen);
+    assert_eq!(seen.failed_reads.load(Ordering::Relaxed), 0);
+    let docs = nodes.all()[0].ok("GET", "/collections/docs", &Value::Null);
+    assert_eq!(docs["config"]["params"]["shard_number"].as_u64(), steps.last().map(|(shards, _)| u64::from(*shards)));
+}
+
+#[test]
+fn shards_become_more_and_fewer_under_load_while_nodes_are_killed() {
+    reshard_under_load(&Nodes::start(3), 2, &[(5, Some(0)), (2, Some(1)), (3, Some(2)), (4, None)]);
+}
+
+#[test]
+fn shards_of_a_server_that_is_alone_become_more_and_fewer_while_it_is_killed() {
+    reshard_under_load(&Nodes::alone(), 1, &[(5, Some(0)), (2, Some(0)), (3, None)]);
+}
+
+#[test]
+fn a_resharding_that_is_given_up_leaves_no_trace() {
+    let nodes = Nodes::start(3);
+    let all = nodes.all();
+    create(&all[0], 3, 2);
+    let seen = Seen::default();
+    // Enough not to be brought over at once.
+    (9..14).for_each(|client| load::fill(&all[0], "docs", client, 4_000, &seen));
+    let seen = under_load_after(&nodes, seen, || {
+        let give_up = json!({"abort_resharding": {}});
+        for shards in [5, 2] {
+            all[1].ok("PATCH", "/collections/docs", &json!({"params": {"shard_number": shards}}));
+            let (status, answer) = all[0]
+                .send("PATCH", "/collections/docs", &json!({"params": {"shard_number": 4}}), Duration::from_secs(30))
+                .expect("an answer");
+            assert!(status == 400 && answer.to_string().contains("is being resharded"), "{status} {answer}");
+            all[2].ok("POST", "/collections/docs/cluster", &give_up);
+            nodes.wait("it is as it was", HEALING, |nodes| nodes.all().iter().all(|node| has_shards(node, 3)));
+        }
+        let again = all[2].send("POST", "/collections/docs/cluster", &give_up, Duration::from_secs(30));
+        assert_eq!(again.map(|(status, _)| status), Some(400));
+        nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
+    });
+    check(&nodes, &seen);
+    assert_eq!(seen.failed_reads.load(Ordering::Relaxed), 0);
+}
+
+/// One that was taken out while it was down, and comes back as if nothing had been.
+#[test]
+fn a_node_that_was_taken_out_is_let_in_again_with_its_old_data() {
+    let nodes = Nodes::start(3);
+    let all = nodes.all();
+    create(&all[0], 6, 2);
+    let seen = under_load(&nodes, || {
+        let victim = &all[1];
+        let id = victim.peer_id();
+        victim.is_well.store(false, Ordering::Release);
+        victim.kill();
+        let removed = || all[0].send("DELETE", &format!("/cluster/peer/{id}?force=true"), &Value::Null, Duration::from_secs(30));
+        nodes.wait("it is taken out", HEALING, |_| removed().is_some_and(|(status, _)| status == 200));
+        let lives = |node: &Arc<Node>| node.ok("GET", "/cluster", &Value::Null)["peers"].get(id.to_string()).is_some();
+        nodes.wait("nobody knows it", HEALING, |_| [&all[0], &all[2]].iter().all(|node| !lives(node)));
+        // Until the group has no word for it any more.
+        std::thread::sleep(Duration::from_secs(6));
+        victim.start();
+        let back = nodes.wait("everybody knows it again", HEALING, |_| victim.is_ready() && all.iter().all(lives));
+        assert_eq!(victim.peer_id(), id);
+        println!("let in again after {back:?}");
+        victim.is_well.store(true, Ordering::Release);
+        nodes.wait("it has its share", HEALING, |nodes| nodes.is_whole("docs", 2) && nodes.spread("docs")[1] >= 3);
+    });
+    check(&nodes, &seen);
+    assert_eq!(seen.failed_reads.load(Ordering::Relaxed), 0);
+}
+
+/// More writes wait for a silent member than a program commonly has threads: what they wait for must find some all the same.
+#[test]
+fn more_writes_than_threads_may_wait_for_a_member_that_is_silent() {
+    const WRITES: u64 = 700;
+    let nodes = Nodes::start(3);
+    let all = nodes.all();
+    create(&all[0], 1, 3);
+    nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 3));
+    let silent = &all[2];
+    silent.is_well.store(false, Ordering::Release);
+    silent.freeze();
+    let statuses: Vec<Option<u16>> = std::thread::scope(|scope| {
+        let write = |key: u64| {
+            let node = &all[usize::try_from(key % 2).expect("0 or 1")];
+            let body = json!({"points": [load::point(key, key)]});
+            let answer = node.send("PUT", "/collections/docs/points?wait=true", &body, Duration::from_secs(30));
+            answer.map(|(status, _)| status)
+        };
+        let threads: Vec<_> = (0..WRITES).map(|key| scope.spawn(move || write(key))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    silent.thaw();
+    let refused: Vec<_> = statuses.iter().filter(|status| **status != Some(200)).collect();
+    assert!(refused.is_empty(), "{} of {WRITES} were not done: {:?}", refused.len(), refused.first());
+    nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 3));
+    for node in &all {
+        assert_eq!(nodes.dump(node, "docs").len() as u64, WRITES);
+    }
 }
 
 #[test]

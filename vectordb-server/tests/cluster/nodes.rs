@@ -10,17 +10,27 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
+use crate::links::Links;
+
 /// A node with its directory and its ports, which outlive its processes.
 pub(crate) struct Node {
     directory: PathBuf,
     pub(crate) http: u16,
     p2p: u16,
+    /// Where the others reach it.
+    reached: u16,
     founder: u16,
+    /// Its number among the peers, if that was chosen for it.
+    number: Option<u64>,
     /// What its settings have besides.
     pub(crate) settings: Vec<(String, String)>,
+    /// It is no node of a cluster.
+    alone: bool,
     process: Mutex<Option<Child>>,
     /// Whether it was left to run undisturbed.
     pub(crate) is_well: AtomicBool,
+    /// Whether it runs, but does not hear of all others.
+    pub(crate) is_cut_off: AtomicBool,
 }
 
 /// Nodes that end with the test.
@@ -29,6 +39,8 @@ pub(crate) struct Nodes {
     directory: tempfile::TempDir,
     /// What all of them have in their settings besides.
     settings: Vec<(String, String)>,
+    /// What lies between them, if anything can happen to that.
+    pub(crate) links: Option<Arc<Links>>,
 }
 
 /// A port that is free and stays so: below those that the system gives to outgoing connections, of which these tests make many, and
@@ -59,15 +71,16 @@ impl Node {
             .env("VECTORDB__SERVICE__HOST", "127.0.0.1")
             .env("VECTORDB__SERVICE__HTTP_PORT", self.http.to_string())
             .env("VECTORDB__SERVICE__GRPC_PORT", "0")
-            .env("VECTORDB__CLUSTER__ENABLED", "true")
+            .env("VECTORDB__CLUSTER__ENABLED", (!self.alone).to_string())
             .env("VECTORDB__CLUSTER__P2P__PORT", self.p2p.to_string())
             .env("VECTORDB__CLUSTER__P2P__SECRET", "only for this test")
             .env("VECTORDB__CLUSTER__REPLACE_LOST_PEER", "true")
             .envs(self.settings.iter().cloned())
-            .args(["--uri", &uri(self.p2p)])
+            .envs(self.number.map(|number| ("VECTORDB__CLUSTER__PEER_ID", number.to_string())))
+            .args(["--uri", &uri(self.reached)])
             .stdout(log.try_clone().expect("the same log"))
             .stderr(Stdio::from(log));
-        if self.p2p != self.founder {
+        if self.reached != self.founder {
             command.args(["--bootstrap", &uri(self.founder)]);
         }
         *self.process.lock() = Some(command.spawn().expect("the program"));
@@ -178,8 +191,17 @@ impl Nodes {
 
     /// The same with other settings, in which `{}` stands for the node's number.
     pub(crate) fn start_with(count: usize, settings: Vec<(String, String)>) -> Self {
+        Self::start_as(count, settings, None)
+    }
+
+    /// The same with a network that can be cut, in which nodes have their peers' numbers from 1 on.
+    pub(crate) fn start_apart(count: usize) -> Self {
+        Self::start_as(count, Vec::new(), Some(Arc::default()))
+    }
+
+    fn start_as(count: usize, settings: Vec<(String, String)>, links: Option<Arc<Links>>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let nodes = Self { all: RwLock::default(), directory, settings };
+        let nodes = Self { all: RwLock::default(), directory, settings, links };
         for _ in 0..count {
             nodes.add();
         }
@@ -196,20 +218,44 @@ impl Nodes {
         nodes
     }
 
+    /// One server that is no node of a cluster.
+    pub(crate) fn alone() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let nodes = Self { all: RwLock::default(), directory, settings: Vec::new(), links: None };
+        let node = nodes.begin(true);
+        nodes.wait("it is ready", Duration::from_secs(60), |_| node.is_ready());
+        node.is_well.store(true, Ordering::Release);
+        nodes
+    }
+
     /// One more, which joins by the founder.
     pub(crate) fn add(&self) -> Arc<Node> {
+        self.begin(false)
+    }
+
+    fn begin(&self, alone: bool) -> Arc<Node> {
         let p2p = free_port();
         let mut all = self.all.write();
-        let number = all.len().to_string();
-        let settings = self.settings.iter().map(|(name, value)| (name.clone(), value.replace("{}", &number))).collect();
+        let place = all.len().to_string();
+        let settings = self.settings.iter().map(|(name, value)| (name.clone(), value.replace("{}", &place))).collect();
+        let number = self.links.as_ref().map(|_| all.len() as u64 + 1);
+        let mut reached = p2p;
+        if let (Some(links), Some(number)) = (&self.links, number) {
+            reached = free_port();
+            links.lead(TcpListener::bind(("127.0.0.1", reached)).expect("a port"), number, p2p);
+        }
         let node = Arc::new(Node {
             settings,
             directory: self.directory.path().join(all.len().to_string()),
             http: free_port(),
             p2p,
-            founder: all.first().map_or(p2p, |first| first.p2p),
+            reached,
+            founder: all.first().map_or(reached, |first| first.reached),
+            number,
+            alone,
             process: Mutex::new(None),
             is_well: AtomicBool::new(false),
+            is_cut_off: AtomicBool::new(false),
         });
         node.start();
         all.push(Arc::clone(&node));
@@ -282,6 +328,30 @@ impl Nodes {
         }
     }
 
+    /// Cuts some nodes off from the others, and joins them again after a while. Nobody is to have answers of them meanwhile.
+    pub(crate) fn cut_off(&self, some: &[usize], from: &[usize], time: Duration) {
+        let (all, links) = (self.all(), self.links.as_ref().expect("a network"));
+        let number = |at: usize| all[at].number.expect("it was chosen");
+        let disturbed = |at: usize, so: bool| {
+            all[at].is_well.store(!so, Ordering::Release);
+            all[at].is_cut_off.store(so, Ordering::Release);
+        };
+        some.iter().for_each(|&at| disturbed(at, true));
+        for &one in some {
+            from.iter().for_each(|&other| links.cut(number(one), number(other)));
+        }
+        std::thread::sleep(time);
+        links.heal();
+        self.wait("they are back", Duration::from_secs(60), |_| some.iter().all(|&at| all[at].is_ready()));
+        some.iter().for_each(|&at| disturbed(at, false));
+    }
+
+    /// Those that take requests, if they can do anything about them or not.
+    pub(crate) fn running(&self) -> Vec<Arc<Node>> {
+        let runs = |node: &Arc<Node>| node.is_well.load(Ordering::Acquire) || node.is_cut_off.load(Ordering::Acquire);
+        self.all().into_iter().filter(runs).collect()
+    }
+
     /// Those that nobody disturbs now.
     pub(crate) fn well(&self) -> Vec<Arc<Node>> {
         self.all().into_iter().filter(|node| node.is_well.load(Ordering::Acquire)).collect()
@@ -290,6 +360,7 @@ impl Nodes {
 
 impl Drop for Nodes {
     fn drop(&mut self) {
+        self.links.iter().for_each(|links| links.end());
         for node in self.all() {
             if let Some(mut process) = node.process.lock().take() {
                 // They may be gone already.

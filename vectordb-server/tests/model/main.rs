@@ -6,6 +6,8 @@
 //! every value that was acknowledged to a client is in the log of every in-sync member whose disk is still the one it had when
 //! it became a member. Each rule that the server keeps has a mutant here that drops it, and each mutant must lose a value.
 
+mod resharding;
+
 use std::collections::{HashSet, VecDeque};
 
 const MOST_REPLICAS: usize = 3;
