@@ -70,6 +70,52 @@ def test_a_child_that_lets_go_ends_and_harms_nothing(path: Path) -> None:
     vectordb.open(path).close()
 
 
+def test_a_child_may_write_when_its_parent_has_closed(path: Path) -> None:
+    db = vectordb.open(path)
+    db.create_collection("docs", DIM).upsert(range(10), rows(10))
+    here, there = FORK.Pipe()
+
+    def write(asked: Connection) -> None:
+        for _ in range(2):
+            asked.recv()
+            try:
+                with vectordb.open(path) as own:
+                    answer: object = own["docs"].upsert([10], rows(1))
+            except vectordb.Error as error:
+                answer = type(error).__name__
+            asked.send(answer)
+
+    child = FORK.Process(target=write, args=(there,))
+    child.start()
+
+    def answer() -> object:
+        here.send(None)
+        assert here.poll(SECONDS), "the child hangs"
+        return here.recv()
+
+    assert answer() == "Locked"
+    db.close()
+    assert answer() == 1
+    child.join(SECONDS)
+    assert child.exitcode == 0
+    with vectordb.open(path) as again:
+        assert len(again["docs"]) == 11
+
+
+def test_a_child_that_ends_does_not_free_the_directory(path: Path) -> None:
+    script = "import sys, vectordb; vectordb.open(sys.argv[1])"
+    with vectordb.open(path) as db:
+        # One ends without a word, the other one lets everything go and ends as programs do.
+        for end in (lambda: os._exit(0), lambda: None):
+            child = FORK.Process(target=end)
+            child.start()
+            child.join(SECONDS)
+            assert child.exitcode == 0
+            other = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=SECONDS)
+            assert other.returncode == 1 and f"process {os.getpid()}" in other.stderr
+        assert db.collections() == []
+
+
 def test_a_child_may_read_what_its_parent_writes(path: Path, docs: Collection) -> None:
     def read() -> int:
         with vectordb.open(path, read_only=True) as db:

@@ -92,10 +92,12 @@ pub(crate) fn clients() -> bool {
 
 /// Tests the Python package.
 pub(crate) fn python() -> bool {
-    // All libraries at once, with the features of the tests: only the module itself is not there yet.
-    let libraries = built("cdylib", &["--lib", "--example", "minimal"]);
+    // All libraries at once, with the features of the tests: only the module itself is not there yet. The bridge is the crate by itself.
+    let targets = ["--lib", "--bin", "bridge", "--example", "minimal"];
+    let (libraries, programs) = (built("cdylib", &targets), built("bin", &targets));
     // Some dependencies are such libraries, too.
-    libraries.iter().find(|library| library.contains("_native")).is_some_and(|library| python::run(Path::new(library)))
+    let module = libraries.iter().find(|library| library.contains("_native"));
+    module.zip(programs.first()).is_some_and(|(module, bridge)| python::run(Path::new(module), Path::new(bridge)))
 }
 
 /// Builds targets of the workspace, and names what came of those of a kind: programs and libraries. The tests have built them already.

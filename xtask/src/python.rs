@@ -18,8 +18,8 @@ struct Python {
     cache: PathBuf,
 }
 
-/// Tests the package with its native part.
-pub(crate) fn run(library: &Path) -> bool {
+/// Tests the package with its native part, and beside the crate by itself.
+pub(crate) fn run(library: &Path, bridge: &Path) -> bool {
     if !present("python3") {
         return passed_over("python3");
     }
@@ -38,7 +38,7 @@ pub(crate) fn run(library: &Path) -> bool {
         && std::thread::scope(|scope| {
             // Types take as long as tests.
             let types = scope.spawn(|| python.types() && python.stubs());
-            let tested = python.test();
+            let tested = python.test(bridge);
             types.join().unwrap_or(false) && tested
         })
 }
@@ -66,8 +66,8 @@ impl Python {
         copied.map_err(|error| eprintln!("{}: {error}", package.display())).is_ok()
     }
 
-    fn test(&self) -> bool {
-        succeeds(self.module(&["pytest", "--durations=5"]).current_dir(&self.source))
+    fn test(&self, bridge: &Path) -> bool {
+        succeeds(self.module(&["pytest", "--durations=5"]).env("VECTORDB_BRIDGE", bridge).current_dir(&self.source))
     }
 
     fn types(&self) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! A workload runs once, and its calls to the file system are recorded. Behind each of them the power may go; what the
 //! disk then holds is drawn several times over. Some of these disks get a second life with another loss of power, which
-//! may hit the recovery itself.
+//! may hit the recovery itself. So do some disks of a machine that goes on when the process dies: what was not synced is still
+//! seen by the next one, and still lost with the power.
 
 use rayon::prelude::*;
 
@@ -104,6 +105,9 @@ fn workload(seed: u64, plan: Plan, progress: &(dyn Fn(u64) + Sync)) -> Report {
             if let Some(copy) = copy.filter(|_| verdict == Verdict::Good) {
                 report += second_life(copy, &recording.timeline, number, seed + u64::from(number as u32), &mut random);
             }
+        }
+        if random.below(SECOND_LIVES) == 0 && !plan.ignore_syncs {
+            report += second_life(disk.clone(), &recording.timeline, number, seed + u64::from(number as u32), &mut random);
         }
         if let Some(call) = call {
             disk.apply(call);

@@ -155,26 +155,29 @@ fn open_segments(around: &Surroundings, path: &Path, manifest: &Manifest) -> Res
 
 /// Removes files of jobs that a crash cut off, and manifests that a newer one replaced.
 fn remove_leftovers(fs: &FsRef, path: &Path, manifest: &Manifest) -> Result<()> {
+    let (files, directories) = leftovers(fs, path, manifest)?;
+    if files.is_empty() && directories.is_empty() {
+        // The manifest before this one is gone, and it went when this one's name was durable.
+        return Ok(());
+    }
     // The manifest may have got its name from a process that died before it could make the name durable.
     fs.sync_dir(path)?;
+    directories.iter().try_for_each(|directory| fs.remove_dir_all(directory))?;
+    files.iter().try_for_each(|file| fs.remove(file))
+}
+
+/// Files and whole directories that the manifest does not name.
+fn leftovers(fs: &FsRef, path: &Path, manifest: &Manifest) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let keep: HashSet<PathBuf> = manifest.files(path).into_iter().collect();
-    for name in fs.list(path)? {
-        let is_ours = name.starts_with("MANIFEST-") && name != file_name(manifest.generation);
-        if is_ours {
-            fs.remove(&path.join(name))?;
-        }
-    }
+    let is_old = |name: &String| name.starts_with("MANIFEST-") && *name != file_name(manifest.generation);
+    let mut files: Vec<PathBuf> = fs.list(path)?.into_iter().filter(is_old).map(|name| path.join(name)).collect();
+    let mut directories = Vec::new();
     let segments = path.join("segments");
     for directory in fs.list(&segments)? {
         let directory = segments.join(directory);
-        let names = fs.list(&directory)?;
-        if !names.iter().any(|name| keep.contains(&directory.join(name))) {
-            fs.remove_dir_all(&directory)?;
-            continue;
-        }
-        for name in names.iter().map(|name| directory.join(name)).filter(|name| !keep.contains(name)) {
-            fs.remove(&name)?;
-        }
+        let (kept, others): (Vec<PathBuf>, Vec<PathBuf>) =
+            fs.list(&directory)?.iter().map(|name| directory.join(name)).partition(|name| keep.contains(name));
+        if kept.is_empty() { directories.push(directory) } else { files.extend(others) }
     }
-    Ok(())
+    Ok((files, directories))
 }

@@ -43,7 +43,8 @@ pub trait Fs: Send + Sync + fmt::Debug {
     fn remove_dir_all(&self, dir: &Path) -> Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> Result<()>;
-    /// Takes the exclusive lock of a lock file, which is made when absent; the lock ends with the guard or the process.
+    /// Takes the exclusive lock of a lock file, which is made when absent; the lock ends with the guard or the process. A guard
+    /// that is dropped in a child that was forked ends nothing.
     ///
     /// # Errors
     /// [`Error::Locked`](crate::Error::Locked) with the holder's process id when another holds it.

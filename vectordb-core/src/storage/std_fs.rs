@@ -18,6 +18,43 @@ struct StdFile {
     path: PathBuf,
 }
 
+/// A lock, which ends with this in the process that took it.
+struct Lock {
+    file: fs::File,
+    process: u32,
+}
+
+impl Lock {
+    fn take(path: &Path) -> Result<Self> {
+        let open = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = open.map_err(failed(path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                // Without the holder's number the message is only less helpful.
+                let _ = file.read_to_string(&mut text);
+                let directory = path.parent().unwrap_or(path).to_path_buf();
+                return Err(Error::Locked { path: directory, pid: text.trim().parse().ok() });
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(failed(path)(error)),
+        }
+        let process = std::process::id();
+        file.set_len(0).and_then(|()| writeln!(file, "{process}")).map_err(failed(path))?;
+        Ok(Self { file, process })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would not do: children that were forked have the same file open. In such a child closing is all there is to do,
+        // and leaves the lock to its parent.
+        if self.process == std::process::id() {
+            let _ = self.file.unlock();
+        }
+    }
+}
+
 /// An error of the operating system at a path; a full disk is told apart.
 fn failed(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
     move |error| match error.kind() {
@@ -119,21 +156,7 @@ impl Fs for StdFs {
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn Send + Sync>> {
-        let open = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let mut file = open.map_err(failed(path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                // Without the holder's number the message is only less helpful.
-                let _ = file.read_to_string(&mut text);
-                let directory = path.parent().unwrap_or(path).to_path_buf();
-                return Err(Error::Locked { path: directory, pid: text.trim().parse().ok() });
-            }
-            Err(fs::TryLockError::Error(error)) => return Err(failed(path)(error)),
-        }
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed(path))?;
-        Ok(Box::new(file))
+        Ok(Box::new(Lock::take(path)?))
     }
 
     fn available_bytes(&self, dir: &Path) -> Result<u64> {
@@ -185,6 +208,31 @@ mod tests {
             other => panic!("{:?}", other.map(drop)),
         }
         drop(held);
+        assert!(StdFs.lock(&path).is_ok());
+    }
+
+    #[test]
+    fn a_lock_ends_although_a_child_has_the_file_open() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("LOCK");
+        let held = Lock::take(&path).expect("the first one gets it");
+        // A child that was forked has the very same open file, as a duplicated descriptor has.
+        let child = held.file.try_clone().expect("it is open");
+        assert!(StdFs.lock(&path).is_err());
+        drop(held);
+        assert!(StdFs.lock(&path).is_ok());
+        drop(child);
+    }
+
+    #[test]
+    fn the_guard_in_a_child_ends_nothing() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("LOCK");
+        let parent = Lock::take(&path).expect("the first one gets it");
+        let child = Lock { file: parent.file.try_clone().expect("it is open"), process: 0 };
+        drop(child);
+        assert!(StdFs.lock(&path).is_err(), "the parent has it");
+        drop(parent);
         assert!(StdFs.lock(&path).is_ok());
     }
 }

@@ -12,6 +12,8 @@ use crate::storage::fs::{FsRef, write_atomic};
 /// log that is only less short.
 pub(crate) fn cut(fs: &FsRef, dir: &Path, last: Lsn) -> Result<()> {
     end::remove(fs, dir)?;
+    // Before anything is gone: a log that is shorter than its mark is damaged.
+    fs.sync_dir(dir)?;
     let all = files(fs, dir)?;
     for (_, path) in all.iter().rev().filter(|(first, _)| *first > last) {
         fs.remove(path)?;

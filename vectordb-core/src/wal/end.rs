@@ -40,11 +40,7 @@ pub(super) fn is_there(fs: &FsRef, dir: &Path) -> bool {
     fs.len(&dir.join(NAME)).is_ok_and(|len| len.is_some())
 }
 
-/// Removes the mark durably.
+/// Removes the mark; durable when the caller has synced the directory.
 pub(super) fn remove(fs: &FsRef, dir: &Path) -> Result<()> {
-    if fs.len(&dir.join(NAME))?.is_some() {
-        fs.remove(&dir.join(NAME))?;
-        fs.sync_dir(dir)?;
-    }
-    Ok(())
+    if fs.len(&dir.join(NAME))?.is_some() { fs.remove(&dir.join(NAME)) } else { Ok(()) }
 }

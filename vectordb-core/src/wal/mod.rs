@@ -87,8 +87,8 @@ impl Wal {
             rewrite(&fs, path, *end)?;
         }
         let kept = kept.into_iter().map(|(first, _, end)| (first, end)).collect();
-        fs.sync_dir(dir)?;
-        // From now on the log may end anywhere.
+        // From now on the log may end anywhere. That is durable before the first new frame is, with the name of its file; until then
+        // the mark may come back, and is true. So may files without frames, and names of others were synced before their first.
         end::remove(&fs, dir)?;
         let state = State {
             buffer: Vec::new(),
@@ -217,7 +217,7 @@ impl Wal {
         Ok(begun)
     }
 
-    /// Makes a new file; its name and header are durable before any frame in it can be.
+    /// Makes a new file; its name and header are durable before any frame in it can be, and so is that the end's mark is gone.
     fn begin(&self, first: Lsn) -> Result<Active> {
         let header = Header::new(first);
         let file = self.fs.create(&self.dir.join(file_name(first)))?;
