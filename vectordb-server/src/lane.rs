@@ -6,12 +6,16 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Threads that may block: the lanes together, and some for what is in none, on which the others wait.
 pub(crate) const THREADS: usize = 1024;
 
+/// Places for what clients ask for, for writes that other nodes hand on, and for questions that they do.
+const PLACES: [usize; 3] = [512, 256, 128];
+const _: () = assert!(PLACES[0] + PLACES[1] + PLACES[2] + 128 <= THREADS, "some are left for what is in no lane");
+
 /// What clients ask for.
-pub(crate) static CLIENTS: Lane = Lane::new(512);
+pub(crate) static CLIENTS: Lane = Lane::new(PLACES[0]);
 /// Writes that other nodes hand on.
-pub(crate) static PEERS_WRITES: Lane = Lane::new(256);
+pub(crate) static PEERS_WRITES: Lane = Lane::new(PLACES[1]);
 /// Questions that other nodes hand on.
-pub(crate) static PEERS_READS: Lane = Lane::new(128);
+pub(crate) static PEERS_READS: Lane = Lane::new(PLACES[2]);
 
 /// Work of one kind.
 #[derive(Debug)]

@@ -277,7 +277,7 @@ impl Nodes {
     }
 
     /// The ends of their logs.
-    fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         let end = |node: &Arc<Node>| {
             let text = std::fs::read_to_string(node.directory.join("log")).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
