@@ -217,7 +217,7 @@ mod tests {
     fn settle_if(balances: bool, state: &mut ClusterState, health: &Health) -> usize {
         for round in 0..200 {
             let commands = plan(state, health, balances);
-            if commands.is_empty() {
+            if commands.is_empty() && shards(state).all(|(_, _, shard)| making(shard, health) == 0) {
                 return round;
             }
             for command in commands {
