@@ -42,7 +42,7 @@ pub(crate) const HOUSES: [House; 3] = [
     House {
         name: "vectordb-server",
         storeys: &[
-            &["config", "wire"],
+            &["config", "wire", "lane"],
             &["auth", "tls", "trace", "dashboard", "fetch", "buckets", "metrics", "pace", "kubernetes", "cluster"],
             &["http", "grpc"],
             &["server"],
