@@ -43,10 +43,9 @@ pub struct CollectionInfo {
     pub lsn: Lsn,
     /// Bytes of all files, the log included.
     pub disk_bytes: u64,
-    /// Bytes of memory that the engine holds itself, the sum of what `memory` says is anonymous.
+    /// Bytes of memory that the engine holds itself. [`Collection::memory`](crate::Collection::memory) tells more, and looks at every
+    /// page for that.
     pub memory_bytes: u64,
-    /// Memory by component.
-    pub memory: MemoryReport,
     /// Segments that wait to be sealed.
     pub pending_seals: usize,
     /// The job under way.
@@ -178,7 +177,6 @@ impl Collection {
             available_bytes,
         });
         let busy = running_job.is_some() || plan.job.is_some() || deferred_job.is_some();
-        let memory = self.memory_of(&view, &Smaps::now());
         let sealed_bytes: u64 = view.sealed.iter().map(|sealed| sealed.meta().bytes).sum();
         Ok(CollectionInfo {
             status: if error.is_some() {
@@ -193,8 +191,8 @@ impl Collection {
             segments,
             lsn: at,
             disk_bytes: sealed_bytes + self.wal.as_ref().map_or(0, crate::wal::Wal::bytes),
-            memory_bytes: memory.total().anonymous_bytes,
-            memory,
+            // Without a look at the pages, which takes the system up to a second where there are many, and many ask often.
+            memory_bytes: self.memory_of(&view, &Smaps::default()).total().anonymous_bytes,
             pending_seals: view.frozen.len(),
             running_job,
             deferred_job,

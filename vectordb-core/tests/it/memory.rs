@@ -60,15 +60,16 @@ fn every_component_is_reported_where_it_is() {
 
     fill(&collection, 20_000, 64);
     collection.optimize().expect("optimizing works");
-    let sealed = collection.info().expect("info works");
-    let memory = sealed.memory;
+    let held = collection.info().expect("info works").memory_bytes;
+    let memory = collection.memory().expect("a report");
     assert!(memory.growing.anonymous_bytes < 100_000, "{memory:?}");
     assert!(memory.graph.anonymous_bytes >= 20_000 * 32 * 4 && memory.graph.mapped_bytes == 0, "{memory:?}");
     assert!(memory.codes.anonymous_bytes >= 20_000 * 32 && memory.codes.mapped_bytes == 0, "{memory:?}");
     assert!(memory.vectors.mapped_bytes >= 20_000 * 64 * 4 && memory.vectors.anonymous_bytes == 0, "{memory:?}");
     assert!(memory.payload_indexes.anonymous_bytes >= 20_000 * 16 && memory.payload.mapped_bytes > 20_000 * 20, "{memory:?}");
     assert!(memory.ids.mapped_bytes >= 20_000 * 20, "{memory:?}");
-    assert_eq!(sealed.memory_bytes, memory.total().anonymous_bytes);
+    // Without a look at the pages: what was asked of the system counts, whether it is there or not.
+    assert!(within(memory.total().anonymous_bytes, held, 5), "{held}, {memory:?}");
     collection.search(vec![0.5; 64]).limit(5).run().expect("searching works");
     assert!(collection.memory().expect("a report").caches.anonymous_bytes > 0);
     let json = serde_json::to_value(memory).expect("it is data");
@@ -257,8 +258,9 @@ fn sizes_are_estimated_within_five_percent() {
             ..Workload::default()
         };
         let size = estimate(&collection.config(), &work);
-        let total = info.memory.total();
-        let what = format!("{count} x {dim}, codes {codes}: {size:?}\n{info:?}");
+        let memory = collection.memory().expect("a report");
+        let total = memory.total();
+        let what = format!("{count} x {dim}, codes {codes}: {size:?}\n{info:?}\n{memory:?}");
         assert_eq!(info.segments.iter().filter(|segment| segment.kind == SegmentKind::Sealed).count(), 1, "{what}");
         assert!(
             within(
@@ -269,8 +271,8 @@ fn sizes_are_estimated_within_five_percent() {
             "{what}"
         );
         assert!(within(size.mapped_bytes + size.ids.mapped_bytes, total.mapped_bytes, 5), "{what}");
-        let resident = total.anonymous_bytes + info.memory.ids.mapped_resident_bytes;
-        if info.memory.ids.mapped_resident_bytes > 0 {
+        let resident = total.anonymous_bytes + memory.ids.mapped_resident_bytes;
+        if memory.ids.mapped_resident_bytes > 0 {
             assert!(within(size.resident_bytes, resident, 5), "estimated {}, found {resident}; {what}", size.resident_bytes);
         }
     }

@@ -37,9 +37,9 @@ pub(super) fn telemetry(call: &Call<'_>) -> Result<Reply> {
 }
 
 pub(super) fn memory(call: &Call<'_>) -> Result<Reply> {
-    let state = call.service.state(call.collection(), call.access)?;
-    let shards = state.shards.iter().map(|shard| {
-        let components = shard.info.memory.components();
+    let shards = call.service.memory(call.collection(), call.access)?;
+    let shards = shards.into_iter().map(|(shard, memory)| {
+        let components = memory.components();
         let components: serde_json::Map<String, serde_json::Value> = components
             .into_iter()
             .map(|(name, memory)| {
@@ -51,7 +51,7 @@ pub(super) fn memory(call: &Call<'_>) -> Result<Reply> {
                 (name.to_owned(), bytes)
             })
             .collect();
-        json!({"shard_id": shard.id, "resident_bytes": shard.info.memory_bytes, "components": components})
+        json!({"shard_id": shard, "resident_bytes": memory.total().anonymous_bytes, "components": components})
     });
     Reply::of(&json!({"shards": shards.collect::<Vec<_>>()}))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vectordb_core::{CollectionConfig, CollectionInfo, FieldInfo, Status};
+use vectordb_core::{CollectionConfig, CollectionInfo, FieldInfo, MemoryReport, Status};
 
 use super::Service;
 use crate::access::{Access, CollectionAccess};
@@ -50,6 +50,17 @@ pub struct ShardState {
 }
 
 impl Service {
+    /// Memory of each shard by component.
+    ///
+    /// Takes the system a look at every page, some milliseconds for a gigabyte.
+    ///
+    /// # Errors
+    /// [`Fault::NotFound`](crate::Fault::NotFound).
+    pub fn memory(&self, name: &str, access: &Access) -> Result<Vec<(ShardId, MemoryReport)>> {
+        let collection = self.collection(name, access, CollectionAccess::Read)?;
+        collection.shards.iter().map(|shard| Ok((shard.id, shard.data.memory()?))).collect()
+    }
+
     /// State and sizes of a collection.
     ///
     /// # Errors

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use vectordb_core::{
     Collection, CollectionConfig, CollectionInfo, ConfigDiff, CorpusCounts, DistanceMatrix, Explanation, FacetHit, FacetRequest, Filter,
-    GroupsRequest, MatrixRequest, PayloadSelector, PointGroup, PointId, QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest,
-    Update, UpdateResult, VectorSelector,
+    GroupsRequest, MatrixRequest, MemoryReport, PayloadSelector, PointGroup, PointId, QueryRequest, Record, ScoredPoint, ScrollPage,
+    ScrollRequest, Update, UpdateResult, VectorSelector,
 };
 
 use crate::error::{Fault, Result, ServiceError};
@@ -41,6 +41,8 @@ pub enum Question {
     Matrix(MatrixRequest),
     /// State and sizes.
     Info,
+    /// Memory by component.
+    Memory,
     /// The best points of a query, and how they were found.
     Explain(Box<QueryRequest>),
     /// What a query is weighted by.
@@ -67,6 +69,8 @@ pub enum Answer {
     Matrix(DistanceMatrix),
     /// To `Info`.
     Info(Box<CollectionInfo>),
+    /// To `Memory`.
+    Memory(Box<MemoryReport>),
     /// To `Explain`.
     Explanation(Box<Explanation>),
     /// To `Counts`.
@@ -88,6 +92,7 @@ impl Question {
             Self::Groups(request) => Answer::Groups(of.groups(request)?),
             Self::Matrix(request) => Answer::Matrix(of.distance_matrix(request)?),
             Self::Info => Answer::Info(Box::new(of.info()?)),
+            Self::Memory => Answer::Memory(Box::new(of.memory()?)),
             Self::Explain(request) => Answer::Explanation(Box::new(of.explain(request, false)?)),
             Self::Counts(request) => Answer::Counts(of.corpus_counts(request)?),
         })
@@ -101,7 +106,7 @@ impl Question {
             Self::Facet(request) => request.budget.deadline,
             Self::Groups(request) => request.query.budget.deadline,
             Self::Matrix(request) => request.budget.deadline,
-            Self::Retrieve { .. } | Self::Count { .. } | Self::Info => None,
+            Self::Retrieve { .. } | Self::Count { .. } | Self::Info | Self::Memory => None,
         }
     }
 
@@ -113,7 +118,7 @@ impl Question {
             Self::Facet(request) => request.budget.deadline = deadline,
             Self::Groups(request) => request.query.budget.deadline = deadline,
             Self::Matrix(request) => request.budget.deadline = deadline,
-            Self::Retrieve { .. } | Self::Count { .. } | Self::Info => {}
+            Self::Retrieve { .. } | Self::Count { .. } | Self::Info | Self::Memory => {}
         }
     }
 }
@@ -240,6 +245,10 @@ impl ShardData {
 
     pub(crate) fn info(&self) -> Result<CollectionInfo> {
         asked!(self, Question::Info, Answer::Info).map(|info| *info)
+    }
+
+    pub(crate) fn memory(&self) -> Result<MemoryReport> {
+        asked!(self, Question::Memory, Answer::Memory).map(|memory| *memory)
     }
 
     pub(crate) fn apply(&self, updates: Vec<Update>) -> Result<Written> {
