@@ -68,8 +68,9 @@ fn every_component_is_reported_where_it_is() {
     assert!(memory.vectors.mapped_bytes >= 20_000 * 64 * 4 && memory.vectors.anonymous_bytes == 0, "{memory:?}");
     assert!(memory.payload_indexes.anonymous_bytes >= 20_000 * 16 && memory.payload.mapped_bytes > 20_000 * 20, "{memory:?}");
     assert!(memory.ids.mapped_bytes >= 20_000 * 20, "{memory:?}");
-    // Without a look at the pages: what was asked of the system counts, whether it is there or not.
-    assert!(within(memory.total().anonymous_bytes, held, 5), "{held}, {memory:?}");
+    // Without a look at the pages: what was asked of the system counts, which gives more where its pages are huge.
+    assert!(held >= 20_000 * (32 * 4 + 32 + 16), "{held}, {memory:?}");
+    assert!(held <= memory.total().anonymous_bytes * 21 / 20, "{held}, {memory:?}");
     collection.search(vec![0.5; 64]).limit(5).run().expect("searching works");
     assert!(collection.memory().expect("a report").caches.anonymous_bytes > 0);
     let json = serde_json::to_value(memory).expect("it is data");
