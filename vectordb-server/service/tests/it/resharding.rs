@@ -185,13 +185,20 @@ fn it_goes_on_after_a_restart_and_can_be_given_up() {
     let directory = tempfile::tempdir().expect("a directory");
     let open = || Service::open(directory.path(), Options::default(), Settings::default()).expect("it opens");
     let service = open();
-    filled(&service, 2, 5_000);
+    // So many that it is not over before it is asked about.
+    filled(&service, 2, 40_000);
     let before = dump(&service);
     result(&service, "PATCH", "/collections/docs", &json!({"params": {"shard_number": 3}}));
+    // What the shards are made of is fixed once the thread has begun, which may be a moment after the answer.
+    let configure = || ask(&service, "PATCH", "/collections/docs", &json!({"optimizers_config": {"indexing_threshold": 7}}));
+    let begun = Instant::now();
+    while configure().0 != 400 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing was refused");
+    }
     let refused = [
         ask(&service, "PATCH", "/collections/docs", &json!({"params": {"shard_number": 4}})),
         ask(&service, "PUT", "/collections/docs/index?wait=true", &json!({"field_name": "x", "field_schema": "integer"})),
-        ask(&service, "PATCH", "/collections/docs", &json!({"optimizers_config": {"indexing_threshold": 7}})),
+        configure(),
     ];
     for (status, answer) in refused {
         assert!(status == 400 && answer.to_string().contains("is being resharded"), "{answer}");
