@@ -1,6 +1,7 @@
 //! What callers of the API ask of the cluster.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use openraft::ServerState;
 use vectordb_core::{CollectionConfig, ConfigDiff};
@@ -20,7 +21,7 @@ impl Shared {
     fn places(&self, shards: u32, factor: usize) -> Result<Vec<Vec<PeerId>>> {
         let state = self.agreed();
         let everybody = state.peers.iter().map(|(&peer, known)| (peer, Member { peer, disk: known.disk })).collect();
-        let seen = self.beats.lock().health(&state, super::leader::is_leader(self), self.give_up_after);
+        let seen = self.beats.lock().health(&state, super::leader::is_leader(self), self.give_up_after, Instant::now());
         let health = if seen.alive.is_empty() { Health { alive: everybody, ..Health::default() } } else { seen };
         let places = place(&state, &health, shards, factor);
         if places.len() < shards as usize {
@@ -217,7 +218,7 @@ impl Cluster for Shared {
     fn figures(&self) -> ReplicaFigures {
         let state = self.agreed();
         let leads = super::leader::is_leader(self);
-        let health = self.beats.lock().health(&state, leads, self.give_up_after);
+        let health = self.beats.lock().health(&state, leads, self.give_up_after, Instant::now());
         figures(&state, self.me.peer, leads.then_some(&health))
     }
 }

@@ -207,7 +207,7 @@ async fn beat(State(node): State<Node>, body: Bytes) -> Result<Response, Refused
     if !is_leader(&node) {
         return Err((StatusCode::CONFLICT, "not the leader".to_owned()));
     }
-    node.beats.lock().note(member);
+    node.beats.lock().note(member, Instant::now());
     let last = node.group.raft.metrics().borrow().last_applied.map_or(0, |last| last.index);
     Ok(reply(&last))
 }
@@ -220,7 +220,7 @@ async fn settled(State(node): State<Node>, body: Bytes) -> Result<Response, Refu
 async fn append(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     let message: Append = read(&body)?;
     let Some(replica) = node.replica(message.shard) else { return Ok(reply(&Reply::<super::replica::AppendReply>::NotHere)) };
-    Ok(working(move || told(replica.append(&message))).await)
+    Ok(working(move || told(replica.append(&message, Instant::now()))).await)
 }
 
 async fn ask(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {

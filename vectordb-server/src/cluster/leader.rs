@@ -30,27 +30,27 @@ pub(super) struct Beats {
 }
 
 impl Beats {
-    pub(super) fn note(&mut self, member: Member) {
-        self.heard.insert(member.peer, (member, Instant::now()));
+    pub(super) fn note(&mut self, member: Member, now: Instant) {
+        self.heard.insert(member.peer, (member, now));
     }
 
     /// Who lives, as far as a leader of so long can know.
-    pub(super) fn health(&mut self, state: &ClusterState, leads: bool, give_up_after: Duration) -> Health {
+    pub(super) fn health(&mut self, state: &ClusterState, leads: bool, give_up_after: Duration, now: Instant) -> Health {
         if !leads {
             self.leading_since = None;
             self.heard.clear();
             return Health::default();
         }
-        let since = *self.leading_since.get_or_insert_with(Instant::now);
+        let since = *self.leading_since.get_or_insert(now);
         let mut health = Health::default();
         for (&peer, known) in &state.peers {
             let heard = self.heard.get(&peer);
-            let silent_since = heard.map_or(since, |(_, at)| *at);
+            let silent_for = now.saturating_duration_since(heard.map_or(since, |(_, at)| *at));
             // A new leader believes in everybody for a while.
             let member = heard.map_or(Member { peer, disk: known.disk }, |(member, _)| *member);
-            if silent_since.elapsed() < DOWN_AFTER {
+            if silent_for < DOWN_AFTER {
                 health.alive.insert(peer, member);
-            } else if silent_since.elapsed() >= give_up_after {
+            } else if silent_for >= give_up_after {
                 health.given_up.insert(peer);
             }
         }
@@ -70,7 +70,7 @@ pub(super) async fn run(node: Arc<Shared>) {
         tokio::time::sleep(BEAT / 2).await;
         let leads = is_leader(&node);
         let state = node.agreed();
-        let health = node.beats.lock().health(&state, leads, node.give_up_after);
+        let health = node.beats.lock().health(&state, leads, node.give_up_after, Instant::now());
         if !leads {
             continue;
         }
@@ -213,13 +213,13 @@ mod tests {
     fn a_new_leader_believes_in_everybody_for_a_while() {
         let state = of_peers(2);
         let mut beats = Beats::default();
-        assert!(beats.health(&state, false, DOWN_AFTER).alive.is_empty());
-        assert_eq!(beats.health(&state, true, DOWN_AFTER * 2).alive.len(), 2);
-        beats.leading_since = Instant::now().checked_sub(DOWN_AFTER * 3 / 2);
-        beats.note(member(1));
-        let health = beats.health(&state, true, DOWN_AFTER * 2);
+        let start = Instant::now();
+        assert!(beats.health(&state, false, DOWN_AFTER, start).alive.is_empty());
+        assert_eq!(beats.health(&state, true, DOWN_AFTER * 2, start).alive.len(), 2);
+        beats.note(member(1), start + DOWN_AFTER);
+        let health = beats.health(&state, true, DOWN_AFTER * 2, start + DOWN_AFTER * 3 / 2);
         assert_eq!((health.alive.len(), health.given_up.len()), (1, 0));
-        beats.leading_since = Instant::now().checked_sub(DOWN_AFTER * 3);
-        assert_eq!(beats.health(&state, true, DOWN_AFTER * 2).given_up, BTreeSet::from([2]));
+        let health = beats.health(&state, true, DOWN_AFTER * 2, start + DOWN_AFTER * 2);
+        assert_eq!(health.given_up, BTreeSet::from([2]));
     }
 }

@@ -1,10 +1,12 @@
 //! A node of a cluster: agreement on what there is, replicas of shards that are copied, and the ways between nodes.
 //!
 //! Files: `state` (what is agreed on, pure), `placement` (where replicas are to lie, pure), `raft` (agreement), `replica` (one
-//! replica, primary or backup), `sender` (copies a primary's log), `resharding` (another number of shards, pure), `feed` (brings points into new shards), `route` (this node's way to a shard), `node` (all of it
-//! together, and the reconciliation of what is here with what is agreed), `leader` (what the leader does beside), `entry` (how a node comes into a cluster), `door` (what
-//! other nodes call), `client` (calling them), `files` (a shard on its way), `identity` (who this node is), `answers` (what callers of the API are told), `figures` (how many
-//! replicas are how, pure), `overseer` (tells the Kubernetes around what happens, and keeps its guard up).
+//! replica, primary or backup), `sender` (copies a primary's log), `resharding` (another number of shards, pure), `feed` (brings
+//! points into new shards), `route` (this node's way to a shard), `node` (all of it together, and the reconciliation of what is here
+//! with what is agreed), `leader` (what the leader does beside), `entry` (how a node comes into a cluster), `door` (what other nodes
+//! call), `client` (calling them), `files` (a shard on its way), `identity` (who this node is), `answers` (what callers of the API are
+//! told), `figures` (how many replicas are how, pure), `overseer` (tells the Kubernetes around what happens, and keeps its guard up);
+//! `simulation` tries it all out in one thread.
 
 mod answers;
 mod client;
@@ -23,6 +25,8 @@ mod replica;
 mod resharding;
 mod route;
 mod sender;
+#[cfg(test)]
+mod simulation;
 mod state;
 
 pub use node::ClusterError;

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use vectordb_core::{Database, UpdateResult};
+use vectordb_core::{StdFs, UpdateResult};
 use vectordb_service::{Fault, RoutedCollection, RoutedShard, Service, ServiceError, ShardRoute, is_about_points};
 
 use super::client::PeerClient;
@@ -23,7 +23,7 @@ use super::identity::Identity;
 use super::leader::{self, Beats};
 use super::overseer;
 use super::raft::{ConsensusError, Group};
-use super::replica::{Replica, Work};
+use super::replica::{Home, Replica, Work};
 use super::resharding::{Admission, Pass, Resharding};
 use super::route::{Change, Route};
 use super::sender;
@@ -88,9 +88,7 @@ pub(crate) struct Shared {
     pub(super) kubernetes: Option<Kubernetes>,
     handle: Handle,
     service: Weak<Service>,
-    db: Database,
-    /// Files of replicas.
-    replicas_path: PathBuf,
+    home: Home,
     /// Work that is not finished, on the file system of the data.
     pub(super) scratch_path: PathBuf,
     replicas: RwLock<BTreeMap<ShardRef, Arc<Replica>>>,
@@ -156,8 +154,7 @@ impl Node {
             kubernetes,
             handle: Handle::current(),
             service: Arc::downgrade(service),
-            db: service.database().clone(),
-            replicas_path: directory.join("replicas"),
+            home: Home { directory: directory.join("replicas"), fs: Arc::new(StdFs), db: service.database().clone() },
             scratch_path: directory.join("scratch"),
             replicas: RwLock::default(),
             routes: Mutex::default(),
@@ -232,7 +229,7 @@ async fn beat_always(node: Arc<Shared>) {
         let leader = node.leader();
         match leader {
             Some((id, _)) if id == node.me.peer => {
-                node.beats.lock().note(node.me);
+                node.beats.lock().note(node.me, Instant::now());
                 let last = node.group.raft.metrics().borrow().last_applied.map_or(0, |last| last.index);
                 node.first_heard.lock().get_or_insert(last);
             }
@@ -320,7 +317,7 @@ impl Shared {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(files(&self.scratch_path, error)),
             _ => {}
         }
-        for path in [&self.scratch_path, &self.replicas_path] {
+        for path in [&self.scratch_path, &self.home.directory] {
             std::fs::create_dir_all(path).map_err(|error| files(path, error))?;
         }
         Ok(())
@@ -457,7 +454,7 @@ impl Shared {
             Some(replica) => replica,
             None => {
                 let config = collection.config_of(meta);
-                let replica = Arc::new(Replica::open(shard, self.me, &self.replicas_path, &self.db, &config)?);
+                let replica = Arc::new(Replica::open(shard, self.me, &self.home, &config)?);
                 self.replicas.write().insert(shard, Arc::clone(&replica));
                 replica
             }
@@ -483,16 +480,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Removes replicas that are not to be here any more. What is known of a later epoch than this state is not touched: the
-    /// state is an old one then, which this node has yet to see the rest of.
+    /// Removes replicas that are not to be here any more.
     fn remove_dismissed(&self, state: &ClusterState) {
-        let dismissed = |shard: &ShardRef, replica: &Replica| match state.shard(*shard) {
-            Some((_, _, meta)) => !meta.replicas.contains(&self.me.peer) && meta.epoch >= replica.epoch(),
-            None => state.is_gone(*shard),
-        };
         let gone: Vec<Arc<Replica>> = {
             let replicas = self.replicas.read();
-            replicas.iter().filter(|(shard, replica)| dismissed(shard, replica)).map(|(_, replica)| Arc::clone(replica)).collect()
+            replicas.iter().filter(|(_, replica)| replica.is_dismissed(state)).map(|(_, replica)| Arc::clone(replica)).collect()
         };
         for replica in gone {
             self.replicas.write().remove(&replica.shard);
@@ -508,14 +500,14 @@ impl Shared {
     /// Removes data of the engine that no replica holds, and files of replicas that are no more.
     fn remove_strays(&self, state: &ClusterState) {
         // In this order: what is being installed has its name first, and its replica says so when it is done.
-        let names = self.db.collections();
+        let names = self.home.db.collections();
         let replicas: Vec<Arc<Replica>> = self.replicas.read().values().cloned().collect();
         let held: Vec<String> = replicas.iter().map(|replica| replica.engine()).collect();
         for name in names.into_iter().filter(|name| !held.contains(name)) {
             let shard = shard_of_engine(&name);
             if shard.is_none_or(|shard| state.is_gone(shard) || self.replica(shard).is_some()) {
                 tracing::info!(name, "removing data that an interruption left behind");
-                if let Err(error) = self.db.drop_collection(&name) {
+                if let Err(error) = self.home.db.drop_collection(&name) {
                     tracing::warn!(name, %error, "it stays");
                 }
             }

@@ -5,18 +5,19 @@
 //! whole log only; a process never acts as primary in an epoch that an earlier one may have acted in; members are disks.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use vectordb_core::{Collection, CollectionConfig, ConfigDiff, Database, LogFrame, Lsn, PointId, Staged, Update, UpdateResult};
+use vectordb_core::{
+    Collection, CollectionConfig, ConfigDiff, Database, Error, FsRef, LogFrame, Lsn, PointId, Staged, Update, UpdateResult,
+};
 use vectordb_service::{Answer, Fault, Question, ServiceError, ShardId, Touched, filters, matching, named};
 
-use super::state::{Member, ShardMeta, ShardRef};
+use super::state::{ClusterState, Member, ShardMeta, ShardRef};
 
 /// Bytes of frames that are kept at hand for backups.
 const RECENT_BYTES: usize = 32 << 20;
@@ -26,6 +27,8 @@ const MESSAGE_BYTES: usize = 4 << 20;
 const HEARD: Duration = Duration::from_secs(3);
 /// How long a write waits, once it is acknowledged, until every in-sync member shows it.
 const SHOWN: Duration = Duration::from_millis(300);
+/// How long to wait before an admission is proposed again.
+const AGAIN: Duration = Duration::from_secs(2);
 /// Frames that a learner may lack when its admission begins.
 const NEAR: u64 = 64;
 
@@ -80,8 +83,8 @@ struct Primary {
     /// In-sync members but for itself.
     needed: BTreeSet<Member>,
     pending: Option<Member>,
-    /// The admission of `pending` is proposed.
-    proposed: bool,
+    /// When the admission of `pending` was proposed last.
+    proposed: Option<Instant>,
     /// What each member is known to have, and to show.
     matched: BTreeMap<Member, (Lsn, Lsn)>,
     durable: Lsn,
@@ -137,12 +140,28 @@ pub(crate) enum Outgoing {
     Nothing,
 }
 
+/// Where the replicas of a node lie.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    /// A small file for each of them.
+    pub(crate) directory: PathBuf,
+    pub(crate) fs: FsRef,
+    /// Their data.
+    pub(crate) db: Database,
+}
+
+/// A write that is in the log, and not known to be done.
+pub(crate) struct Begun {
+    data: Collection,
+    pub(crate) staged: Staged,
+}
+
 /// One replica.
 pub(crate) struct Replica {
     pub(crate) shard: ShardRef,
     me: Member,
+    home: Home,
     file: PathBuf,
-    db: Database,
     inner: Mutex<Inner>,
     /// Signalled when the commit point or the role moves.
     moved: Condvar,
@@ -173,38 +192,29 @@ impl Replica {
     ///
     /// # Errors
     /// Those of the engine and of the file system.
-    pub(crate) fn open(
-        shard: ShardRef,
-        me: Member,
-        directory: &Path,
-        db: &Database,
-        config: &CollectionConfig,
-    ) -> Result<Self, ServiceError> {
-        let file = directory.join(format!("{shard}.json"));
-        let (kept, data) = match std::fs::read(&file) {
-            Ok(bytes) => {
-                let kept: Kept =
-                    serde_json::from_slice(&bytes).map_err(|error| ServiceError::internal(format!("{}: {error}", file.display())))?;
-                let data = db.get(&kept.engine)?;
-                (kept, data)
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let kept = Kept { engine: engine_name(shard), epoch: 0 };
-                let data = db.create_collection(&kept.engine, config.clone())?;
-                keep(&file, &kept)?;
-                (kept, data)
-            }
-            Err(error) => return Err(ServiceError::internal(format!("{}: {error}", file.display()))),
+    pub(crate) fn open(shard: ShardRef, me: Member, home: &Home, config: &CollectionConfig) -> Result<Self, ServiceError> {
+        let file = home.directory.join(format!("{shard}.json"));
+        let (kept, data) = if home.fs.len(&file)?.is_some() {
+            let bytes = home.fs.read(&file)?;
+            let kept: Kept =
+                serde_json::from_slice(&bytes).map_err(|error| ServiceError::internal(format!("{}: {error}", file.display())))?;
+            let data = home.db.get(&kept.engine)?;
+            (kept, data)
+        } else {
+            let kept = Kept { engine: engine_name(shard), epoch: 0 };
+            let data = home.db.create_collection(&kept.engine, config.clone())?;
+            keep(&home.fs, &file, &kept)?;
+            (kept, data)
         };
-        if let Some(committed) = committed(&file) {
+        if let Some(committed) = committed(&home.fs, &file) {
             data.publish(committed);
         }
         let inner = Inner { data, kept, primary: None, heard: None, failed: None };
         Ok(Self {
             shard,
             me,
+            home: home.clone(),
             file,
-            db: db.clone(),
             inner: Mutex::new(inner),
             moved: Condvar::new(),
             news: watch::Sender::new(0),
@@ -220,12 +230,11 @@ impl Replica {
         self.moved.notify_all();
         self.tell();
         for file in [&self.file, &committed_file(&self.file)] {
-            match std::fs::remove_file(file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed_file(file, &error)),
-                _ => {}
-            }
+            self.home.fs.remove(file)?;
         }
-        self.db.drop_collection(&inner.kept.engine)?;
+        // Before the data: a file that came back after a loss of power would speak of what is not there.
+        self.home.fs.sync_dir(&self.home.directory)?;
+        self.home.db.drop_collection(&inner.kept.engine)?;
         Ok(())
     }
 
@@ -246,7 +255,7 @@ impl Replica {
             inner.primary = Some(Primary {
                 needed: meta.in_sync.iter().copied().filter(|member| *member != self.me).collect(),
                 pending: None,
-                proposed: false,
+                proposed: None,
                 matched: BTreeMap::new(),
                 durable: position.last,
                 commit: position.published,
@@ -268,9 +277,13 @@ impl Replica {
         meta.primary == self.me && meta.epoch == inner.kept.epoch && inner.primary.is_none() && inner.failed.is_none()
     }
 
-    /// The newest epoch it knows.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.inner.lock().kept.epoch
+    /// Whether it is not to be here any more. What knows of a later epoch than a state is not touched: the state is an old one then,
+    /// which this node has yet to see the rest of.
+    pub(super) fn is_dismissed(&self, state: &ClusterState) -> bool {
+        match state.shard(self.shard) {
+            Some((_, _, meta)) => !meta.replicas.contains(&self.me.peer) && meta.epoch >= self.inner.lock().kept.epoch,
+            None => state.is_gone(self.shard),
+        }
     }
 
     /// The name of its data in the engine.
@@ -280,7 +293,7 @@ impl Replica {
 
     fn raise(&self, inner: &mut Inner, epoch: u64) -> Result<(), ServiceError> {
         let kept = Kept { epoch, ..inner.kept.clone() };
-        keep(&self.file, &kept)?;
+        keep(&self.home.fs, &self.file, &kept)?;
         inner.kept = kept;
         Ok(())
     }
@@ -295,10 +308,14 @@ impl Replica {
 
     /// The collection of the engine, if it has everything acknowledged: that of the primary, or of a backup that hears of it.
     pub(crate) fn readable(&self) -> Option<Collection> {
+        self.readable_at(Instant::now())
+    }
+
+    pub(super) fn readable_at(&self, now: Instant) -> Option<Collection> {
         let inner = self.inner.lock();
         let knows = match &inner.primary {
             Some(primary) => primary.commit >= primary.floor,
-            None => inner.heard.is_some_and(|heard| heard.elapsed() < HEARD),
+            None => inner.heard.is_some_and(|heard| now.saturating_duration_since(heard) < HEARD),
         };
         knows.then(|| inner.data.clone())
     }
@@ -331,9 +348,17 @@ impl Replica {
         admits: impl FnOnce() -> Result<bool, ServiceError>,
         work: Work,
     ) -> Result<Option<UpdateResult>, ServiceError> {
-        let Some((data, staged)) = self.stage(least, admits, work)? else { return Ok(None) };
+        let Some(begun) = self.begin(least, admits, work)? else { return Ok(None) };
+        self.settle(&begun)?;
+        self.wait_committed(begun.staged.lsn, deadline)?;
+        Ok(Some(UpdateResult { lsn: begun.staged.lsn, points: begun.staged.points }))
+    }
+
+    /// Makes a write that has begun durable here, and counts that.
+    pub(super) fn settle(&self, begun: &Begun) -> Result<(), ServiceError> {
         self.tell();
-        let synced = data.sync_log(staged.lsn);
+        let lsn = begun.staged.lsn;
+        let synced = begun.data.sync_log(lsn);
         let mut inner = self.inner.lock();
         if let Err(error) = synced {
             inner.failed = Some(error.to_string());
@@ -342,19 +367,25 @@ impl Replica {
             return Err(error.into());
         }
         if let Some(primary) = &mut inner.primary {
-            primary.durable = primary.durable.max(staged.lsn);
+            primary.durable = primary.durable.max(lsn);
         }
         self.advance(&mut inner);
-        self.wait_committed(&mut inner, staged.lsn, deadline)?;
-        Ok(Some(UpdateResult { lsn: staged.lsn, points: staged.points }))
+        Ok(())
     }
 
-    fn stage(
+    /// Whether a write that has settled is on all members that count; nothing while that is not known.
+    #[cfg(test)]
+    pub(super) fn outcome(&self, lsn: Lsn) -> Option<Result<(), ServiceError>> {
+        self.inner.lock().outcome(lsn)
+    }
+
+    /// Puts a write into the log.
+    pub(super) fn begin(
         &self,
         least: usize,
         admits: impl FnOnce() -> Result<bool, ServiceError>,
         work: Work,
-    ) -> Result<Option<(Collection, Staged)>, ServiceError> {
+    ) -> Result<Option<Begun>, ServiceError> {
         let mut inner = self.inner.lock();
         if let Some(reason) = &inner.failed {
             return Err(unavailable(format!("the shard's log failed: {reason}")));
@@ -386,7 +417,7 @@ impl Replica {
         }
         primary.remember(Arc::new(Frame { lsn: staged.lsn, epoch, body: staged.body.clone() }));
         drop(inner);
-        Ok(Some((data, staged)))
+        Ok(Some(Begun { data, staged }))
     }
 
     /// From now on notes which points are written, as long as it is primary. The last batch before; none when it is no primary, or
@@ -427,13 +458,15 @@ impl Replica {
         }
     }
 
-    fn wait_committed(&self, inner: &mut MutexGuard<'_, Inner>, lsn: Lsn, deadline: Instant) -> Result<(), ServiceError> {
+    fn wait_committed(&self, lsn: Lsn, deadline: Instant) -> Result<(), ServiceError> {
+        let mut inner = self.inner.lock();
         loop {
-            let Some(primary) = &inner.primary else { return Err(unknown_outcome()) };
-            if primary.commit >= lsn {
-                break;
+            match inner.outcome(lsn) {
+                Some(Ok(())) => break,
+                Some(Err(error)) => return Err(error),
+                None => {}
             }
-            if self.moved.wait_until(inner, deadline).timed_out() {
+            if self.moved.wait_until(&mut inner, deadline).timed_out() {
                 return Err(ServiceError::new(Fault::Timeout, "not every in-sync replica has answered; the write may yet be done"));
             }
         }
@@ -441,7 +474,7 @@ impl Replica {
         let until = deadline.min(Instant::now() + SHOWN);
         while let Some(primary) = &inner.primary {
             let shown = |member: &Member| primary.matched.get(member).is_some_and(|(_, shown)| *shown >= lsn);
-            if primary.needed.iter().all(shown) || self.moved.wait_until(inner, until).timed_out() {
+            if primary.needed.iter().all(shown) || self.moved.wait_until(&mut inner, until).timed_out() {
                 break;
             }
         }
@@ -499,7 +532,7 @@ impl Replica {
     }
 
     /// Notes what a member has. True when its admission should be proposed now.
-    pub(crate) fn acknowledged(&self, epoch: u64, member: Member, upto: Lsn, shown: Lsn, is_wanted: bool) -> bool {
+    pub(crate) fn acknowledged(&self, epoch: u64, member: Member, upto: Lsn, shown: Lsn, is_wanted: bool, now: Instant) -> bool {
         let mut inner = self.inner.lock();
         let last = inner.data.log_position().last;
         let current = inner.kept.epoch == epoch;
@@ -509,8 +542,12 @@ impl Replica {
         if !primary.needed.contains(&member) && is_wanted && primary.pending.is_none() && upto.0 + NEAR >= last.0 {
             primary.pending = Some(member);
         }
-        let admits = primary.pending == Some(member) && upto >= last && !primary.proposed;
-        primary.proposed |= admits;
+        // Writes wait for it from now on, so a proposal that was not heard is made again.
+        let is_due = primary.proposed.is_none_or(|at| now.saturating_duration_since(at) >= AGAIN);
+        let admits = primary.pending == Some(member) && upto >= last && is_due;
+        if admits {
+            primary.proposed = Some(now);
+        }
         self.advance(&mut inner);
         self.moved.notify_all();
         admits
@@ -524,7 +561,7 @@ impl Replica {
     }
 
     /// Takes over what a primary sends.
-    pub(crate) fn append(&self, message: &Append) -> Result<AppendReply, ServiceError> {
+    pub(crate) fn append(&self, message: &Append, now: Instant) -> Result<AppendReply, ServiceError> {
         let mut inner = self.inner.lock();
         if inner.failed.is_some() {
             return Ok(AppendReply::Absent);
@@ -563,7 +600,7 @@ impl Replica {
         }
         inner.data.publish(message.commit.min(upto));
         if message.settled && message.commit <= inner.data.log_position().published {
-            inner.heard = Some(Instant::now());
+            inner.heard = Some(now);
         }
         let shown = inner.data.log_position().published;
         Ok(AppendReply::Has { member: self.me, upto, shown })
@@ -595,7 +632,7 @@ impl Replica {
     fn cut(&self, inner: &mut Inner, last: Lsn) -> Result<(), ServiceError> {
         let published = inner.data.log_position().published;
         tracing::info!(shard = %self.shard, behind = %last, "taking back batches that were never acknowledged");
-        inner.data = self.db.cut_log(&inner.kept.engine, last)?;
+        inner.data = self.home.db.cut_log(&inner.kept.engine, last)?;
         inner.data.publish(published);
         Ok(())
     }
@@ -612,11 +649,11 @@ impl Replica {
             return Err(unavailable("another epoch has begun"));
         }
         let engine = engine_name(self.shard);
-        let data = self.db.restore(&engine, files)?;
+        let data = self.home.db.restore(&engine, files)?;
         let old = inner.kept.engine.clone();
         let kept = Kept { engine: engine.clone(), epoch };
-        if let Err(error) = keep(&self.file, &kept) {
-            drop(self.db.drop_collection(&engine));
+        if let Err(error) = keep(&self.home.fs, &self.file, &kept) {
+            drop(self.home.db.drop_collection(&engine));
             return Err(error);
         }
         inner.kept = kept;
@@ -624,8 +661,8 @@ impl Replica {
         inner.heard = None;
         inner.failed = None;
         // What the old data had committed says nothing about the new files, which hold at least that.
-        drop(std::fs::remove_file(committed_file(&self.file)));
-        self.db.drop_collection(&old)?;
+        drop(self.home.fs.remove(&committed_file(&self.file)));
+        self.home.db.drop_collection(&old)?;
         Ok(())
     }
 
@@ -633,13 +670,21 @@ impl Replica {
     /// so nothing waits for the disk.
     pub(crate) fn note_commit(&self) {
         let published = self.data().log_position().published;
-        if committed(&self.file) != Some(published) {
+        if committed(&self.home.fs, &self.file) != Some(published) {
             let file = committed_file(&self.file);
-            let new = file.with_extension("committed.new");
             let line = format!("{published} {:08x}\n", checksum(published));
-            if std::fs::write(&new, line).and_then(|()| std::fs::rename(&new, &file)).is_err() {
+            if replace(&self.home.fs, &file, line.as_bytes(), false).is_err() {
                 tracing::debug!(file = %file.display(), "the commit point is not noted");
             }
+        }
+    }
+}
+
+impl Inner {
+    fn outcome(&self, lsn: Lsn) -> Option<Result<(), ServiceError>> {
+        match &self.primary {
+            None => Some(Err(unknown_outcome())),
+            Some(primary) => (primary.commit >= lsn).then_some(Ok(())),
         }
     }
 }
@@ -694,32 +739,32 @@ fn engine_name(shard: ShardRef) -> String {
     format!("{shard}-{}", uuid::Uuid::new_v4())
 }
 
-fn failed_file(path: &Path, error: &std::io::Error) -> ServiceError {
-    let fault = match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Fault::OutOfSpace,
-        _ => Fault::Internal,
-    };
-    ServiceError::new(fault, format!("{}: {error}", path.display()))
+fn keep(fs: &FsRef, file: &Path, kept: &Kept) -> Result<(), ServiceError> {
+    let bytes = serde_json::to_vec(kept).map_err(|error| ServiceError::internal(error.to_string()))?;
+    Ok(replace(fs, file, &bytes, true)?)
 }
 
-fn keep(file: &Path, kept: &Kept) -> Result<(), ServiceError> {
-    let write = || {
-        let new = file.with_extension("json.new");
-        let mut out = std::fs::File::create(&new)?;
-        out.write_all(&serde_json::to_vec(kept)?)?;
-        out.sync_all()?;
-        std::fs::rename(&new, file)?;
-        std::fs::File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().map_err(|error| failed_file(file, &error))
+/// Replaces a small file as a whole.
+fn replace(fs: &FsRef, path: &Path, bytes: &[u8], durably: bool) -> Result<(), Error> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".new");
+    let aside = PathBuf::from(aside);
+    let file = fs.create(&aside)?;
+    file.write_at(0, bytes)?;
+    if durably {
+        file.sync()?;
+    }
+    drop(file);
+    fs.rename(&aside, path)?;
+    if durably { fs.sync_dir(path.parent().unwrap_or(Path::new("."))) } else { Ok(()) }
 }
 
 fn committed_file(file: &Path) -> PathBuf {
     file.with_extension("committed")
 }
 
-fn committed(file: &Path) -> Option<Lsn> {
-    let text = std::fs::read_to_string(committed_file(file)).ok()?;
+fn committed(fs: &FsRef, file: &Path) -> Option<Lsn> {
+    let text = String::from_utf8(fs.read(&committed_file(file)).ok()?).ok()?;
     let (lsn, sum) = text.trim_end().split_once(' ')?;
     let lsn = Lsn(lsn.parse().ok()?);
     (u32::from_str_radix(sum, 16).ok()? == checksum(lsn)).then_some(lsn)

@@ -5,28 +5,136 @@ use std::time::{Duration, Instant};
 
 use super::client::PeerError;
 use super::node::Shared;
-use super::replica::{AppendReply, Outgoing, Replica};
+use super::replica::{Append, AppendReply, Outgoing, Replica};
 use super::route::Reply;
-use super::state::{Command, PeerId};
+use super::state::{ClusterState, Command, PeerId};
 use vectordb_core::Lsn;
+use vectordb_service::ServiceError;
 
 /// How often a backup hears of its primary when there is nothing to copy.
-const BEAT: Duration = Duration::from_millis(300);
+pub(super) const BEAT: Duration = Duration::from_millis(300);
 /// How long one message may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a member may be silent while writes wait for it.
 const SILENCE: Duration = Duration::from_millis(2500);
 /// How long to wait after a failure.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// There is more to send.
+    More,
+    /// Nothing to send, until there is news or the peer should hear that we live.
+    News,
+    /// Something is wrong, and nothing else would come of it now.
+    Pause,
+}
+
+/// What a primary knows of one of its peers, without the ways to it.
+#[derive(Debug, Clone)]
+pub(super) struct Copying {
+    pub(super) replica: Arc<Replica>,
+    pub(super) peer: PeerId,
+    pub(super) epoch: u64,
+    /// The last batch that the peer is thought to have.
+    after: Option<Lsn>,
+    failing: Option<Instant>,
+}
+
+impl Copying {
+    pub(super) fn new(replica: Arc<Replica>, peer: PeerId, epoch: u64) -> Self {
+        Self { replica, peer, epoch, after: None, failing: None }
+    }
+
+    /// Whether the peer is to have a replica; it may have been dismissed, and counts until its epoch is over all the same.
+    pub(super) fn is_wanted(&self, state: &ClusterState) -> bool {
+        self.is_assigned(state) || self.replica.counts(self.peer).is_some()
+    }
+
+    fn is_assigned(&self, state: &ClusterState) -> bool {
+        state.shard(self.replica.shard).is_some_and(|(_, _, shard)| shard.replicas.contains(&self.peer))
+    }
+
+    pub(super) fn outgoing(&self) -> Result<Outgoing, ServiceError> {
+        self.replica.outgoing(self.epoch, self.after)
+    }
+
+    /// What to make of the answer to a message, and what to propose. None came if there is no `reply`.
+    pub(super) fn heard(
+        &mut self,
+        sent: &Sent,
+        reply: Option<&AppendReply>,
+        state: &ClusterState,
+        now: Instant,
+    ) -> (Next, Option<Command>) {
+        match reply {
+            Some(&AppendReply::Has { member, upto, shown }) => {
+                self.failing = None;
+                self.after = Some(upto);
+                let admits = self.replica.acknowledged(self.epoch, member, upto, shown, self.is_assigned(state), now);
+                let command = Command::Expand { shard: self.replica.shard, epoch: self.epoch, member };
+                (if sent.all { Next::News } else { Next::More }, admits.then_some(command))
+            }
+            Some(&AppendReply::Wants { after }) => {
+                self.failing = None;
+                self.after = Some(after);
+                (Next::More, None)
+            }
+            Some(AppendReply::Stale { .. } | AppendReply::Absent) | None => {
+                self.after = None;
+                (Next::Pause, self.complaint(sent.begun, now))
+            }
+        }
+    }
+
+    /// What to make of files that were sent, or were not; the log follows. While they come, a peer is not silent.
+    pub(super) fn sent_files(&mut self, arrived: bool, now: Instant) -> (Next, Option<Command>) {
+        self.after = None;
+        if arrived {
+            self.failing = None;
+            return (Next::More, None);
+        }
+        (Next::Pause, self.complaint(now, now))
+    }
+
+    /// A member that writes wait for and that stays silent has to leave the set. It was asked when this `begun`.
+    fn complaint(&mut self, begun: Instant, now: Instant) -> Option<Command> {
+        let since = *self.failing.get_or_insert(begun);
+        if now.saturating_duration_since(since) < SILENCE {
+            return None;
+        }
+        let member = self.replica.counts(self.peer)?;
+        tracing::warn!(shard = %self.replica.shard, peer = self.peer, "a replica stays silent and leaves the in-sync set");
+        // Another time, if this one is not heard.
+        self.failing = Some(now);
+        Some(Command::Shrink { shard: self.replica.shard, epoch: self.epoch, member })
+    }
+}
+
+/// A message on its way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    begun: Instant,
+    /// Whether it holds everything that there was.
+    all: bool,
+}
+
+impl Sent {
+    pub(super) fn new(message: &Append, begun: Instant) -> Self {
+        Self { begun, all: Lsn(message.after.0 + message.frames.len() as u64) == message.last }
+    }
+}
 
 /// Runs until the epoch ends, or the peer is to have no replica any more.
 pub(super) async fn run(node: Arc<Shared>, replica: Arc<Replica>, peer: PeerId, epoch: u64) {
-    let mut sender = Sender { node, replica, peer, epoch, after: None, failing: None };
-    let mut news = sender.replica.news();
-    while let Some(waits) = sender.step().await {
-        if waits {
-            // Nothing to send: until there is, or the backup should hear that we live.
-            drop(tokio::time::timeout(BEAT, news.changed()).await);
+    let mut sender = Sender { node, copying: Copying::new(replica, peer, epoch) };
+    let mut news = sender.copying.replica.news();
+    while let Some(next) = sender.step().await {
+        match next {
+            Next::More => {}
+            Next::News => drop(tokio::time::timeout(BEAT, news.changed()).await),
+            Next::Pause => tokio::time::sleep(PAUSE).await,
         }
         news.mark_unchanged();
     }
@@ -34,104 +142,50 @@ pub(super) async fn run(node: Arc<Shared>, replica: Arc<Replica>, peer: PeerId, 
 
 struct Sender {
     node: Arc<Shared>,
-    replica: Arc<Replica>,
-    peer: PeerId,
-    epoch: u64,
-    /// The last batch that the peer is thought to have.
-    after: Option<Lsn>,
-    failing: Option<Instant>,
+    copying: Copying,
 }
 
 impl Sender {
-    /// Sends once. True when there is nothing more to send, nothing when all is over.
-    async fn step(&mut self) -> Option<bool> {
-        if self.node.is_stopping() || !self.is_wanted() {
+    /// Sends once. Nothing when all is over.
+    async fn step(&mut self) -> Option<Next> {
+        if self.node.is_stopping() || !self.copying.is_wanted(&self.node.agreed()) {
             return None;
         }
-        let (replica, epoch, after) = (Arc::clone(&self.replica), self.epoch, self.after);
-        let outgoing = tokio::task::spawn_blocking(move || replica.outgoing(epoch, after)).await.ok()?;
+        let copying = self.copying.clone();
+        let outgoing = tokio::task::spawn_blocking(move || copying.outgoing()).await.ok()?;
         match outgoing {
             Ok(Outgoing::Nothing) => None,
             Ok(Outgoing::Message(message)) => {
-                let Some(uri) = self.node.uri_of(self.peer) else { return Some(true) };
-                let end = Lsn(message.after.0 + message.frames.len() as u64);
-                let all = end == message.last;
-                let begun = Instant::now();
+                let Some(uri) = self.node.uri_of(self.copying.peer) else { return Some(Next::News) };
+                let sent = Sent::new(&message, Instant::now());
                 let reply: Result<Reply<AppendReply>, PeerError> = self.node.client.call(&uri, "/replica/append", &message, TIMEOUT).await;
-                self.heard(reply, all, begun).await
+                let reply = if let Ok(Reply::Done(reply)) = &reply { Some(reply) } else { None };
+                let heard = self.copying.heard(&sent, reply, &self.node.agreed(), Instant::now());
+                Some(self.propose(heard))
             }
             Ok(Outgoing::Files) => self.send_files().await,
             Err(error) => {
-                tracing::warn!(shard = %self.replica.shard, peer = self.peer, %error, "the log cannot be read");
-                tokio::time::sleep(PAUSE).await;
-                Some(false)
+                tracing::warn!(shard = %self.copying.replica.shard, peer = self.copying.peer, %error, "the log cannot be read");
+                Some(Next::Pause)
             }
         }
     }
 
-    /// Whether the peer is to have a replica; it may have been dismissed, and counts until its epoch is over all the same.
-    fn is_wanted(&self) -> bool {
-        let state = self.node.agreed();
-        let assigned = state.shard(self.replica.shard).is_some_and(|(_, _, shard)| shard.replicas.contains(&self.peer));
-        assigned || self.replica.counts(self.peer).is_some()
-    }
-
-    async fn heard(&mut self, reply: Result<Reply<AppendReply>, PeerError>, all: bool, begun: Instant) -> Option<bool> {
-        match reply {
-            Ok(Reply::Done(AppendReply::Has { member, upto, shown })) => {
-                self.failing = None;
-                self.after = Some(upto);
-                let state = self.node.agreed();
-                let wanted = state.shard(self.replica.shard).is_some_and(|(_, _, shard)| shard.replicas.contains(&self.peer));
-                let admits = self.replica.acknowledged(self.epoch, member, upto, shown, wanted);
-                if admits {
-                    let command = Command::Expand { shard: self.replica.shard, epoch: self.epoch, member };
-                    self.node.propose_quietly(command);
-                }
-                Some(all)
-            }
-            Ok(Reply::Done(AppendReply::Wants { after })) => {
-                self.failing = None;
-                self.after = Some(after);
-                Some(false)
-            }
-            Ok(Reply::Done(AppendReply::Stale { .. } | AppendReply::Absent) | Reply::NotHere | Reply::Failed(_)) | Err(_) => {
-                self.complain(begun);
-                self.after = None;
-                tokio::time::sleep(PAUSE).await;
-                Some(false)
-            }
-        }
-    }
-
-    /// A member that writes wait for and that stays silent has to leave the set. It was asked when this `begun`.
-    fn complain(&mut self, begun: Instant) {
-        let since = *self.failing.get_or_insert(begun);
-        if since.elapsed() < SILENCE {
-            return;
-        }
-        if let Some(member) = self.replica.counts(self.peer) {
-            tracing::warn!(shard = %self.replica.shard, peer = self.peer, "a replica stays silent and leaves the in-sync set");
-            let command = Command::Shrink { shard: self.replica.shard, epoch: self.epoch, member };
+    fn propose(&self, (next, command): (Next, Option<Command>)) -> Next {
+        if let Some(command) = command {
             self.node.propose_quietly(command);
-            // Another time, if this one is not heard.
-            self.failing = Some(Instant::now());
         }
+        next
     }
 
-    /// Sends the files of the shard; the log follows.
-    async fn send_files(&mut self) -> Option<bool> {
-        let uri = self.node.uri_of(self.peer)?;
-        match self.node.send_files(&self.replica, &uri, self.epoch).await {
-            Ok(()) => self.failing = None,
-            Err(error) => {
-                tracing::warn!(shard = %self.replica.shard, peer = self.peer, %error, "files could not be sent");
-                // While they come it is not silent.
-                self.complain(Instant::now());
-                tokio::time::sleep(PAUSE).await;
-            }
+    /// Sends the files of the shard.
+    async fn send_files(&mut self) -> Option<Next> {
+        let uri = self.node.uri_of(self.copying.peer)?;
+        let sent = self.node.send_files(&self.copying.replica, &uri, self.copying.epoch).await;
+        if let Err(error) = &sent {
+            tracing::warn!(shard = %self.copying.replica.shard, peer = self.copying.peer, %error, "files could not be sent");
         }
-        self.after = None;
-        Some(false)
+        let heard = self.copying.sent_files(sent.is_ok(), Instant::now());
+        Some(self.propose(heard))
     }
 }

@@ -1,0 +1,296 @@
+//! What goes wrong and how it is mended, the agreement, and what must hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use vectordb_benches::faults::sim_fs::{Loss, SimFs};
+use vectordb_core::{Collection, PointId, ScrollRequest};
+
+use super::super::leader::{BEAT, Beats};
+use super::super::placement::plan;
+use super::super::state::{Command, ShardRef};
+use super::clients::FIELD;
+use super::world::{Event, GIVE_UP_AFTER, MS, SECOND, Time, World};
+
+/// What the points of a collection hold.
+fn content(data: &Collection) -> Result<BTreeMap<u64, u64>, String> {
+    let page = data.scroll(&ScrollRequest { limit: 100_000, ..ScrollRequest::default() }).map_err(|error| error.to_string())?;
+    let serial = |record: &vectordb_core::Record| {
+        let PointId::Num(key) = record.id else { return None };
+        Some((key, record.payload.as_ref()?.get(FIELD)?.as_u64()?))
+    };
+    page.records.iter().map(|record| serial(record).ok_or_else(|| format!("point {} is no point of ours", record.id))).collect()
+}
+
+impl World {
+    pub(super) fn start(&mut self, node: usize) -> Result<(), String> {
+        if self.nodes[node].running.is_some() {
+            return Ok(());
+        }
+        self.nodes[node].start()?;
+        self.note(format_args!("peer {} starts", node + 1));
+        // The machine of the agreement keeps what it applied last in a file, which may be some entries old.
+        let back = usize::try_from(self.random.below(4)).unwrap_or(0);
+        self.nodes[node].known = self.nodes[node].known.saturating_sub(back);
+        let (me, life) = (self.nodes[node].me, self.nodes[node].life);
+        let (uri, version) = (format!("peer{}", me.peer), String::new());
+        self.later(MS, Event::Propose(node, life, Command::AddPeer { id: me.peer, uri, disk: me.disk, version }, self.time + 60 * SECOND));
+        self.later(0, Event::Beat(node));
+        self.later(0, Event::Glance(node, life));
+        Ok(())
+    }
+
+    /// Stops a node in the middle of whatever it does.
+    fn crash(&mut self, node: usize, loss: Option<Loss>) {
+        if self.nodes[node].running.take().is_none() {
+            return;
+        }
+        let killed = self.nodes[node].fs.kill();
+        self.nodes[node].fs = match loss {
+            Some(loss) => SimFs::new(killed.disk().after_power_loss(loss, &mut self.random)),
+            None => killed,
+        };
+        self.nodes[node].frozen_until = 0;
+        self.note(format_args!("peer {} crashes: {loss:?}", node + 1));
+    }
+
+    /// Whether whatever was acknowledged is on another disk, whichever command that is under way is agreed on.
+    fn may_lose(&self, node: usize) -> bool {
+        let me = self.nodes[node].me;
+        let head = self.head();
+        let intact = |member: &super::super::state::Member| self.nodes[Self::index(member.peer)].me == *member;
+        let mut shards = head.collections.values().flat_map(|collection| collection.all_shards());
+        let others = shards.all(|shard| !shard.in_sync.contains(&me) || shard.in_sync.iter().any(|other| *other != me && intact(other)));
+        let changes = |event: &Event| match event {
+            Event::Agreed(command) | Event::Propose(_, _, command, _) => !matches!(command, Command::AddPeer { .. }),
+            _ => false,
+        };
+        others && !self.events.values().any(changes)
+    }
+
+    pub(super) fn trouble(&mut self) -> Result<(), String> {
+        if self.is_peaceful {
+            return Ok(());
+        }
+        let node = usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0);
+        match self.random.below(12) {
+            0..=3 => {
+                let loss = Loss::KINDS.get(usize::try_from(self.random.below(8)).unwrap_or(0)).copied();
+                self.crash(node, loss);
+                let wait = 100 * MS + self.random.below(6 * SECOND);
+                self.later(wait, Event::Start(node));
+            }
+            4..=5 => {
+                if self.may_lose(node) {
+                    self.crash(node, Some(Loss::All));
+                    self.nodes[node].replace_disk();
+                    self.outcome.wiped += 1;
+                    let wait = 100 * MS + self.random.below(3 * SECOND);
+                    self.later(wait, Event::Start(node));
+                }
+            }
+            6..=7 => {
+                self.nodes[node].frozen_until = self.time + self.random.below(5 * SECOND);
+                self.note(format_args!("peer {} stands still", node + 1));
+            }
+            8 => {
+                for part in 0..self.parts.len() {
+                    self.parts[part] = self.random.below(2);
+                }
+                let parts = self.parts.clone();
+                self.note(format_args!("the network falls into {parts:?}"));
+            }
+            9 => self.parts.fill(0),
+            _ => self.compact(node)?,
+        }
+        let wait = 200 * MS + self.random.below(4 * SECOND);
+        self.later(wait, Event::Trouble);
+        Ok(())
+    }
+
+    /// Puts what is in the logs of a node into files, so that who lacks it needs these.
+    fn compact(&mut self, node: usize) -> Result<(), String> {
+        let Some(running) = &self.nodes[node].running else { return Ok(()) };
+        for replica in running.replicas.values() {
+            let data = replica.data();
+            let position = data.log_position();
+            if position.last == position.published {
+                data.optimize().map_err(|error| format!("peer {}, shard {}: {error}", node + 1, replica.shard))?;
+            }
+        }
+        self.note(format_args!("peer {} writes files", node + 1));
+        Ok(())
+    }
+
+    /// Nothing goes wrong any more.
+    pub(super) fn mend(&mut self) -> Result<(), String> {
+        self.note(format_args!("all is mended"));
+        self.is_peaceful = true;
+        self.parts.fill(0);
+        for node in 0..self.nodes.len() {
+            self.nodes[node].frozen_until = 0;
+            self.start(node)?;
+        }
+        Ok(())
+    }
+
+    fn has_majority(&self, node: usize) -> bool {
+        let near = (0..self.nodes.len()).filter(|&other| self.nodes[other].running.is_some() && self.reaches(node, other));
+        near.count() * 2 > self.nodes.len()
+    }
+
+    fn can_lead(&self, node: usize) -> bool {
+        self.nodes[node].running.is_some() && self.nodes[node].frozen_until <= self.time && self.has_majority(node)
+    }
+
+    pub(super) fn lead(&mut self) -> Result<(), String> {
+        self.later(BEAT.as_micros() as Time / 2, Event::Lead);
+        if self.leader.is_none_or(|leader| !self.can_lead(leader)) {
+            let able: Vec<usize> = (0..self.nodes.len()).filter(|&node| self.can_lead(node)).collect();
+            let elected = !able.is_empty() && self.random.below(4) == 0;
+            self.leader = elected.then(|| able[usize::try_from(self.random.below(able.len() as u64)).unwrap_or(0)]);
+            let Some(leader) = self.leader else { return Ok(()) };
+            self.note(format_args!("peer {} leads", leader + 1));
+            if let Some(running) = &mut self.nodes[leader].running {
+                running.beats = Beats::default();
+            }
+            // Whoever leads has everything that was agreed on.
+            self.hear(leader)?;
+        }
+        let Some(leader) = self.leader else { return Ok(()) };
+        let (state, now) = (self.known(leader), self.nodes[leader].now(self.time));
+        let Some(running) = &mut self.nodes[leader].running else { return Ok(()) };
+        let health = running.beats.health(&state, true, GIVE_UP_AFTER, now);
+        for command in plan(&state, &health, true) {
+            let wait = self.random.below(20 * MS);
+            self.later(wait, Event::Agreed(command));
+        }
+        for node in 0..self.nodes.len() {
+            if self.passes(leader, node) {
+                let wait = self.delay();
+                self.later(wait, Event::Hear(node));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn propose(&mut self, node: usize, life: u64, command: Command, until: Time) {
+        if !self.lives(node, life) || self.time > until {
+            return;
+        }
+        if matches!(command, Command::AddPeer { .. }) {
+            // It asks until it is let in.
+            let me = self.nodes[node].me;
+            if self.known(node).peers.get(&me.peer).is_none_or(|known| known.disk != me.disk) {
+                self.later(SECOND, Event::Propose(node, life, command.clone(), until));
+            }
+        }
+        let Some(leader) = self.leader.filter(|&leader| self.can_lead(leader)) else {
+            self.later(100 * MS, Event::Propose(node, life, command, until));
+            return;
+        };
+        if self.passes(node, leader) {
+            let wait = self.delay();
+            self.later(wait, Event::Agreed(command));
+        }
+    }
+
+    pub(super) fn agreed(&mut self, command: &Command) {
+        let Some(leader) = self.leader.filter(|&leader| self.can_lead(leader)) else { return };
+        let before = self.head();
+        let mut state = (*before).clone();
+        let outcome = state.apply(command);
+        self.note(format_args!("{command:?}: {}", outcome.is_ok()));
+        if state == *before {
+            return;
+        }
+        let primaries = |state: &super::super::state::ClusterState| -> Vec<_> {
+            state.collections.values().flat_map(|collection| collection.all_shards().map(|shard| shard.primary)).collect()
+        };
+        self.outcome.primaries += u64::from(primaries(&state) != primaries(&before));
+        self.states.push(Arc::new(state));
+        for node in 0..self.nodes.len() {
+            if self.passes(leader, node) {
+                let wait = self.delay();
+                self.later(wait, Event::Hear(node));
+            }
+        }
+    }
+
+    pub(super) fn hear(&mut self, node: usize) -> Result<(), String> {
+        let newest = self.states.len() - 1;
+        if self.nodes[node].running.is_none() || self.nodes[node].known == newest {
+            return Ok(());
+        }
+        // A node may see each of several states, or the last one alone.
+        let steps = newest - self.nodes[node].known;
+        let steps = if self.random.below(2) == 0 { steps } else { 1 + usize::try_from(self.random.below(steps as u64)).unwrap_or(0) };
+        self.nodes[node].known += steps;
+        self.reconcile(node)
+    }
+
+    pub(super) fn beat(&mut self, node: usize) {
+        if self.nodes[node].running.is_none() {
+            return;
+        }
+        self.later(BEAT.as_micros() as Time, Event::Beat(node));
+        if let Some(leader) = self.leader
+            && self.passes(node, leader)
+        {
+            let wait = self.delay();
+            self.later(wait, Event::BeatArrives(self.nodes[node].me, leader));
+        }
+    }
+
+    /// A primary that the agreement knows, and that knows it, shows everything acknowledged.
+    pub(super) fn check_primaries(&self) -> Result<(), String> {
+        let head = self.head();
+        let mut seen = BTreeMap::new();
+        for collection in head.collections.values() {
+            for meta in collection.all_shards() {
+                let shard = ShardRef { uid: collection.uid, shard: meta.id };
+                let node = &self.nodes[Self::index(meta.primary.peer)];
+                let replica = node.running.as_ref().and_then(|running| running.replicas.get(&shard));
+                let data = replica.filter(|replica| replica.acting_epoch() == Some(meta.epoch));
+                let Some(data) = data.and_then(|replica| replica.readable_at(node.now(self.time))) else { return Ok(()) };
+                seen.extend(content(&data)?);
+            }
+        }
+        let violations = self.history.violations(&seen);
+        if violations.is_empty() { Ok(()) } else { Err(format!("{violations:?}")) }
+    }
+
+    pub(super) fn check_end(&self) -> Result<(), String> {
+        let head = self.head();
+        let mut all = BTreeMap::new();
+        for collection in head.collections.values() {
+            for meta in collection.all_shards() {
+                let shard = ShardRef { uid: collection.uid, shard: meta.id };
+                if meta.in_sync.len() != collection.factor() || meta.replicas.len() != collection.factor() {
+                    return Err(format!("shard {shard} does not become well: {meta:?}"));
+                }
+                let mut first = None;
+                for member in &meta.in_sync {
+                    let running = self.nodes[Self::index(member.peer)].running.as_ref();
+                    let replica =
+                        running.and_then(|running| running.replicas.get(&shard)).ok_or_else(|| format!("{member:?} has no {shard}"))?;
+                    let data = replica.data();
+                    let (position, content) = (data.log_position(), content(&data)?);
+                    if position.last != position.published {
+                        return Err(format!("peer {}, shard {shard}: {position:?}", member.peer));
+                    }
+                    let (peer, last, known) = &*first.get_or_insert((member.peer, position.last, content.clone()));
+                    if *known != content || *last != position.last {
+                        return Err(format!(
+                            "peers {peer} and {} differ in {shard}: {last} {known:?}, {position:?} {content:?}",
+                            member.peer
+                        ));
+                    }
+                    all.extend(content);
+                }
+            }
+        }
+        let violations = self.history.violations(&all);
+        if violations.is_empty() { Ok(()) } else { Err(format!("in the end: {violations:?}")) }
+    }
+}
