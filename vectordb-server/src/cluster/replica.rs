@@ -539,6 +539,10 @@ impl Replica {
         let Some(primary) = inner.primary.as_mut().filter(|_| current) else { return false };
         let known = primary.matched.entry(member).or_default();
         *known = (known.0.max(upto), known.1.max(shown));
+        // A peer that answers with another disk has lost the one that was to be admitted, and writes would wait for it for ever.
+        if primary.pending.take_if(|pending| pending.peer == member.peer && *pending != member).is_some() {
+            primary.proposed = None;
+        }
         if !primary.needed.contains(&member) && is_wanted && primary.pending.is_none() && upto.0 + NEAR >= last.0 {
             primary.pending = Some(member);
         }

@@ -54,8 +54,16 @@ impl World {
         self.note(format_args!("peer {} crashes: {loss:?}", node + 1));
     }
 
-    /// Whether whatever was acknowledged is on another disk, whichever command that is under way is agreed on.
+    /// Whether whatever was acknowledged is on another disk, whichever command that is under way is agreed on. Who loses a disk while
+    /// others are away asks for too much: for some seconds the leader takes the lost one for alive, and may have it follow on one of these.
     fn may_lose(&self, node: usize) -> bool {
+        let is_away = |other: usize| {
+            let there = &self.nodes[other];
+            there.running.is_none() || there.frozen_until > self.time || !self.reaches(node, other)
+        };
+        if (0..self.nodes.len()).any(is_away) {
+            return false;
+        }
         let me = self.nodes[node].me;
         let head = self.head();
         let intact = |member: &super::super::state::Member| self.nodes[Self::index(member.peer)].me == *member;
@@ -80,16 +88,18 @@ impl World {
                 let wait = 100 * MS + self.random.below(6 * SECOND);
                 self.later(wait, Event::Start(node));
             }
-            4..=5 => {
+            4..=6 => {
                 if self.may_lose(node) {
                     self.crash(node, Some(Loss::All));
                     self.nodes[node].replace_disk();
                     self.outcome.wiped += 1;
                     let wait = 100 * MS + self.random.below(3 * SECOND);
                     self.later(wait, Event::Start(node));
+                    self.later(5 * SECOND, Event::Trouble);
+                    return Ok(());
                 }
             }
-            6..=7 => {
+            7 => {
                 self.nodes[node].frozen_until = self.time + self.random.below(5 * SECOND);
                 self.note(format_args!("peer {} stands still", node + 1));
             }
@@ -178,15 +188,16 @@ impl World {
         if !self.lives(node, life) || self.time > until {
             return;
         }
-        if matches!(command, Command::AddPeer { .. }) {
+        let me = self.nodes[node].me;
+        let asks_in = matches!(command, Command::AddPeer { .. });
+        if asks_in && self.known(node).peers.get(&me.peer).is_none_or(|known| known.disk != me.disk) {
             // It asks until it is let in.
-            let me = self.nodes[node].me;
-            if self.known(node).peers.get(&me.peer).is_none_or(|known| known.disk != me.disk) {
-                self.later(SECOND, Event::Propose(node, life, command.clone(), until));
-            }
+            self.later(SECOND, Event::Propose(node, life, command.clone(), until));
         }
         let Some(leader) = self.leader.filter(|&leader| self.can_lead(leader)) else {
-            self.later(100 * MS, Event::Propose(node, life, command, until));
+            if !asks_in {
+                self.later(100 * MS, Event::Propose(node, life, command, until));
+            }
             return;
         };
         if self.passes(node, leader) {
@@ -237,7 +248,8 @@ impl World {
         if let Some(leader) = self.leader
             && self.passes(node, leader)
         {
-            let wait = self.delay();
+            // Nobody waits longer for one.
+            let wait = self.delay().min(BEAT.as_micros() as Time);
             self.later(wait, Event::BeatArrives(self.nodes[node].me, leader));
         }
     }
