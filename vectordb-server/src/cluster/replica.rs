@@ -80,6 +80,8 @@ struct Kept {
 }
 
 struct Primary {
+    /// The epoch since which it is primary without a break: what it logged in an earlier reign may be gone, and others in its place.
+    reign: u64,
     /// In-sync members but for itself.
     needed: BTreeSet<Member>,
     pending: Option<Member>,
@@ -154,6 +156,8 @@ pub(crate) struct Home {
 pub(crate) struct Begun {
     data: Collection,
     pub(crate) staged: Staged,
+    /// The reign of the primary that took it.
+    reign: u64,
 }
 
 /// One replica.
@@ -251,8 +255,10 @@ impl Replica {
             let position = inner.data.log_position();
             // What waits in memory for a sync of its writer is not durable yet.
             inner.data.sync_log(position.last)?;
+            let reign = old.as_ref().map_or(meta.epoch, |old| old.reign);
             let (recent, recent_bytes, tracked) = old.map(|old| (old.recent, old.recent_bytes, old.tracked)).unwrap_or_default();
             inner.primary = Some(Primary {
+                reign,
                 needed: meta.in_sync.iter().copied().filter(|member| *member != self.me).collect(),
                 pending: None,
                 proposed: None,
@@ -350,7 +356,7 @@ impl Replica {
     ) -> Result<Option<UpdateResult>, ServiceError> {
         let Some(begun) = self.begin(least, admits, work)? else { return Ok(None) };
         self.settle(&begun)?;
-        self.wait_committed(begun.staged.lsn, deadline)?;
+        self.wait_committed(&begun, deadline)?;
         Ok(Some(UpdateResult { lsn: begun.staged.lsn, points: begun.staged.points }))
     }
 
@@ -360,23 +366,22 @@ impl Replica {
         let lsn = begun.staged.lsn;
         let synced = begun.data.sync_log(lsn);
         let mut inner = self.inner.lock();
+        let Some(primary) = inner.primary.as_mut().filter(|primary| primary.reign == begun.reign) else { return Ok(()) };
         if let Err(error) = synced {
             inner.failed = Some(error.to_string());
             inner.primary = None;
             self.moved.notify_all();
             return Err(error.into());
         }
-        if let Some(primary) = &mut inner.primary {
-            primary.durable = primary.durable.max(lsn);
-        }
+        primary.durable = primary.durable.max(lsn);
         self.advance(&mut inner);
         Ok(())
     }
 
     /// Whether a write that has settled is on all members that count; nothing while that is not known.
     #[cfg(test)]
-    pub(super) fn outcome(&self, lsn: Lsn) -> Option<Result<(), ServiceError>> {
-        self.inner.lock().outcome(lsn)
+    pub(super) fn outcome(&self, begun: &Begun) -> Option<Result<(), ServiceError>> {
+        self.inner.lock().outcome(begun)
     }
 
     /// Puts a write into the log.
@@ -416,8 +421,9 @@ impl Replica {
             tracked.touched.note(touched, staged.lsn);
         }
         primary.remember(Arc::new(Frame { lsn: staged.lsn, epoch, body: staged.body.clone() }));
+        let reign = primary.reign;
         drop(inner);
-        Ok(Some(Begun { data, staged }))
+        Ok(Some(Begun { data, staged, reign }))
     }
 
     /// From now on notes which points are written, as long as it is primary. The last batch before; none when it is no primary, or
@@ -458,10 +464,10 @@ impl Replica {
         }
     }
 
-    fn wait_committed(&self, lsn: Lsn, deadline: Instant) -> Result<(), ServiceError> {
+    fn wait_committed(&self, begun: &Begun, deadline: Instant) -> Result<(), ServiceError> {
         let mut inner = self.inner.lock();
         loop {
-            match inner.outcome(lsn) {
+            match inner.outcome(begun) {
                 Some(Ok(())) => break,
                 Some(Err(error)) => return Err(error),
                 None => {}
@@ -473,7 +479,7 @@ impl Replica {
         // So that whoever was told finds it wherever he asks next. What does not answer in time leaves the set soon anyway.
         let until = deadline.min(Instant::now() + SHOWN);
         while let Some(primary) = &inner.primary {
-            let shown = |member: &Member| primary.matched.get(member).is_some_and(|(_, shown)| *shown >= lsn);
+            let shown = |member: &Member| primary.matched.get(member).is_some_and(|(_, shown)| *shown >= begun.staged.lsn);
             if primary.needed.iter().all(shown) || self.moved.wait_until(&mut inner, until).timed_out() {
                 break;
             }
@@ -685,10 +691,10 @@ impl Replica {
 }
 
 impl Inner {
-    fn outcome(&self, lsn: Lsn) -> Option<Result<(), ServiceError>> {
+    fn outcome(&self, begun: &Begun) -> Option<Result<(), ServiceError>> {
         match &self.primary {
-            None => Some(Err(unknown_outcome())),
-            Some(primary) => (primary.commit >= lsn).then_some(Ok(())),
+            Some(primary) if primary.reign == begun.reign => (primary.commit >= begun.staged.lsn).then_some(Ok(())),
+            _ => Some(Err(unknown_outcome())),
         }
     }
 }

@@ -20,8 +20,19 @@ mod world;
 #[path = "../../../tests/cluster/history.rs"]
 mod history;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
+use vectordb_core::{CollectionConfig, Distance, Lsn};
+use vectordb_service::ShardId;
+
+use super::replica::{AppendReply, Outgoing, Replica};
+use super::state::tests::{member, of_peers};
+use super::state::{ClusterState, Command, ShardRef};
+use clients::Asked;
+use history::Written;
+use node::Node;
 use world::{Outcome, World};
 
 const SEEDS: u64 = 200;
@@ -64,4 +75,41 @@ fn nothing_acknowledged_is_lost_whatever_happens() {
     let [writes, failovers, wiped] = [writes, failovers, wiped].map(AtomicU64::into_inner);
     println!("{} seeds: {writes} acknowledged writes, {failovers} changes of primaries, {wiped} disks lost", end - first);
     assert!(writes > 50 * (end - first) && failovers > end - first, "too little happens");
+}
+
+#[test]
+fn a_write_that_was_taken_back_is_not_acknowledged_in_a_later_reign() {
+    const SHARD: ShardRef = ShardRef { uid: 1, shard: ShardId(0) };
+    let mut state = of_peers(2);
+    let config = Box::new(CollectionConfig::unnamed(2, Distance::Euclid));
+    let create = Command::CreateCollection { name: "c".into(), config, created_at: String::new(), placement: vec![vec![1, 2]] };
+    state.apply(&create).expect("it is new");
+    let mut nodes = [1, 2].map(|peer| Node::new(peer, (0, 1000), Instant::now()));
+    let learn = |nodes: &mut [Node; 2], state: &ClusterState| {
+        nodes.iter_mut().for_each(|node| drop(node.reconcile(state).expect("it is in line")));
+    };
+    nodes.iter_mut().for_each(|node| node.start().expect("it starts"));
+    learn(&mut nodes, &state);
+    let replicas = [0, 1].map(|node: usize| Arc::clone(&nodes[node].running.as_ref().expect("it runs").replicas[&SHARD]));
+    let begin = |replica: &Replica, key| {
+        let asked = Asked { client: 0, key, written: Written::Serial(key), attempt: 0, until: 0 };
+        replica.begin(1, || Ok(true), asked.work()).expect("it is the primary").expect("it is admitted")
+    };
+    let set_primary = |epoch, peer| Command::SetPrimary { shard: SHARD, epoch, primary: member(peer), keep_old: false };
+
+    let lost = begin(&replicas[0], 1);
+    state.apply(&set_primary(1, 2)).expect("2 is in sync");
+    learn(&mut nodes, &state);
+    let kept = begin(&replicas[1], 2);
+    replicas[1].settle(&kept).expect("it is synced");
+    assert!(matches!(replicas[1].outcome(&kept), Some(Ok(()))));
+    let Ok(Outgoing::Message(message)) = replicas[1].outgoing(2, Some(Lsn::ZERO)) else { panic!("its log begins there") };
+    let reply = replicas[0].append(&message, Instant::now()).expect("it follows");
+    assert!(matches!(reply, AppendReply::Has { upto: Lsn(1), .. }), "{reply:?}");
+    state.apply(&Command::Expand { shard: SHARD, epoch: 2, member: member(1) }).expect("1 caught up");
+    state.apply(&set_primary(3, 1)).expect("1 is in sync");
+    learn(&mut nodes, &state);
+    assert!(replicas[0].is_primary());
+    replicas[0].settle(&lost).expect("nobody waits for it");
+    assert!(matches!(replicas[0].outcome(&lost), Some(Err(_))), "another batch has its place");
 }

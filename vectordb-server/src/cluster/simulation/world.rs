@@ -328,7 +328,7 @@ impl World {
         let mut told = Vec::new();
         running.waiting.retain(|_, waiting| {
             let Some(replica) = running.replicas.get(&waiting.shard).filter(|_| waiting.is_settled) else { return true };
-            let Some(outcome) = replica.outcome(waiting.begun.staged.lsn) else { return true };
+            let Some(outcome) = replica.outcome(&waiting.begun) else { return true };
             told.push((waiting.asked, if outcome.is_ok() { Told::Done } else { Told::Unknown }));
             false
         });
