@@ -257,6 +257,21 @@ def test_manifests_have_the_names_that_others_rely_on():
     assert ports == {"http": 6333, "grpc": 6334, "p2p": 6335}
 
 
+@pytest.mark.parametrize(
+    ("said", "given"),
+    [
+        ({"limits": {"memory": "4Gi"}}, {"limits": {"memory": "4Gi"}}),
+        ({"requests": {"cpu": "8"}}, {"requests": {"cpu": "8"}}),
+        ({}, None),
+    ],
+)
+def test_resources_that_are_said_stand_by_themselves(said, given):
+    """Mixed with defaults they would be requests over limits, which Kubernetes refuses."""
+    found = yaml.safe_load_all(chart.text("qdrant", extra=("--set-json", f"resources={json.dumps(said)}")))
+    container = chart.only([each for each in found if each], "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
+    assert container.get("resources") == given
+
+
 def test_manifests_can_be_applied_in_the_order_of_their_names():
     """kubectl applies a directory by name; an object in a namespace that is not there yet is refused."""
     there = set()
