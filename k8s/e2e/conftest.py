@@ -19,16 +19,21 @@ def plane(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def applied(plane):
-    """The manifests, applied twice: before and after there are the kinds of the Prometheus operator."""
+    """The manifests, applied twice: before and after there are the kinds of the Prometheus operator.
+
+    With the generations of all objects before and after the second time, as kubectl says of lists with defaults that they were configured.
+    """
     import chart
 
     manifests = chart.K8S / "manifests"
     first = plane.kubectl("apply", "-f", manifests, check=False)
     plane.kubectl("apply", "-f", pathlib.Path(__file__).with_name("crds.yaml"))
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    before = plane.generations("-f", manifests)
     second = plane.kubectl("apply", "-R", "-f", manifests)
+    after = plane.generations("-f", manifests)
     plane.wait("three pods", lambda: len(plane.ready("vector-db", "qdrant-")) == 3)
-    return first, second
+    return first, second, before, after
 
 
 @pytest.fixture(scope="session")

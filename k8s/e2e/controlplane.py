@@ -74,7 +74,7 @@ class ControlPlane:
         (self.directory / "tokens.csv").write_text(f"{TOKEN},admin,1,system:masters\n")
         self.run(
             "kube-apiserver", f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={self.url.rsplit(':', 1)[1]}",
-            "--advertise-address=10.77.0.1",
+            "--advertise-address=10.77.0.1", "--allow-privileged=true",
             "--cert-dir=certificates", "--authorization-mode=RBAC", "--token-auth-file=tokens.csv", "--service-cluster-ip-range=10.96.0.0/16",
             "--service-account-issuer=https://kubernetes.default", "--service-account-key-file=sa.key",
             "--service-account-signing-key-file=sa.key",
@@ -148,6 +148,12 @@ class ControlPlane:
         if check and done.returncode != 0:
             raise AssertionError(f"kubectl {' '.join(map(str, arguments))}: {done.stdout}{done.stderr}")
         return done
+
+    def generations(self, *of):
+        """How often what was wanted of each object has changed, of those that tell it."""
+        items = json.loads(self.kubectl("get", "-o", "json", *of).stdout)["items"]
+        found = {f"{each['kind']} {each['metadata']['name']}": each["metadata"].get("generation") for each in items}
+        return {name: generation for name, generation in found.items() if generation is not None}
 
     def pods(self, namespace, prefix=""):
         items = self.ask("GET", f"/api/v1/namespaces/{namespace}/pods")["items"]

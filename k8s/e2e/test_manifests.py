@@ -12,20 +12,24 @@ SETS = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets"
 
 
 def test_one_apply_makes_everything_on_an_empty_cluster(applied):
-    first, second = applied
+    first, second, before, after = applied
     assert (first.returncode, first.stderr) == (0, "")
     made = [line for line in first.stdout.splitlines() if line.endswith(" created")]
     assert {"namespace/vector-db created", "statefulset.apps/qdrant created", "cronjob.batch/qdrant-backup created"} <= set(made)
     # With the operator there is more, and what was there is as it was.
-    more = {line for line in second.stdout.splitlines() if not line.endswith(" unchanged")}
+    more = {line for line in second.stdout.splitlines() if line.endswith(" created")}
     assert more == {f"{kind}.monitoring.coreos.com/qdrant created" for kind in ("servicemonitor", "prometheusrule")}
+    assert before == after and len(before) >= 5, (before, after)
 
 
 def test_what_was_applied_is_what_is_there(plane, applied):
     """Defaults that Kubernetes fills in are no difference, and kustomize names the same objects."""
+    first, *_, before = applied
     assert plane.kubectl("diff", "-R", "-f", chart.K8S / "manifests", check=False).returncode == 0
     again = plane.kubectl("apply", "-k", chart.K8S).stdout.splitlines()
-    assert len(again) > 15 and all(line.endswith(" unchanged") for line in again), again
+    assert not [line for line in again if not line.endswith((" unchanged", " configured"))], again
+    assert {line.split()[0] for line in again} == {line.split()[0] for line in first.stdout.splitlines()}
+    assert plane.generations("-f", chart.K8S / "manifests") == before
 
 
 @pytest.mark.usefixtures("applied")
