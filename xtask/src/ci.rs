@@ -85,9 +85,13 @@ fn examples() -> bool {
 
 /// Runs the stock clients of other languages against the server.
 pub(crate) fn clients() -> bool {
+    server().is_some_and(|server| clients::run(Path::new(&server)))
+}
+
+/// The server, as the tests build it.
+pub(crate) fn server() -> Option<String> {
     // The example settles cargo on the features of the tests, which have built the server already.
-    let programs = built("bin", &["--bin", "vectordb", "--example", "minimal"]);
-    programs.first().is_some_and(|server| clients::run(Path::new(server)))
+    built("bin", &["--bin", "vectordb", "--example", "minimal"]).into_iter().next()
 }
 
 /// Tests the Python package.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::clients::present;
 use crate::k8s::{has_go, helm, python, target};
-use crate::{cargo, succeeds, top};
+use crate::{ci, succeeds, top};
 
 /// Of the programs; `go.mod` in `k8s/e2e` says the same.
 const VERSION: &str = "1.34.4";
@@ -25,7 +25,7 @@ pub(crate) fn run(previous: Option<&Path>) -> bool {
         ("python3", present("python3")),
         ("kubectl", has_kubectl()),
         ("openssl", has_openssl()),
-        ("way into a network of its own, as by unshare --net --mount", has_namespaces()),
+        ("way into a network of its own, as by unshare --net --mount --pid", has_namespaces()),
     ];
     if let Some((program, _)) = missing.iter().find(|(_, there)| !there) {
         println!("SKIPPED: there is no {program}, and nothing was tried");
@@ -36,10 +36,10 @@ pub(crate) fn run(previous: Option<&Path>) -> bool {
         return false;
     };
     let built = PROGRAMS.iter().all(|(package, name)| bin.join(name).exists() || build(package, &bin.join(name), &tests));
-    let room = target();
-    if !built || !succeeds(&mut cargo(&["build", "--quiet", "-p", "vectordb-server"])) {
+    if !built {
         return false;
     }
+    let (room, Some(server)) = (target(), ci::server()) else { return false };
     let (Some(helm), Some(python)) = (helm(&room.join("k8s")), python(&room.join("k8s-e2e"), &tests.join("requirements.txt"))) else {
         return false;
     };
@@ -51,7 +51,7 @@ pub(crate) fn run(previous: Option<&Path>) -> bool {
         .current_dir(&tests)
         .env("HELM", &helm)
         .env("KUBERNETES_BIN", &bin)
-        .env("VECTORDB", room.join("debug/vectordb"))
+        .env("VECTORDB", server)
         .env("PYTHONDONTWRITEBYTECODE", "1");
     match previous.map(Path::canonicalize) {
         Some(Ok(previous)) => pytest.env("VECTORDB_PREVIOUS", previous),
@@ -64,8 +64,8 @@ pub(crate) fn run(previous: Option<&Path>) -> bool {
     succeeds(&mut pytest)
 }
 
-/// A network and files of its own, for pods with addresses and names.
-const NAMESPACES: [&str; 3] = ["--net", "--mount", "--"];
+/// A network and files of its own, for pods with addresses and names, and processes of its own, of which none is left behind.
+const NAMESPACES: [&str; 7] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
 
 fn has_namespaces() -> bool {
     Command::new("unshare").args(NAMESPACES).args(["ip", "link", "set", "lo", "up"]).output().is_ok_and(|output| output.status.success())
