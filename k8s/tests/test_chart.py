@@ -258,18 +258,20 @@ def test_manifests_have_the_names_that_others_rely_on():
 
 
 @pytest.mark.parametrize(
-    ("said", "given"),
+    ("name", "said"),
     [
-        ({"limits": {"memory": "4Gi"}}, {"limits": {"memory": "4Gi"}}),
-        ({"requests": {"cpu": "8"}}, {"requests": {"cpu": "8"}}),
-        ({}, None),
+        ("resources", {"limits": {"memory": "4Gi"}}),
+        ("resources", {"requests": {"cpu": "8"}}),
+        ("resources", {}),
+        ("lifecycle", {"preStop": {"sleep": {"seconds": 3}}}),
+        ("lifecycle", {}),
     ],
 )
-def test_resources_that_are_said_stand_by_themselves(said, given):
-    """Mixed with defaults they would be requests over limits, which Kubernetes refuses."""
-    found = yaml.safe_load_all(chart.text("qdrant", extra=("--set-json", f"resources={json.dumps(said)}")))
+def test_what_is_said_stands_by_itself(name, said):
+    """Mixed with defaults it would be a request over a limit, or a hook of two kinds, which Kubernetes refuses."""
+    found = yaml.safe_load_all(chart.text("qdrant", extra=("--set-json", f"{name}={json.dumps(said)}")))
     container = chart.only([each for each in found if each], "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
-    assert container.get("resources") == given
+    assert container.get(name, {}) == said
 
 
 def test_manifests_can_be_applied_in_the_order_of_their_names():
