@@ -185,7 +185,12 @@ class Kubelet:
             if process.program is None or process.program.poll() is not None:
                 if process.restarts >= 0:
                     time.sleep(1)
-                self.start(process, container)
+                try:
+                    self.start(process, container)
+                except (OSError, self.plane.Refused):
+                    # What it needs is not there yet, and is asked for again.
+                    time.sleep(1)
+                    continue
             ready = self.is_ready(f"http://{process.address}:6333{probe['path']}")
             if ready != process.ready:
                 process.ready = ready
@@ -249,5 +254,6 @@ class Kubelet:
         return "\n".join(f"--- {path.parent.name}\n{path.read_text()[-2500:]}" for path in files[-8:])
 
     def end(self):
-        for process in self.processes.values():
+        for process in list(self.processes.values()):
+            process.stopping = True
             self.kill(process, signal.SIGKILL)

@@ -1,5 +1,6 @@
 """Clients of a service: what they wrote and were told that it is kept must be there."""
 
+import http.client
 import json
 import random
 import threading
@@ -8,6 +9,8 @@ import urllib.error
 import urllib.request
 
 COLLECTION = "/collections/documents"
+# What may become of a request: no answer, half of one, or one that is no success.
+FAILURES = (OSError, http.client.HTTPException, ValueError)
 
 
 def call(address, method, path, body=None, timeout=15):
@@ -19,6 +22,12 @@ def call(address, method, path, body=None, timeout=15):
     )
     with urllib.request.urlopen(request, timeout=timeout) as answer:
         return json.load(answer)["result"]
+
+
+def told(error):
+    """When what was said."""
+    answer = error.read()[:200] if isinstance(error, urllib.error.HTTPError) else ""
+    return f"{time.strftime('%X')} {error} {answer}"
 
 
 class Load:
@@ -67,8 +76,8 @@ class Load:
             points = [{"id": key, "vector": [key % 97, s % 89, 1, 2], "payload": {"s": s}} for key, s in zip(keys, serials, strict=True)]
             try:
                 call(random.choice(self.known), "PUT", f"{COLLECTION}/points?wait=true", {"points": points})
-            except OSError as error:
-                self.failed_writes.append(f"{time.strftime('%X')} {error}")
+            except FAILURES as error:
+                self.failed_writes.append(told(error))
                 # It may be there or not.
                 self.doubtful.update(keys)
                 continue
@@ -83,9 +92,8 @@ class Load:
                 body = {"query": [random.random() * 90, random.random() * 90, 1, 2], "limit": 5, "with_payload": True}
                 call(address, "POST", f"{COLLECTION}/points/query", body)
                 self.reads += 1
-            except OSError as error:
-                told = error.read()[:200] if isinstance(error, urllib.error.HTTPError) else ""
-                self.failed_reads.append(f"{time.strftime('%X')} {address} {error} {told}")
+            except FAILURES as error:
+                self.failed_reads.append(f"{address} {told(error)}")
             time.sleep(0.005)
 
 
@@ -108,5 +116,7 @@ def check(load, addresses):
     lost = {key: s for key, s in load.kept.items() if key not in load.doubtful and first.get(key, (None,))[0] != s}
     assert not lost, f"{len(lost)} of {len(load.kept)} are lost: {dict(list(lost.items())[:5])}"
     assert load.writes > 20 and load.reads > 100, (load.writes, load.reads)
-    print(f"{load.writes} writes, {len(load.failed_writes)} in doubt, {load.reads} reads, {len(load.failed_reads)} failed, {len(first)} points")
+    print(f"{load.writes} writes, {len(load.failed_writes)} in doubt, {load.reads} reads, {len(load.failed_reads)} failed, {len(first)} points, 0 lost")
+    for doubt in load.failed_writes[:5]:
+        print(f"    {doubt}")
     return first

@@ -62,7 +62,7 @@ class Site:
 
     def reasons(self):
         events = self.plane.ask("GET", f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events")["items"]
-        return {each["reason"] for each in events if each["reportingController"] == "vectordb.io/server"}
+        return {each["reason"] for each in events if each.get("reportingController") == "vectordb.io/server"}
 
 
 @contextlib.contextmanager
