@@ -1,5 +1,6 @@
 """Clients of a service: what they wrote and were told that it is kept must be there."""
 
+import hashlib
 import http.client
 import json
 import random
@@ -106,6 +107,11 @@ def contents(address, collection=COLLECTION):
         offset = page["next_page_offset"]
         if offset is None:
             return found
+
+
+def digest(address, collection=COLLECTION):
+    """Of all points with their vectors and payloads."""
+    return hashlib.sha256(json.dumps(sorted(contents(address, collection).items())).encode()).hexdigest()
 
 
 def check(load, addresses):

@@ -195,19 +195,33 @@ def test_nodes_that_went_come_back_with_their_old_volumes(site):
 
 
 def test_a_backup_is_restored_elsewhere_as_it_was(site, helm_of, room):
-    """The CronJob's job to S3, and a job that restores from there under another name."""
+    """The CronJob's job to S3, and jobs that restore from there: in the same cluster under another name, and in a new one."""
     with bucket(room) as endpoint:
-        more = ["--set", f"replicaCount=3,backup.enabled=true,s3.location=s3://backups/live,s3.region=us-east-1,s3.endpointUrl={endpoint}"]
+        s3 = f"s3.location=s3://backups/live,s3.region=us-east-1,s3.endpointUrl={endpoint},s3.existingSecret=keys"
+        more = ["--set", f"replicaCount=3,backup.enabled=true,{s3}"]
+
+        def done(what):
+            site.plane.kubectl("-n", NAMESPACE, "wait", "--for=condition=complete", "job", what, "--timeout=120s")
+
         site.plane.kubectl("-n", NAMESPACE, "create", "secret", "generic", "keys", *KEYS)
-        helm_of("upgrade", *RELEASE, *more, "--set", "s3.existingSecret=keys")
+        helm_of("upgrade", *RELEASE, *more)
         site.plane.kubectl("-n", NAMESPACE, "rollout", "status", "statefulset", NAME, "--timeout=240s")
         site.wait("every shard is there twice", lambda: site.is_whole(3))
-        before = load.contents(site.addresses()[0])
+        before = load.digest(site.addresses()[0])
         site.plane.kubectl("-n", NAMESPACE, "create", "job", "now", f"--from=cronjob/{NAME}-backup")
-        site.plane.kubectl("-n", NAMESPACE, "wait", "--for=condition=complete", "job/now", "--timeout=120s")
+        done("now")
         # What is written afterwards is not in it.
         load.call(site.addresses()[0], "PUT", f"{load.COLLECTION}/points?wait=true", {"points": [{"id": 7, "vector": [1, 1, 1, 1], "payload": {"s": -1}}]})
-        helm_of("upgrade", *RELEASE, *more, "--set", "s3.existingSecret=keys,restore.enabled=true,restore.collections={documents:restored}")
-        site.plane.kubectl("-n", NAMESPACE, "wait", "--for=condition=complete", "job", "--all", "--timeout=120s")
-        assert before == load.contents(site.addresses()[1], "/collections/restored")
-        assert before != load.contents(site.addresses()[1])
+        helm_of("upgrade", *RELEASE, *more, "--set", "restore.enabled=true,restore.collections={documents:restored}")
+        done("--all")
+        assert load.digest(site.addresses()[1], "/collections/restored") == before
+        assert load.digest(site.addresses()[1]) != before
+        # Another release is another cluster.
+        other = ["copy", *RELEASE[1:], "--set", f"replicaCount=1,{s3}"]
+        helm_of("install", *other)
+        site.wait("a node of another cluster is ready", lambda: len(site.kubelet.ready_addresses("copy-qdrant")) == 1)
+        helm_of("upgrade", *other, "--set", "restore.enabled=true")
+        done("--all")
+        (copy,) = site.kubelet.ready_addresses("copy-qdrant")
+        assert load.digest(copy) == before
+        print(f"sha256 {before} when the backup was made, under another name and in another cluster")
