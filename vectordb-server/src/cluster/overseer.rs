@@ -17,6 +17,8 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// For how long a node remembers what another leader should have told: as long as it may take until there is one. What happens
 /// just before is told twice then.
 const REMEMBERED: Duration = Duration::from_secs(10);
+/// For how long no replica was being made when all of them are made that were to be: between one and the next there is a moment.
+const SETTLED: Duration = Duration::from_secs(5);
 /// How often it looks at what is noted in Kubernetes.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -71,11 +73,24 @@ fn happened(before: &View, now: &View, here: PeerId) -> Vec<Happening> {
             Some(_) => {}
         }
     }
-    if before.transfers > 0 && now.transfers == 0 {
-        let loads: Vec<String> = now.peers.values().map(|peer| peer.replicas.to_string()).collect();
-        tell("Rebalanced", format!("no copy of a shard is being made any more; the peers have {}", loads.join(", ")));
-    }
     happenings
+}
+
+/// When replicas were made that nobody was told of yet.
+#[derive(Debug, Default)]
+struct Moves(Option<Instant>);
+
+impl Moves {
+    /// What there is to tell of them at a moment: once, when no more are made.
+    fn ended(&mut self, view: &View, at: Instant) -> Option<Happening> {
+        if view.transfers > 0 {
+            self.0 = Some(at);
+        }
+        self.0.take_if(|last| at.duration_since(*last) >= SETTLED)?;
+        let loads: Vec<String> = view.peers.values().map(|peer| peer.replicas.to_string()).collect();
+        let note = format!("no copy of a shard is being made any more; the peers have {}", loads.join(", "));
+        Some(Happening { reason: "Rebalanced", note })
+    }
 }
 
 /// Whether fewer pods are allowed that are not to be: since there are as few, or since pods beyond have copies of shards again.
@@ -104,13 +119,15 @@ pub(super) async fn run(node: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
 async fn oversee(node: &Shared, kubernetes: &Kubernetes) {
     // Every node watches, for whoever leads may change with what happens.
     let mut before = View::of(&node.agreed());
+    let mut moves = Moves::default();
     let mut untold: Vec<(Instant, Happening)> = Vec::new();
     let mut looked: Option<Instant> = None;
     loop {
         tokio::time::sleep(GLANCE).await;
         let now = View::of(&node.agreed());
         untold.retain(|(when, _)| when.elapsed() < REMEMBERED);
-        untold.extend(happened(&before, &now, node.me.peer).into_iter().map(|happening| (Instant::now(), happening)));
+        let happenings = happened(&before, &now, node.me.peer).into_iter().chain(moves.ended(&now, Instant::now()));
+        untold.extend(happenings.map(|happening| (Instant::now(), happening)));
         if is_leader(node) {
             for (_, happening) in untold.drain(..) {
                 tracing::info!(reason = happening.reason, "{}", happening.note);
@@ -174,12 +191,26 @@ mod tests {
         let member = super::super::state::tests::member(3);
         let expand = Command::Expand { shard, epoch: epoch(&state), member };
         state.apply(&expand).expect("it caught up");
-        assert_eq!(next(&state), ["Rebalanced"]);
+        assert!(next(&state).is_empty());
         state.apply(&Command::SetPrimary { shard, epoch: epoch(&state), primary: member, keep_old: true }).expect("it is in sync");
         state.apply(&Command::Unassign { shard, peer: 1 }).expect("there is another");
         assert_eq!(next(&state), ["Drained"]);
         state.apply(&Command::RemovePeer { id: 1, force: false }).expect("it has nothing");
         assert_eq!(next(&state), ["PeerLeft"]);
+    }
+
+    #[test]
+    fn replicas_that_are_made_one_after_the_other_are_told_of_once() {
+        let (mut moves, start) = (Moves::default(), Instant::now());
+        let mut told = |transfers, seconds: f64| {
+            moves.ended(&View { transfers, ..View::default() }, start + Duration::from_secs_f64(seconds)).map(|happening| happening.reason)
+        };
+        assert_eq!(told(0, 0.0), None, "none was made");
+        for seconds in [1.0, 3.0, 7.0] {
+            assert_eq!((told(2, seconds), told(1, seconds + 0.5), told(0, seconds + 0.9)), (None, None, None));
+        }
+        assert_eq!(told(0, 12.4), None);
+        assert_eq!((told(0, 12.6), told(0, 30.0)), (Some("Rebalanced"), None));
     }
 
     #[test]
