@@ -207,6 +207,8 @@ def test_a_backup_is_restored_elsewhere_as_it_was(site, helm_of, room):
         helm_of("upgrade", *RELEASE, *more)
         site.plane.kubectl("-n", NAMESPACE, "rollout", "status", "statefulset", NAME, "--timeout=240s")
         site.wait("every shard is there twice", lambda: site.is_whole(3))
+        points = [{"id": 3_000_000 + n, "vector": [n, n % 7, 1, 2], "payload": {"s": n}} for n in range(500)]
+        load.call(site.addresses()[0], "PUT", f"{load.COLLECTION}/points?wait=true", {"points": points})
         before = load.digest(site.addresses()[0])
         site.plane.kubectl("-n", NAMESPACE, "create", "job", "now", f"--from=cronjob/{NAME}-backup")
         done("now")
