@@ -488,7 +488,7 @@ impl Shared {
         };
         for replica in gone {
             self.replicas.write().remove(&replica.shard);
-            if let Err(error) = replica.remove() {
+            if let Err(error) = replica.remove(state) {
                 tracing::warn!(shard = %replica.shard, %error, "a replica that went left files behind");
             }
         }
@@ -504,12 +504,18 @@ impl Shared {
         let replicas: Vec<Arc<Replica>> = self.replicas.read().values().cloned().collect();
         let held: Vec<String> = replicas.iter().map(|replica| replica.engine()).collect();
         for name in names.into_iter().filter(|name| !held.contains(name)) {
-            let shard = shard_of_engine(&name);
+            let shard = shard_of_name(&name);
             if shard.is_none_or(|shard| state.is_gone(shard) || self.replica(shard).is_some()) {
                 tracing::info!(name, "removing data that an interruption left behind");
                 if let Err(error) = self.home.db.drop_collection(&name) {
                     tracing::warn!(name, %error, "it stays");
                 }
+            }
+        }
+        // Of shards that are no more nobody asks in which epoch their replicas were.
+        for name in self.home.fs.list(&self.home.directory).unwrap_or_default() {
+            if shard_of_name(&name).is_some_and(|shard| state.is_gone(shard) && self.replica(shard).is_none()) {
+                drop(self.home.fs.remove(&self.home.directory.join(&name)));
             }
         }
     }
@@ -587,9 +593,9 @@ impl Shared {
     }
 }
 
-/// The shard whose data has a name in the engine.
-fn shard_of_engine(name: &str) -> Option<ShardRef> {
-    let mut parts = name.splitn(3, '-');
+/// The shard whose data has a name in the engine, or whose file has one.
+fn shard_of_name(name: &str) -> Option<ShardRef> {
+    let mut parts = name.splitn(3, ['-', '.']);
     let (uid, shard) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     parts.next()?;
     Some(ShardRef { uid, shard: vectordb_service::ShardId(shard) })

@@ -73,7 +73,7 @@ pub(crate) enum AppendReply {
 /// What the file of a replica holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Kept {
-    /// Name of the collection in the engine.
+    /// Name of the collection in the engine; empty when the replica was removed.
     engine: String,
     /// The newest epoch it knows.
     epoch: u64,
@@ -198,17 +198,23 @@ impl Replica {
     /// Those of the engine and of the file system.
     pub(crate) fn open(shard: ShardRef, me: Member, home: &Home, config: &CollectionConfig) -> Result<Self, ServiceError> {
         let file = home.directory.join(format!("{shard}.json"));
-        let (kept, data) = if home.fs.len(&file)?.is_some() {
-            let bytes = home.fs.read(&file)?;
-            let kept: Kept =
-                serde_json::from_slice(&bytes).map_err(|error| ServiceError::internal(format!("{}: {error}", file.display())))?;
-            let data = home.db.get(&kept.engine)?;
-            (kept, data)
+        let known: Option<Kept> = if home.fs.len(&file)?.is_some() {
+            let read = serde_json::from_slice(&home.fs.read(&file)?);
+            Some(read.map_err(|error| ServiceError::internal(format!("{}: {error}", file.display())))?)
         } else {
-            let kept = Kept { engine: engine_name(shard), epoch: 0 };
-            let data = home.db.create_collection(&kept.engine, config.clone())?;
-            keep(&home.fs, &file, &kept)?;
-            (kept, data)
+            None
+        };
+        let (kept, data) = match known {
+            Some(kept) if !kept.engine.is_empty() => {
+                let data = home.db.get(&kept.engine)?;
+                (kept, data)
+            }
+            before => {
+                let kept = Kept { engine: engine_name(shard), epoch: before.map_or(0, |before| before.epoch) };
+                let data = home.db.create_collection(&kept.engine, config.clone())?;
+                keep(&home.fs, &file, &kept)?;
+                (kept, data)
+            }
         };
         if let Some(committed) = committed(&home.fs, &file) {
             data.publish(committed);
@@ -227,17 +233,25 @@ impl Replica {
         })
     }
 
-    /// Removes the replica with its data.
-    pub(crate) fn remove(&self) -> Result<(), ServiceError> {
+    /// Removes the replica with its data, as a state says. Its epoch stays as long as there is the shard: a node that begins with an
+    /// older state, as after a loss of power, would else be primary again, without anything, in an epoch in which it was.
+    pub(crate) fn remove(&self, state: &ClusterState) -> Result<(), ServiceError> {
         let mut inner = self.inner.lock();
         inner.primary = None;
         self.moved.notify_all();
         self.tell();
-        for file in [&self.file, &committed_file(&self.file)] {
-            self.home.fs.remove(file)?;
-        }
+        self.home.fs.remove(&committed_file(&self.file))?;
         // Before the data: a file that came back after a loss of power would speak of what is not there.
-        self.home.fs.sync_dir(&self.home.directory)?;
+        match state.shard(self.shard) {
+            Some((_, _, meta)) => {
+                let epoch = meta.epoch.max(inner.kept.epoch);
+                keep(&self.home.fs, &self.file, &Kept { engine: String::new(), epoch })?;
+            }
+            None => {
+                self.home.fs.remove(&self.file)?;
+                self.home.fs.sync_dir(&self.home.directory)?;
+            }
+        }
         self.home.db.drop_collection(&inner.kept.engine)?;
         Ok(())
     }

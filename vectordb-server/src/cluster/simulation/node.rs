@@ -138,7 +138,7 @@ impl Node {
             running.replicas.iter().filter(|(_, replica)| replica.is_dismissed(state)).map(|(shard, _)| *shard).collect();
         for shard in dismissed {
             if let Some(replica) = running.replicas.remove(&shard) {
-                replica.remove().map_err(|error| format!("peer {}, shard {shard} does not go: {error}", self.me.peer))?;
+                replica.remove(state).map_err(|error| format!("peer {}, shard {shard} does not go: {error}", self.me.peer))?;
             }
         }
         Ok(proposed)
