@@ -22,6 +22,12 @@ def test_the_pod_is_the_user_of_the_image():
     assert (context["runAsUser"], context["runAsGroup"]) == (int(user[1]), int(user[2]))
 
 
+def test_nothing_changes_owners_under_the_chart_of_qdrant():
+    """Its container for that runs as the user of the image, who may not."""
+    values = yaml.safe_load((chart.K8S / "qdrant-chart.values.yaml").read_text())
+    assert values["updateVolumeFsOwnership"] is False and not values["image"]["useUnprivilegedImage"]
+
+
 def test_versions_are_those_of_the_program():
     version = tomllib.loads((TOP / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     about = yaml.safe_load((chart.CHART / "Chart.yaml").read_text())
