@@ -17,7 +17,7 @@ use super::door::Join;
 use super::leader;
 use super::node::{AGREEMENT, ClusterError, Shared};
 use super::raft::ConsensusError;
-use super::state::{Command, Outcome};
+use super::state::{ClusterState, Command, Outcome};
 use crate::config::ClusterConfig;
 use crate::kubernetes::{Founding, Kubernetes};
 
@@ -110,6 +110,13 @@ impl Shared {
     fn introduction(&self) -> Command {
         let version = VERSION.to_owned();
         Command::AddPeer { id: self.me.peer, uri: self.uri.clone(), disk: self.me.disk, version }
+    }
+
+    /// Says again who this node is, when another disk of it is agreed on: what it said with an earlier one may have come late.
+    pub(super) fn correct(self: &Arc<Self>, state: &ClusterState) {
+        if state.peers.get(&self.me.peer).is_some_and(|known| known.disk != self.me.disk) {
+            self.propose_quietly(self.introduction());
+        }
     }
 
     /// Says where this node is, until that is agreed on. It does so even if that seems to be the case: it may have been taken out

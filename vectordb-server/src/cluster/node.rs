@@ -433,6 +433,7 @@ impl Shared {
                 }
             }
         }
+        self.correct(&state);
         self.remove_dismissed(&state);
         self.show(&state);
         if in_line {

@@ -297,6 +297,11 @@ impl World {
             return Ok(());
         }
         self.reconcile(node)?;
+        let me = self.nodes[node].me;
+        if self.known(node).peers.get(&me.peer).is_some_and(|known| known.disk != me.disk) {
+            let introduction = Command::AddPeer { id: me.peer, uri: format!("peer{}", me.peer), disk: me.disk, version: String::new() };
+            self.later(0, Event::Propose(node, life, introduction, self.time));
+        }
         if let Some(running) = &self.nodes[node].running {
             running.replicas.values().for_each(|replica| replica.note_commit());
         }
