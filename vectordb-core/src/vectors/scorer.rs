@@ -37,8 +37,9 @@ pub(crate) trait RowSet: Sync {
 
 /// The closeness of points of several rows to a query of several vectors: the sum, over the query's vectors, of the best score
 /// among the point's rows. `score` scores rows against one of the query's vectors.
-fn max_sim(groups: Groups<'_>, parts: usize, points: &[u32], out: &mut [f32], score: impl Fn(usize, &[u32], &mut [f32])) {
-    let mut best = vec![f32::NEG_INFINITY; parts];
+fn max_sim<Q>(asked: &Several<'_, Q>, points: &[u32], out: &mut [f32], score: impl Fn(&Q, &[u32], &mut [f32])) {
+    let Several { queries, groups, share } = asked;
+    let mut best = vec![f32::NEG_INFINITY; queries.len()];
     let (mut rows, mut scores) = ([0; BATCH], [0.0; BATCH]);
     for (&point, out) in points.iter().zip(out) {
         best.fill(f32::NEG_INFINITY);
@@ -47,12 +48,12 @@ fn max_sim(groups: Groups<'_>, parts: usize, points: &[u32], out: &mut [f32], sc
         for first in range.clone().step_by(BATCH) {
             let count = (range.end - first).min(BATCH as u32) as usize;
             rows.iter_mut().zip(first..).for_each(|(row, number)| *row = number);
-            for (part, best) in best.iter_mut().enumerate() {
-                score(part, &rows[..count], &mut scores[..count]);
+            for (query, best) in queries.iter().zip(&mut best) {
+                score(query, &rows[..count], &mut scores[..count]);
                 *best = scores[..count].iter().copied().fold(*best, f32::max);
             }
         }
-        *out = best.iter().sum();
+        *out = share * best.iter().sum::<f32>();
     }
 }
 
@@ -74,7 +75,7 @@ impl RowSet for Originals<'_> {
         let query = |row| self.space.row_as_query(self.rows.get(row));
         let asked = match self.groups {
             None => Parts::One(query(row)),
-            Some(groups) => Parts::Many(groups.range(row).map(query).collect(), groups),
+            Some(groups) => Parts::Many(Several::stored(groups.range(row).map(query).collect(), groups)),
         };
         RowScorer { space: self.space, asked, rows: self.rows }
     }
@@ -84,7 +85,30 @@ impl RowSet for Originals<'_> {
 #[derive(Debug)]
 enum Parts<'a, Q> {
     One(Q),
-    Many(Vec<Q>, Groups<'a>),
+    Many(Several<'a, Q>),
+}
+
+/// Several vectors asked of points of several rows.
+#[derive(Debug)]
+struct Several<'a, Q> {
+    queries: Vec<Q>,
+    groups: Groups<'a>,
+    /// What the sum is multiplied by.
+    share: f32,
+}
+
+impl<'a, Q> Several<'a, Q> {
+    /// Of a user: scores are sums.
+    fn asked(queries: Vec<Q>, groups: Groups<'a>) -> Self {
+        Self { queries, groups, share: 1.0 }
+    }
+
+    /// Of a stored point: scores are means, as sums of different points have different numbers of terms, and a graph compares
+    /// how close a point is to one neighbour with how close it is to another.
+    fn stored(queries: Vec<Q>, groups: Groups<'a>) -> Self {
+        let share = 1.0 / queries.len().max(1) as f32;
+        Self { queries, groups, share }
+    }
 }
 
 /// A prepared query and the rows it is asked of.
@@ -114,8 +138,8 @@ impl<'a> RowScorer<'a> {
 
 fn parts<'a, Q>(query: &'a Vector, groups: Option<Groups<'a>>, prepare: impl Fn(&'a [f32]) -> Q) -> Parts<'a, Q> {
     match (query, groups) {
-        (Vector::Multi(vector), Some(groups)) => Parts::Many(vector.rows().map(prepare).collect(), groups),
-        (Vector::Dense(values), Some(groups)) => Parts::Many(vec![prepare(values)], groups),
+        (Vector::Multi(vector), Some(groups)) => Parts::Many(Several::asked(vector.rows().map(prepare).collect(), groups)),
+        (Vector::Dense(values), Some(groups)) => Parts::Many(Several::asked(vec![prepare(values)], groups)),
         (Vector::Dense(values), None) => Parts::One(prepare(values)),
         (Vector::Multi(_) | Vector::Sparse(_), _) => Parts::One(prepare(&[])),
     }
@@ -143,15 +167,13 @@ impl Scorer for RowScorer<'_> {
         counted::add(&counted::VECTORS, rows);
         match &self.asked {
             Parts::One(query) => self.score_rows(query, rows, out),
-            Parts::Many(queries, groups) => {
-                max_sim(*groups, queries.len(), rows, out, |part, rows, out| self.score_rows(&queries[part], rows, out));
-            }
+            Parts::Many(several) => max_sim(several, rows, out, |query, rows, out| self.score_rows(query, rows, out)),
         }
     }
 
     #[inline]
     fn prefetch(&self, row: u32) {
-        let first = if let Parts::Many(_, groups) = &self.asked { groups.range(row).start } else { row };
+        let first = if let Parts::Many(several) = &self.asked { several.groups.range(row).start } else { row };
         distance::prefetch(self.rows.get(first));
     }
 }
@@ -178,7 +200,7 @@ impl RowSet for CodeSet<'_> {
         };
         let asked = match self.groups {
             None => Parts::One(query(row)),
-            Some(groups) => Parts::Many(groups.range(row).map(query).collect(), groups),
+            Some(groups) => Parts::Many(Several::stored(groups.range(row).map(query).collect(), groups)),
         };
         CodeScorer { kernel: self.codec.kernel(), asked, rows: self.rows }
     }
@@ -207,15 +229,13 @@ impl Scorer for CodeScorer<'_> {
         counted::add(&counted::CODES, rows);
         match &self.asked {
             Parts::One(query) => self.kernel.score_many(query, self.rows, rows, out),
-            Parts::Many(queries, groups) => {
-                max_sim(*groups, queries.len(), rows, out, |part, rows, out| self.kernel.score_many(&queries[part], self.rows, rows, out));
-            }
+            Parts::Many(several) => max_sim(several, rows, out, |query, rows, out| self.kernel.score_many(query, self.rows, rows, out)),
         }
     }
 
     #[inline]
     fn prefetch(&self, row: u32) {
-        let first = if let Parts::Many(_, groups) = &self.asked { groups.range(row).start } else { row };
+        let first = if let Parts::Many(several) = &self.asked { several.groups.range(row).start } else { row };
         self.rows.prefetch(first);
     }
 }

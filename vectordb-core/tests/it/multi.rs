@@ -67,7 +67,8 @@ fn request(target: impl Into<SearchTarget>, exact: bool) -> QueryRequest {
     request
 }
 
-fn compare(points: &Collection, random: &mut Random, model: &Model, distance: Distance, tolerance: f64) {
+/// Compares what is found with what the model ranks; gives how many of the best were found by walks, and how many there are.
+fn compare(points: &Collection, random: &mut Random, model: &Model, distance: Distance, tolerance: f64) -> (usize, usize) {
     let (mut found_of_walks, mut wanted_of_walks) = (0, 0);
     for _ in 0..20 {
         let query = vector(random);
@@ -90,7 +91,12 @@ fn compare(points: &Collection, random: &mut Random, model: &Model, distance: Di
         found_of_walks += found.iter().filter(|hit| wanted.contains(&hit.id)).count();
         wanted_of_walks += wanted.len();
     }
-    assert!(found_of_walks * 100 >= wanted_of_walks * 95, "{found_of_walks} of {wanted_of_walks} found");
+    (found_of_walks, wanted_of_walks)
+}
+
+fn assert_found(walks: &[(usize, usize)], percent: usize) {
+    let (found, wanted) = walks.iter().fold((0, 0), |sum, walk| (sum.0 + walk.0, sum.1 + walk.1));
+    assert!(found * 100 >= wanted * percent, "{found} of {wanted} found");
 }
 
 /// Growing, sealed with a graph, merged with dead rows and opened again.
@@ -100,23 +106,26 @@ fn life(distance: Distance, datatype: Datatype, tolerance: f64) {
     let points = db.collection("points").config(config(distance, datatype)).create().expect("works");
     let (mut random, mut model) = (Random::new(17), Model::new());
     fill(&points, &mut random, 0..500, &mut model);
-    compare(&points, &mut random, &model, distance, tolerance);
+    let growing = compare(&points, &mut random, &model, distance, tolerance);
     points.optimize().expect("works");
-    compare(&points, &mut random, &model, distance, tolerance);
+    let sealed = compare(&points, &mut random, &model, distance, tolerance);
     fill(&points, &mut random, 400..700, &mut model);
     points.delete((0..100).map(PointId::from).collect::<Vec<_>>()).expect("works");
     points.apply([Update::DeleteVectors { target: Target::from([150u64]), names: vec![String::new()] }]).expect("works");
     model.retain(|id, _| *id >= 100 && *id != 150);
-    compare(&points, &mut random, &model, distance, tolerance);
+    let mixed = compare(&points, &mut random, &model, distance, tolerance);
     points.optimize().expect("works");
-    compare(&points, &mut random, &model, distance, tolerance);
+    let merged = compare(&points, &mut random, &model, distance, tolerance);
     points.verify().expect("whole");
     drop((points, db));
     let points = manual(fs).collection("points").open().expect("works");
-    compare(&points, &mut random, &model, distance, tolerance);
+    let reopened = compare(&points, &mut random, &model, distance, tolerance);
     let record = &points.retrieve(&[PointId::Num(300)], &false.into(), &true.into()).expect("works")[0];
     let stored = record.vectors.as_ref().and_then(|vectors| vectors.get("")).and_then(Vector::as_multi).expect("is there");
     assert_eq!(stored.rows().len(), model[&300].rows().len());
+    [growing, sealed, mixed].iter().for_each(|walks| assert_found(std::slice::from_ref(walks), 95));
+    // One graph over all points, whose shape depends on how the threads of its build fell together.
+    assert_found(&[merged, reopened], 96);
 }
 
 #[test]
