@@ -17,6 +17,9 @@ use super::vector::Vector;
 /// Largest `limit + offset` of one query.
 pub const MAX_RESULTS: usize = 10_000_000;
 
+/// Largest sample of a distance matrix.
+pub const MAX_SAMPLED: usize = 10_000;
+
 /// What a search is near to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -11,12 +11,9 @@ use crate::error::{Error, Result};
 use crate::model::config::VectorKind;
 use crate::model::filter::{Condition, Filter};
 use crate::model::point::by_score_then_id;
-use crate::model::query::{MAX_RESULTS, SearchParams};
+use crate::model::query::{MAX_RESULTS, MAX_SAMPLED, SearchParams};
 use crate::model::ranking::{DistanceMatrix, MatrixRequest};
 use crate::vectors::{Probe, Space};
-
-/// Largest sample of a distance matrix.
-const MOST_SAMPLED: usize = 10_000;
 
 /// The nearest neighbours of sampled points among themselves; empty for fewer than two points.
 ///
@@ -27,8 +24,10 @@ pub(crate) fn distance_matrix(reading: &Reading<'_>, request: &MatrixRequest) ->
         VectorKind::Dense(params) | VectorKind::Multi(params) => Space::of(params).metric,
         VectorKind::Sparse(_) => Metric::Dot,
     };
-    if request.sample > MOST_SAMPLED || request.limit > MAX_RESULTS {
-        return Err(Error::LimitExceeded { what: "sample", actual: request.sample as u64, limit: MOST_SAMPLED as u64 });
+    for (what, asked, most) in [("sample", request.sample, MAX_SAMPLED), ("limit", request.limit, MAX_RESULTS)] {
+        if asked > most {
+            return Err(Error::LimitExceeded { what, actual: asked as u64, limit: most as u64 });
+        }
     }
     let examples = Examples::new(reading, &request.using)?;
     let with_vector = Filter::must([Condition::HasVector(request.using.clone())]);

@@ -76,6 +76,9 @@ pub(super) fn best<'a>(reading: &Reading<'a>, ask: &Ask<'_>) -> Result<Vec<Found
     if let Some(recall) = ask.params.recall.filter(|recall| !(*recall > 0.0 && *recall <= 1.0)) {
         return Err(Error::query(format!("the recall is {recall}, not above 0 and at most 1")));
     }
+    if let Some(factor) = ask.params.quantization.oversampling.filter(|factor| !factor.is_finite() || *factor < 1.0) {
+        return Err(Error::query(format!("the oversampling is {factor}, not a number of at least 1")));
+    }
     let kind = reading.config.kind_of(ask.using)?;
     let (hnsw, metric) = match kind {
         VectorKind::Dense(params) | VectorKind::Multi(params) => (Cow::Owned(reading.config.hnsw_of(params)), Space::of(params).metric),

@@ -140,6 +140,9 @@ struct Reshard {
     direction: Direction,
     #[serde(default)]
     shard_key: Option<ShardKey>,
+    /// Read for its form alone.
+    #[serde(default, rename = "peer_id")]
+    _peer: Option<u64>,
 }
 
 #[derive(Deserialize)]

@@ -1,11 +1,12 @@
 //! Reads.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
 
 use vectordb_core::{
-    DistanceMatrix, FacetHit, FacetRequest, Filter, GroupsRequest, MatrixRequest, PayloadSelector, PointGroup, PointId, Prefetch, Query,
+    DistanceMatrix, FacetHit, FacetRequest, Filter, GroupsRequest, MAX_RESULTS, MAX_SAMPLED, MatrixRequest, PayloadSelector, PointGroup, PointId, Prefetch, Query,
     QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest, SearchParams, SearchTarget, VectorSelector,
 };
 
@@ -83,6 +84,7 @@ impl Service {
     /// # Errors
     /// As [`vectordb_core::Collection::query_points`].
     pub fn query(&self, name: &str, mut request: QueryRequest, options: &ReadOptions, access: &Access) -> Result<Vec<ScoredPoint>> {
+        check_query(&request)?;
         let asked = self.asked(name, &Read::Query(&request), options, access)?;
         self.look_up(&mut request, access)?;
         request.budget = options.budget();
@@ -105,6 +107,7 @@ impl Service {
     /// # Errors
     /// As [`vectordb_core::Collection::groups`].
     pub fn groups(&self, name: &str, mut request: GroupsRequest, options: &ReadOptions, access: &Access) -> Result<Vec<PointGroup>> {
+        check_query(&request.query)?;
         let asked = self.asked(name, &Read::Groups(&request), options, access)?;
         self.look_up(&mut request.query, access)?;
         request.query.budget = options.budget();
@@ -130,7 +133,7 @@ impl Service {
     /// # Errors
     /// As [`vectordb_core::Collection::facet`].
     pub fn facet(&self, name: &str, mut request: FacetRequest, options: &ReadOptions, access: &Access) -> Result<Vec<FacetHit>> {
-        check_least("limit", request.limit, 1)?;
+        check_range("limit", request.limit, 1..=MAX_RESULTS)?;
         request.budget = options.budget();
         reads::facet(&self.asked(name, &Read::Facet(&request), options, access)?.shards()?, &request)
     }
@@ -146,8 +149,8 @@ impl Service {
         options: &ReadOptions,
         access: &Access,
     ) -> Result<DistanceMatrix> {
-        check_least("limit", request.limit, 1)?;
-        check_least("sample", request.sample, 2)?;
+        check_range("limit", request.limit, 1..=MAX_RESULTS)?;
+        check_range("sample", request.sample, 2..=MAX_SAMPLED)?;
         request.budget = options.budget();
         reads::distance_matrix(&self.asked(name, &Read::Matrix(&request), options, access)?.shards()?, &request)
     }
@@ -180,9 +183,37 @@ impl Service {
     }
 }
 
-/// Refuses a number that asks for nothing.
-fn check_least(field: &str, value: usize, least: usize) -> Result<()> {
-    if value < least { Err(ServiceError::validation(field, format!("value {value} invalid, must be {least} or larger"))) } else { Ok(()) }
+/// Refuses a number that asks for nothing, and one that asks for too much.
+fn check_range(field: &str, value: usize, range: RangeInclusive<usize>) -> Result<()> {
+    let (least, most) = (range.start(), range.end());
+    if value < *least {
+        return Err(ServiceError::validation(field, format!("value {value} invalid, must be {least} or larger")));
+    }
+    if value > *most {
+        return Err(ServiceError::validation(field, format!("value {value} invalid, must be {most} or smaller")));
+    }
+    Ok(())
+}
+
+/// Refuses what no query, or no part of one, can be asked with, also where it would make no difference.
+fn check_query(request: &QueryRequest) -> Result<()> {
+    check_params("params", &request.params)?;
+    let mut left: Vec<&Prefetch> = request.prefetch.iter().collect();
+    while let Some(prefetch) = left.pop() {
+        check_params("prefetch.params", &prefetch.params)?;
+        left.extend(&prefetch.prefetch);
+    }
+    Ok(())
+}
+
+fn check_params(place: &str, params: &SearchParams) -> Result<()> {
+    match params.quantization.oversampling.filter(|factor| !factor.is_finite() || *factor < 1.0) {
+        None => Ok(()),
+        Some(factor) => {
+            let field = format!("{place}.quantization.oversampling");
+            Err(ServiceError::validation(field, format!("value {factor} invalid, must be 1 or larger")))
+        }
+    }
 }
 
 /// The kind of a query, as metrics call it.

@@ -61,11 +61,25 @@ fn bodies_and_settings_of_another_form_are_refused() {
         ("POST", "/collections/c/points/scroll", json!({"offset": "no id"})),
         ("PATCH", "/collections/c", json!({"strict_mode_config": [null]})),
         ("PATCH", "/collections/c", json!({"quantization_config": {"turbo": [null]}})),
+        ("PATCH", "/collections/c", json!({"params": [null]})),
         ("PUT", "/collections/d", json!({"vectors": {"size": 2, "distance": "Dot"}, "strict_mode_config": "strict"})),
+        ("PUT", "/collections/c/points", json!({"batch": {"ids": [], "vectors": {"x": null}}})),
+        ("POST", "/collections/c/cluster", json!({"start_resharding": {"direction": "up", "peer_id": {}}})),
     ] {
         assert_eq!(error(&service, method, path, &body).0, 400, "{path} {body}");
     }
-    for (path, body) in [("facet", json!({"key": "n", "limit": 0})), ("points/search/matrix/pairs", json!({"sample": 1}))] {
+    let little = json!({"quantization": {"oversampling": 0}});
+    for (path, body) in [
+        ("facet", json!({"key": "n", "limit": 0})),
+        ("facet", json!({"key": "n", "limit": 10_000_001})),
+        ("points/search/matrix/pairs", json!({"sample": 1})),
+        ("points/search/matrix/pairs", json!({"sample": 10_001})),
+        ("points/search/matrix/offsets", json!({"limit": 10_000_001})),
+        ("points/query", json!({"params": little})),
+        ("points/query/batch", json!({"searches": [{"params": little}]})),
+        ("points/query", json!({"query": {"fusion": "rrf"}, "prefetch": [{"prefetch": {"params": little}}]})),
+        ("points/query/groups", json!({"group_by": "n", "params": little})),
+    ] {
         assert_eq!(error(&service, "POST", &format!("/collections/c/{path}"), &body).0, 422, "{path}");
     }
     assert_eq!(result(&service, "GET", "/collections/d/exists", NULL)["exists"], false);

@@ -121,7 +121,8 @@ pub fn config_diff(body: Value, now: &CollectionConfig) -> Result<ConfigDiff> {
     if let Some(metadata) = metadata {
         diff.metadata = read::<Payload>("metadata", metadata)?;
     }
-    if let Some(Value::Object(mut params)) = body.remove("params") {
+    if let Some(params) = body.remove("params") {
+        let Value::Object(mut params) = params else { return Err(bad_form("params: expected an object")) };
         let mut number = |name: &str| params.remove(name).map(|value| read::<u32>(name, value)).transpose();
         diff.replication_factor = number("replication_factor")?;
         diff.write_consistency_factor = number("write_consistency_factor")?;

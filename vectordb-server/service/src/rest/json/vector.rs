@@ -236,7 +236,7 @@ impl<'de> Deserialize<'de> for VectorColumns {
                 Ok(VectorColumns::Unnamed(parts))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<VectorColumns, A::Error> {
-                members(map).map(VectorColumns::Named)
+                columns(map).map(VectorColumns::Named)
             }
         }
         deserializer.deserialize_any(ColumnsVisitor)
@@ -252,6 +252,15 @@ fn members<'de, A: MapAccess<'de>, T: Deserialize<'de>>(mut map: A) -> Result<Ve
         }
     }
     Ok(members)
+}
+
+/// Columns in order.
+fn columns<'de, A: MapAccess<'de>>(mut map: A) -> Result<Vec<(String, Vec<Part>)>, A::Error> {
+    let mut columns = Vec::new();
+    while let Some(column) = map.next_entry()? {
+        columns.push(column);
+    }
+    Ok(columns)
 }
 
 #[cfg(test)]
@@ -291,5 +300,6 @@ mod tests {
         assert_eq!(rows[1].get("b").and_then(Vector::as_dense), Some(&[4.0][..]));
         let columns: VectorColumns = serde_json::from_str("[[1], [2]]").expect("a column");
         assert!(columns.into_rows(3).is_err());
+        assert!(serde_json::from_str::<VectorColumns>(r#"{"a": null}"#).is_err());
     }
 }
