@@ -5,6 +5,7 @@
 mod pages;
 mod upload;
 
+use std::error::Error;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header, request};
 use axum::response::Response;
 use axum::serve::Listener;
+use http_body_util::LengthLimitError;
 use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 use tower_http::compression::CompressionLayer;
@@ -124,13 +126,22 @@ async fn answered(door: Door, request: Request, operation: Option<&'static rest:
             Err(error) => rest::refusal(&error),
         };
     }
-    let Ok(body) = to_bytes(body, door.most_bytes).await else {
-        let limit = door.most_bytes;
-        let error = ServiceError::request(format!("the body is larger than allowed (limit: {limit} bytes)"));
-        return rest::Response { status: StatusCode::PAYLOAD_TOO_LARGE.as_u16(), ..rest::refusal(&error) };
+    let body = match to_bytes(body, door.most_bytes).await {
+        Ok(body) => body,
+        Err(error) => return unread(&error, door.most_bytes),
     };
     let pace = operation.and_then(|operation| pace_of(&door, operation));
     run(door, head, body, None, identity, pace).await
+}
+
+/// The answer to a request whose body is too long, or cannot be read to its end.
+fn unread(error: &axum::Error, limit: usize) -> rest::Response {
+    let mut causes = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
+    if causes.any(|cause| cause.is::<LengthLimitError>()) {
+        let error = ServiceError::request(format!("the body is larger than allowed (limit: {limit} bytes)"));
+        return rest::Response { status: StatusCode::PAYLOAD_TOO_LARGE.as_u16(), ..rest::refusal(&error) };
+    }
+    rest::refusal(&ServiceError::request(format!("the body cannot be read: {error}")))
 }
 
 /// The pace of an operation that reads points and asks nobody else.
