@@ -88,7 +88,8 @@ pub use model::quantization::{
     ScalarQuantization, ScalarType, TurboBits, TurboQuantization,
 };
 pub use model::query::{
-    Budget, MAX_RESULTS, MAX_SAMPLED, OrderBy, OrderValue, ScrollPage, ScrollRequest, SearchParams, SearchRequest, Strategy, Target as SearchTarget,
+    Budget, MAX_RESULTS, MAX_SAMPLED, OrderBy, OrderValue, ScrollPage, ScrollRequest, SearchParams, SearchRequest, Strategy,
+    Target as SearchTarget,
 };
 pub use model::ranking::{
     ContextPair, DistanceMatrix, FacetHit, FacetRequest, FeedbackItem, GroupLookup, GroupsRequest, LookupLocation, MAX_PREFETCH_DEPTH,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use vectordb_core::{
-    DistanceMatrix, FacetHit, FacetRequest, Filter, GroupsRequest, MAX_RESULTS, MAX_SAMPLED, MatrixRequest, PayloadSelector, PointGroup, PointId, Prefetch, Query,
-    QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest, SearchParams, SearchTarget, VectorSelector,
+    DistanceMatrix, FacetHit, FacetRequest, Filter, GroupsRequest, MAX_RESULTS, MAX_SAMPLED, MatrixRequest, PayloadSelector, PointGroup,
+    PointId, Prefetch, Query, QueryRequest, Record, ScoredPoint, ScrollPage, ScrollRequest, SearchParams, SearchTarget, VectorSelector,
 };
 
 use super::points::check_id;
