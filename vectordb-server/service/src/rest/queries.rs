@@ -5,7 +5,7 @@ use serde_json::json;
 use vectordb_core::{FacetRequest, GroupsRequest, MatrixRequest, PointId, ScoredPoint, Value};
 
 use super::call::Call;
-use super::json::{GroupOut, QueryBody, ScoredOut, bad_form};
+use super::json::{GroupOut, QueryBody, ScoredOut, bad_form, check_lookup};
 use super::reply::Reply;
 use crate::error::{Result, ServiceError};
 
@@ -31,6 +31,7 @@ pub(super) fn hits(call: &Call<'_>, mut body: QueryBody) -> Result<Vec<ScoredPoi
 /// The groups of the query in a body.
 pub(super) fn grouped(call: &Call<'_>, body: &Value) -> Result<Reply> {
     check_limit(body)?;
+    check_lookup(body)?;
     let groups = call.service.groups(call.collection(), GroupsRequest::from_json(body)?, &call.reading(body)?, call.access)?;
     #[derive(Serialize)]
     struct Groups<'a> {

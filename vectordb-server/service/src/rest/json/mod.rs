@@ -19,7 +19,7 @@ pub(super) use config::info;
 pub(crate) use config::wanted_shards;
 pub use config::{collection_config, config_diff, field_schema, new_vector};
 pub(super) use output::{GroupOut, RecordOut, ScoredOut};
-pub(super) use query::QueryBody;
+pub(super) use query::{QueryBody, check_lookup};
 pub(super) use update::{
     BatchOperation, DeletePayloadBody, DeleteVectorsBody, PayloadBody, SelectorBody, UpdateVectorsBody, Updates, UpsertBody,
 };

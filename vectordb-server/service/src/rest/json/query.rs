@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use vectordb_core::{Query, QueryRequest, SearchTarget, Value, Vector};
 
 use super::numbers::{misread, numbers};
+use super::shard_keys;
 use crate::error::Result;
 
 /// The body of a query.
@@ -26,12 +27,19 @@ impl QueryBody {
     /// # Errors
     /// As [`QueryRequest::from_json`].
     pub(crate) fn request(&mut self) -> Result<QueryRequest> {
+        check_lookup(&self.rest)?;
         let mut request = QueryRequest::from_json(&self.rest)?;
         if let Some(values) = self.nearest.take() {
             request.query = Some(Query::Nearest { target: SearchTarget::Vector(Vector::Dense(values)), mmr: None });
         }
         Ok(request)
     }
+}
+
+/// Refuses a place of other vectors whose shard key is none; all shards of that collection are asked.
+pub(crate) fn check_lookup(body: &Value) -> Result<()> {
+    let key = body.get("lookup_from").and_then(|from| from.get("shard_key")).filter(|key| !key.is_null());
+    key.map_or(Ok(()), |key| shard_keys(key, &|_| true).map(drop))
 }
 
 impl From<Value> for QueryBody {
