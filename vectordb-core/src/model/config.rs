@@ -319,8 +319,10 @@ impl HnswConfig {
                 format!("value {} invalid, must be from 4 to 100000", self.ef_construct),
             ));
         }
-        if self.m > 10_000 {
-            return Err(Error::config(format!("{field}.m"), format!("value {} invalid, must be at most 10000", self.m)));
+        for (name, links) in [("m", self.m), ("payload_m", self.payload_m.unwrap_or(0))] {
+            if links > 10_000 {
+                return Err(Error::config(format!("{field}.{name}"), format!("value {links} invalid, must be at most 10000")));
+            }
         }
         Ok(())
     }

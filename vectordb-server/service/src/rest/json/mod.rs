@@ -29,7 +29,11 @@ pub(super) use update::{
 /// # Errors
 /// JSON of another form.
 pub(super) fn shard_keys(selector: &Value, exists: &dyn Fn(&ShardKey) -> bool) -> Result<Vec<ShardKey>> {
-    let key = |json: &Value| serde_json::from_value::<ShardKey>(json.clone()).map_err(|_| bad_form("expected a shard key"));
+    let key = |json: &Value| {
+        let key =
+            Some(json).filter(|json| json.as_str() != Some("")).and_then(|json| serde_json::from_value::<ShardKey>(json.clone()).ok());
+        key.ok_or_else(|| bad_form("expected a shard key"))
+    };
     match selector {
         // None at all would be taken for all shards.
         Value::Array(keys) if keys.is_empty() => Err(bad_form("expected a shard key")),
