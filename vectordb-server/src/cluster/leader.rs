@@ -134,23 +134,22 @@ impl Reshardings {
     }
 }
 
-/// Who should have votes: three of three or four, five of more, so that the loss of one changes nothing.
+/// Who should have votes: three of three or four, five of more, so that the loss of one changes nothing. Of two peers one has a
+/// vote, and no even number of them is made on the way: two need both, so that either one that fails stops the group.
 fn voters(now: &BTreeSet<PeerId>, state: &ClusterState, health: &Health) -> BTreeSet<PeerId> {
     let peers = state.peers.len();
     let wanted = match peers {
-        0..=3 => peers,
-        4 => 3,
+        0..=2 => 1,
+        3 | 4 => 3,
         _ => 5,
     };
     let stays = |peer: &&PeerId| state.peers.get(peer).is_some_and(|peer| !peer.draining) && !health.given_up.contains(peer);
     let mut voters: BTreeSet<PeerId> = now.iter().filter(stays).copied().collect();
-    let fresh = health.alive.keys().filter(|peer| state.peers.get(peer).is_some_and(|peer| !peer.draining));
-    for &peer in fresh {
-        if voters.len() >= wanted {
-            break;
-        }
-        voters.insert(peer);
-    }
+    let is_fresh = |peer: &&PeerId| !voters.contains(peer) && state.peers.get(peer).is_some_and(|peer| !peer.draining);
+    let fresh: Vec<PeerId> = health.alive.keys().filter(is_fresh).copied().collect();
+    let most = wanted.min(voters.len() + fresh.len());
+    let odd = most.saturating_sub(usize::from(most.is_multiple_of(2)));
+    voters.extend(fresh.into_iter().take(odd.saturating_sub(voters.len())));
     // Nobody is left without need, above all not the last.
     if voters.is_empty() { now.clone() } else { voters }
 }
@@ -198,10 +197,16 @@ mod tests {
 
     #[test]
     fn three_or_five_have_votes_and_the_dead_give_theirs_up() {
-        for (peers, expected) in [(1, 1), (2, 2), (3, 3), (4, 3), (5, 5), (9, 5)] {
+        for (peers, expected) in [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (9, 5)] {
             let voters = voters(&BTreeSet::from([1]), &of_peers(peers), &healthy(1..=peers));
             assert_eq!(voters.len(), expected, "{peers}");
         }
+        for (alive, expected) in [(2, 1), (3, 3), (4, 3), (5, 5)] {
+            let voters = voters(&BTreeSet::from([1]), &of_peers(5), &healthy(1..=alive));
+            assert_eq!(voters.len(), expected, "{alive} of 5 were heard of");
+        }
+        assert_eq!(voters(&BTreeSet::from([1, 3]), &of_peers(3), &healthy(1..=1)), BTreeSet::from([1, 3]));
+        assert_eq!(voters(&BTreeSet::from([1, 3]), &of_peers(3), &healthy(1..=3)), BTreeSet::from([1, 2, 3]));
         let health = Health { given_up: BTreeSet::from([2]), ..healthy(3..=5) };
         assert_eq!(voters(&BTreeSet::from([1, 2, 3]), &of_peers(4), &health), BTreeSet::from([1, 3, 4]));
         let mut draining = of_peers(1);
