@@ -36,7 +36,7 @@ pub(crate) trait RowSet: Sync {
 }
 
 /// The closeness of points of several rows to a query of several vectors: the sum, over the query's vectors, of the best score
-/// among the point's rows. `score` scores rows against one of the query's vectors.
+/// among the point's rows, or the mean. `score` scores rows against one of the query's vectors.
 fn max_sim<Q>(asked: &Several<'_, Q>, points: &[u32], out: &mut [f32], score: impl Fn(&Q, &[u32], &mut [f32])) {
     let Several { queries, groups, share } = asked;
     let mut best = vec![f32::NEG_INFINITY; queries.len()];

@@ -135,7 +135,7 @@ impl Reshardings {
 }
 
 /// Who should have votes: three of three or four, five of more, so that the loss of one changes nothing. Of two peers one has a
-/// vote, and no even number of them is made on the way: two need both, so that either one that fails stops the group.
+/// vote, and no even number of them is made as a group grows: two need both, so that either one that fails stops the group.
 fn voters(now: &BTreeSet<PeerId>, state: &ClusterState, health: &Health) -> BTreeSet<PeerId> {
     let peers = state.peers.len();
     let wanted = match peers {
