@@ -430,9 +430,11 @@ impl Search<'_> {
         self.leaf.budget.check()?;
         let bound = if self.matcher.is_exact() { self.matcher.upper_bound() } else { usize::MAX };
         let too_few = outcome.hits.len() < self.leaf.k.min(bound);
-        // Around the query far fewer rows match than elsewhere: the walk was led away from the matches, and its recall is poor.
+        // Around the query far fewer rows match than elsewhere: the walk was led away from the matches, and its recall is poor. It is
+        // not where clusters have told that there are some, and all rows are walked over: it goes on until it has found enough.
         let seen_share = outcome.accepted as f64 / outcome.asked.max(1) as f64;
-        let led_away = seen_share < 0.5 * situation.near_share() && situation.matches <= SUSPICION_LIMIT;
+        let suspicious = two_hops || situation.near_share.is_none();
+        let led_away = suspicious && seen_share < 0.5 * situation.near_share() && situation.matches <= SUSPICION_LIMIT;
         if outcome.gave_up || too_few || (led_away && !forced) {
             return self.scan();
         }
