@@ -56,7 +56,8 @@ pub(super) fn searches(body: &Value) -> Result<&[Value]> {
 }
 
 pub(super) fn query(call: &Call<'_>) -> Result<Reply> {
-    Reply::of(&Points::of(&hits(call, call.read()?)?))
+    let body = QueryBody::of(call.body).map_or_else(|| call.read(), Ok)?;
+    Reply::of(&Points::of(&hits(call, body)?))
 }
 
 pub(super) fn query_batch(call: &Call<'_>) -> Result<Reply> {

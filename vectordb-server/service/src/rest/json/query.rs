@@ -8,7 +8,7 @@ use serde_json::Map;
 use serde_json::value::RawValue;
 use vectordb_core::{Query, QueryRequest, SearchTarget, Value, Vector};
 
-use super::numbers::{misread, numbers};
+use super::numbers::{after_space, list, misread, numbers};
 use super::shard_keys;
 use crate::error::Result;
 
@@ -21,7 +21,30 @@ pub(crate) struct QueryBody {
     pub(crate) rest: Value,
 }
 
+/// How far into a body the query is looked for by [`QueryBody::of`].
+const FIRST: usize = 256;
+const KEY: &[u8] = b"\"query\"";
+
 impl QueryBody {
+    /// A body whose query is a list of numbers and stands before all other lists and objects, without a look at each of its bytes by
+    /// the reader of JSON. Nothing where that is not so, or not sure.
+    pub(crate) fn of(body: &[u8]) -> Option<Self> {
+        let key = body.get(..body.len().min(FIRST))?.windows(KEY.len()).position(|part| part == KEY)?;
+        let (before, behind) = body.split_at(key);
+        let colon = after_space(behind, KEY.len());
+        let start = after_space(behind, colon + 1);
+        let (values, length) = list(behind.get(start..)?)?;
+        let after = &behind[start + length..];
+        let is_key = matches!(before.trim_ascii_end().last(), Some(b'{' | b',')) && behind.get(colon) == Some(&b':');
+        let plain = !before.iter().skip_while(|byte| **byte != b'{').skip(1).any(|byte| matches!(byte, b'{' | b'[' | b'\\'));
+        if !is_key || !plain || after.contains(&b'\\') || after.windows(KEY.len()).any(|part| part == KEY) {
+            return None;
+        }
+        let mut rest: Map<String, Value> = serde_json::from_slice(&[before, KEY, b":null", after].concat()).ok()?;
+        rest.remove("query").filter(Value::is_null)?;
+        Some(Self { nearest: Some(values), rest: Value::Object(rest) })
+    }
+
     /// What it asks for.
     ///
     /// # Errors
@@ -222,7 +245,42 @@ mod tests {
             let tree: Value = serde_json::from_str(text).expect("JSON");
             let body: QueryBody = serde_json::from_str(text).expect("a body");
             let read = |mut body: QueryBody| format!("{:?}", body.request().expect("a query"));
-            assert_eq!(read(body), read(tree.into()), "{text}");
+            assert_eq!(read(body), read(tree.clone().into()), "{text}");
+            if let Some(body) = QueryBody::of(text.as_bytes()) {
+                assert_eq!(read(body), read(tree.into()), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn most_bodies_are_read_at_once_and_the_others_are_not() {
+        for text in [
+            r#"{"query": [0.1, -2], "limit": 3, "filter": {"must": [{"has_id": [1]}]}, "with_payload": ["a"]}"#,
+            r#" { "limit" : 3, "using": "a", "query" : [1,2e1] , "params": {"hnsw_ef": 7}}"#,
+            r#"{"query":[]}"#,
+        ] {
+            let mut body = QueryBody::of(text.as_bytes()).expect("read at once");
+            let mut slowly: QueryBody = serde_json::from_str(text).expect("a body");
+            assert_eq!(format!("{:?}", body.request().ok()), format!("{:?}", slowly.request().ok()), "{text}");
+        }
+        for text in [
+            r#"{"query": [1, 2], "query": [3]}"#,
+            r#"{"query": [1, 2], "query": null}"#,
+            r#"{"query": [1, 2], "qu\u0065ry": null}"#,
+            r#"{"qu\u0065ry": 7, "query": [1]}"#,
+            r#"{"prefetch": {"query": [1, 2]}}"#,
+            r#"{"prefetch": [{"limit": 1, "query": [1, 2]}]}"#,
+            r#"{"using": "query", "query": [1, 2]}"#,
+            r#"{"query": [[1, 2]]}"#,
+            r#"{"query": {"nearest": [1, 2]}}"#,
+            r#"{"query": [1, 2]"#,
+            r#"{"query": [1, 2]} {}"#,
+            r#"{"query" [1, 2]}"#,
+            r#"{1, "query": [1, 2]}"#,
+            r#"["query": [1, 2]]"#,
+            "",
+        ] {
+            assert!(QueryBody::of(text.as_bytes()).is_none(), "{text}");
         }
     }
 
