@@ -48,6 +48,12 @@ struct Args {
     /// Codes to search by.
     #[arg(long, value_enum, default_value_t = Codes::Auto)]
     codes: Codes,
+    /// Take the order that codes give for the answer, without scoring the best of it by their vectors.
+    #[arg(long)]
+    no_rescore: bool,
+    /// Score so many times more than are wanted by their vectors, instead of what the segment has learned.
+    #[arg(long, conflicts_with = "no_rescore")]
+    oversampling: Option<f64>,
     /// Keep vectors and payloads on disk, out of memory as far as possible.
     #[arg(long)]
     on_disk: bool,
@@ -251,7 +257,7 @@ fn ask(args: &Args, set: &Set, dir: &Path) -> Result<Report> {
     let mut report = Report { points: set.base.len, dim: set.base.dim, reopen_ms, ..Report::default() };
     let truth: Vec<Vec<i32>> = (0..queries).map(|query| set.truth.row(query)[..LIMIT].to_vec()).collect();
     for &ef in &args.ef {
-        let requests: Vec<SearchRequest> = (0..queries).map(|query| request(set, query, ef, None)).collect();
+        let requests: Vec<SearchRequest> = (0..queries).map(|query| request(args, set, query, ef, None)).collect();
         let (qps, recall, (p50_us, p99_us)) = measure(&collection, &requests, &truth)?;
         report.sweep.push(At { ef, recall, qps, p50_us, p99_us });
     }
@@ -259,7 +265,7 @@ fn ask(args: &Args, set: &Set, dir: &Path) -> Result<Report> {
     report.disk_mb = disk_bytes(dir) as f64 / (1 << 20) as f64;
     [report.qps_at_090, report.qps_at_095, report.qps_at_099] = [0.90, 0.95, 0.99].map(|recall| qps_at(&report.sweep, recall));
     if !args.skip_batch {
-        report.batch_speedup = Some(batch_speedup(set, &collection, queries)?);
+        report.batch_speedup = Some(batch_speedup(args, set, &collection, queries)?);
     }
     if !args.skip_filtered {
         report.filtered = filtered(args, set, &collection, queries.min(200))?;
@@ -267,11 +273,13 @@ fn ask(args: &Args, set: &Set, dir: &Path) -> Result<Report> {
     Ok(report)
 }
 
-fn request(set: &Set, query: usize, ef: usize, filter: Option<Filter>) -> SearchRequest {
+fn request(args: &Args, set: &Set, query: usize, ef: usize, filter: Option<Filter>) -> SearchRequest {
     let mut request = SearchRequest::new(set.queries.row(query).to_vec());
     request.limit = LIMIT;
     request.filter = filter;
     request.params.hnsw_ef = Some(ef);
+    request.params.quantization.rescore = args.no_rescore.then_some(false);
+    request.params.quantization.oversampling = args.oversampling;
     request.with_payload = PayloadSelector::None;
     request
 }
@@ -316,8 +324,8 @@ fn qps_at(sweep: &[At], recall: f64) -> Option<f64> {
 }
 
 /// How many times faster a batch is on all processors than one query after another.
-fn batch_speedup(set: &Set, collection: &Collection, queries: usize) -> Result<f64> {
-    let requests: Vec<SearchRequest> = (0..queries).map(|query| request(set, query, 128, None)).collect();
+fn batch_speedup(args: &Args, set: &Set, collection: &Collection, queries: usize) -> Result<f64> {
+    let requests: Vec<SearchRequest> = (0..queries).map(|query| request(args, set, query, 128, None)).collect();
     let (mut alone, mut together) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..5 {
         let start = Instant::now();
@@ -344,7 +352,7 @@ fn filtered(args: &Args, set: &Set, collection: &Collection, queries: usize) -> 
                     let range = range(query);
                     let range = Range { gte: Some(f64::from(range.start)), lt: Some(f64::from(range.end)), ..Range::default() };
                     let condition = Condition::Field { key: kind.parse()?, test: FieldTest::Range(range) };
-                    let mut request = request(set, query, ef, Some(Filter { must: vec![condition], ..Filter::default() }));
+                    let mut request = request(args, set, query, ef, Some(Filter { must: vec![condition], ..Filter::default() }));
                     request.params.strategy = args.strategy.map(Way::strategy);
                     Ok(request)
                 };
