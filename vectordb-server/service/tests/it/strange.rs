@@ -64,6 +64,12 @@ fn bodies_and_settings_of_another_form_are_refused() {
         ("PATCH", "/collections/c", json!({"params": [null]})),
         ("POST", "/collections/c/points/query", json!({"lookup_from": {"collection": "c", "shard_key": {"target": "a"}}})),
         ("POST", "/collections/c/points/query", json!({"lookup_from": {"collection": "c", "shard_key": {"target": "", "fallback": "a"}}})),
+        (
+            "POST",
+            "/collections/c/points/query",
+            json!({"lookup_from": {"collection": "c", "shard_key": {"target": "a", "fallback": true}}}),
+        ),
+        ("POST", "/collections/c/points/query", json!({"shard_key": {"target": "a", "fallback": [1]}})),
         ("POST", "/collections/c/points/query/groups", json!({"group_by": "n", "lookup_from": {"collection": "c", "shard_key": []}})),
         ("PUT", "/collections/d", json!({"vectors": {"size": 2, "distance": "Dot"}, "strict_mode_config": "strict"})),
         ("PUT", "/collections/c/points", json!({"batch": {"ids": [], "vectors": {"x": null}}})),

@@ -40,8 +40,9 @@ pub(super) fn shard_keys(selector: &Value, exists: &dyn Fn(&ShardKey) -> bool) -
         Value::Array(keys) => keys.iter().map(key).collect(),
         Value::Object(map) => match (map.get("target"), map.get("fallback")) {
             (Some(target), Some(fallback)) => {
-                let target = key(target)?;
-                Ok(vec![if exists(&target) { target } else { key(fallback)? }])
+                // Both must be keys, whichever it will be.
+                let (target, fallback) = (key(target)?, key(fallback)?);
+                Ok(vec![if exists(&target) { target } else { fallback }])
             }
             _ => Err(bad_form("expected a shard key, or `target` and `fallback`")),
         },
