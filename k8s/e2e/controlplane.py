@@ -122,9 +122,9 @@ class ControlPlane:
         self.stopping.set()
         for kubelet in self.kubelets.values():
             kubelet.end()
+        # Who asks ends before who answers, or it would wait for the answer.
         for program in reversed(self.programs):
             program.terminate()
-        for program in reversed(self.programs):
             try:
                 program.wait(20)
             except subprocess.TimeoutExpired:

@@ -22,6 +22,7 @@ import node
 NAMESPACE = "live"
 NAME = "db-qdrant"
 SETS = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/{NAME}"
+REAL = os.environ.get("KUBELET") == "real"
 PREVIOUS = os.environ.get("VECTORDB_PREVIOUS", "")
 KEYS = ["--from-literal=AWS_ACCESS_KEY_ID=of-the-test", "--from-literal=AWS_SECRET_ACCESS_KEY=of-the-test"]
 # Five of them on one small node.
@@ -101,7 +102,7 @@ def room(tmp_path_factory):
 def site(plane, room, helm_of):
     """A release of three nodes with a collection of six shards, each twice."""
     plane.ask("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-    if os.environ.get("KUBELET") == "real":
+    if REAL:
         made = node.Pods(plane, NAMESPACE)
     else:
         binaries = {"0.1.0": os.environ["VECTORDB"], "previous": PREVIOUS}
@@ -139,8 +140,42 @@ if PREVIOUS:
         rolled(site, lambda: helm_of("upgrade", *RELEASE, "--set", "replicaCount=3"))
 
 
+if REAL:
+
+    def test_the_limit_of_the_container_is_known_to_the_server(site):
+        with urllib.request.urlopen(f"http://{site.addresses()[0]}:6333/metrics", timeout=5) as answer:
+            metrics = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if not line.startswith("#"))
+        limit = float(metrics["qdrant_memory_limit_bytes"])
+        assert abs(limit - (1 << 30) * 0.8) < 100, f"four fifths of a gigabyte, not {limit}"
+
+
 def test_a_rolling_restart_loses_nothing_and_nobody_who_reads_notices(site):
     rolled(site, lambda: site.plane.kubectl("-n", NAMESPACE, "rollout", "restart", "statefulset", NAME))
+
+
+def test_the_test_of_the_release_is_passed(site, helm_of):
+    """In a pod that finds the server by the name of its service."""
+    helm_of("test", "db", "--namespace", NAMESPACE, "--timeout", "120s")
+
+
+def test_pods_that_are_evicted_go_one_after_the_other(site):
+    """What `kubectl drain` does to one node of a cluster after the other."""
+
+    def evict(name):
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": NAMESPACE}}
+        site.plane.ask("POST", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction", body)
+
+    before = site.pods()[f"{NAME}-2"]
+    with load.Load(site.addresses) as clients:
+        time.sleep(2)
+        evict(f"{NAME}-2")
+        with pytest.raises(site.plane.Refused, match="429"):
+            evict(f"{NAME}-1")
+        site.wait("the next pod", lambda: site.pods().get(f"{NAME}-2", before) != before and site.ready(3))
+        site.wait("every shard is there twice", lambda: site.is_whole(3))
+        time.sleep(2)
+    load.check(clients, site.addresses())
+    assert clients.failed_reads == []
 
 
 def test_a_pod_that_is_deleted_by_force_comes_back_with_what_it_had(site):
