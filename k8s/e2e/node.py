@@ -5,6 +5,7 @@ programs know by name are its own there, and all that is left of them at the end
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ import network
 import volumes
 
 NAME = "node-0"
+PREFIX = "vectordb-node-"
 PLUGINS = os.environ.get("CNI_BIN", "")
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 # Where programs write that do not ask; each is a directory of the test here.
@@ -37,15 +39,38 @@ BRIDGE = {"type": "bridge", "bridge": "pods", "isGateway": True, "hairpinMode": 
 BRIDGE["ipam"] = {"type": "host-local", "ranges": [[{"subnet": network.PODS}]], "routes": [{"dst": "0.0.0.0/0"}]}
 
 
+def groups(directory):
+    """The control group of a node in each hierarchy."""
+    if (CGROUPS / "cgroup.controllers").exists():
+        return [CGROUPS / directory.name]
+    return [each / directory.name for each in CGROUPS.iterdir() if each.is_dir() and not each.is_symlink()]
+
+
+def take_away(directory):
+    for group in groups(directory):
+        for path, _, _ in os.walk(group, topdown=False):
+            os.rmdir(path)
+    shutil.rmtree(directory)
+
+
+def sweep():
+    """Takes away what a test has left that was killed; its processes and mounts went with its namespaces."""
+    for left in pathlib.Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with open(left / "lock", "w") as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take_away(left)
+
+
 class Node:
     """The programs, and what tests ask of them."""
 
     def __init__(self, plane, images):
         self.plane = plane
         self.images = images
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="node-"))
-        # Of all control groups that are made here.
-        self.group = f"vectordb-{self.directory.name}"
+        sweep()
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.lock = open(self.directory / "lock", "w")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
 
     def __enter__(self):
         try:
@@ -63,17 +88,12 @@ class Node:
             network.command("mount", "--bind", own, place)
         for setting in ("net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"):
             pathlib.Path("/proc/sys", setting).write_text("1")
-        for each in self.groups():
+        for each in groups(self.directory):
             each.mkdir()
             for needed in ("cpuset.cpus", "cpuset.mems"):
-                if (each / needed).exists():
+                # In the first version of control groups a new one may use no processor until it is told which.
+                if (each / needed).exists() and (each.parent / needed).exists():
                     (each / needed).write_text((each.parent / needed).read_text())
-
-    def groups(self):
-        """Ours in each hierarchy."""
-        if (CGROUPS / "cgroup.controllers").exists():
-            return [CGROUPS / self.group]
-        return [each / self.group for each in CGROUPS.iterdir() if each.is_dir() and not each.is_symlink()]
 
     def start(self):
         plane, directory = self.plane, self.directory
@@ -104,7 +124,7 @@ class Node:
         found = {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration"}
         # Nobody else is in this network.
         found |= {"authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}}, "authorization": {"mode": "AlwaysAllow"}}
-        found |= {"containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock", "cgroupDriver": "cgroupfs", "cgroupRoot": f"/{self.group}"}
+        found |= {"containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock", "cgroupDriver": "cgroupfs", "cgroupRoot": f"/{self.directory.name}"}
         # As where root has not all the rights of root.
         found |= {"featureGates": {"KubeletInUserNamespace": True}, "oomScoreAdj": 0, "failSwapOn": False}
         found |= {"clusterDNS": [network.DNS], "clusterDomain": "cluster.local", "resolvConf": ""}
@@ -145,10 +165,7 @@ class Node:
         for place in reversed(places):
             if any(place == own or place.startswith(f"{own}/") for own in OWN):
                 subprocess.run(["umount", "--lazy", place], capture_output=True)
-        for group in self.groups():
-            for path, _, _ in os.walk(group, topdown=False):
-                os.rmdir(path)
-        shutil.rmtree(self.directory)
+        take_away(self.directory)
 
 
 class Pods:
