@@ -1,3 +1,4 @@
+import os
 import pathlib
 import sys
 
@@ -7,10 +8,20 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests"))
 
 import controlplane
 import kubelet
+import network
+import node
 
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory):
+    """With a real node, or simulated ones, of which a kubelet of our own may take over a namespace."""
+    if os.environ.get("KUBELET") == "real":
+        network.up()
+        images = {"vectordb/vectordb:0.1.0": os.environ["IMAGE"], "vectordb/vectordb:previous": os.environ.get("IMAGE_PREVIOUS")}
+        with controlplane.control_plane(simulated=False) as plane:
+            with node.Node(plane, {name: root for name, root in images.items() if root}) as plane.node:
+                yield plane
+        return
     names = kubelet.enter(tmp_path_factory.mktemp("names"))
     with controlplane.control_plane() as plane:
         plane.names = names

@@ -1,13 +1,15 @@
-"""A control plane of Kubernetes on this machine, of its real programs, with nodes that are simulated.
+"""A control plane of Kubernetes on this machine, of its real programs, with nodes that are simulated if nobody brings a real one.
 
-etcd, kube-apiserver and kube-controller-manager run as processes on loopback. What a scheduler and kubelets would do a thread does:
-it binds pods, calls them running and ready, or succeeded where a job's, and lets them go when they are deleted. No container runs.
+etcd, kube-apiserver and kube-controller-manager run as processes here. Where nodes are simulated a thread does what a scheduler and
+kubelets would do: it binds pods, calls them running and ready, or succeeded where a job's, and lets them go when they are deleted.
+No container runs there.
 """
 
 import contextlib
 import json
 import os
 import pathlib
+import shutil
 import socket
 import ssl
 import subprocess
@@ -16,6 +18,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+
+import network
 
 BIN = pathlib.Path(os.environ.get("KUBERNETES_BIN", "."))
 KUBECTL = os.environ.get("KUBECTL", "kubectl")
@@ -56,26 +60,40 @@ class ControlPlane:
 
     def run(self, name, *arguments):
         log = open(self.directory / f"{name}.log", "w")
-        program = subprocess.Popen([BIN / name, *arguments], stdout=log, stderr=log, cwd=self.directory)
+        # What Debian has is not built.
+        path = BIN / name if (BIN / name).exists() else pathlib.Path(shutil.which(name))
+        program = subprocess.Popen([path, *arguments], stdout=log, stderr=log, cwd=self.directory)
         self.programs.append(program)
         return program
 
     def log(self, name):
         return (self.directory / f"{name}.log").read_text()[-3000:]
 
-    def start(self):
+    def certify(self):
+        """An authority, and the certificate of the API, which pods look at."""
+        (self.directory / "openssl.cnf").write_text("[req]\ndistinguished_name=name\n[name]\n")
+        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout"]
+        authority = [*request, "ca.key", "-out", "ca.crt", "-subj", "/CN=authority"]
+        names = f"subjectAltName=DNS:kubernetes.default.svc,IP:{network.API},IP:127.0.0.1"
+        api = [*request, "api.key", "-out", "api.crt", "-subj", "/CN=kube-apiserver", "-config", "openssl.cnf", "-CA", "ca.crt"]
+        api += ["-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE", "-addext", names]
+        for command in (authority, api, ["openssl", "genrsa", "-out", "sa.key", "2048"]):
+            subprocess.run(command, check=True, capture_output=True, cwd=self.directory)
+
+    def start(self, simulated):
         etcd, peers = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
         self.run(
             "etcd", "--data-dir=etcd", f"--listen-client-urls={etcd}", f"--advertise-client-urls={etcd}",
             f"--listen-peer-urls={peers}", f"--initial-advertise-peer-urls={peers}", f"--initial-cluster=default={peers}",
             "--unsafe-no-fsync",
         )  # fmt: skip
-        subprocess.run(["openssl", "genrsa", "-out", self.directory / "sa.key", "2048"], check=True, capture_output=True)
+        self.certify()
         (self.directory / "tokens.csv").write_text(f"{TOKEN},admin,1,system:masters\n")
         self.run(
-            "kube-apiserver", f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={self.url.rsplit(':', 1)[1]}",
-            "--advertise-address=10.77.0.1", "--allow-privileged=true",
-            "--cert-dir=certificates", "--authorization-mode=RBAC", "--token-auth-file=tokens.csv", "--service-cluster-ip-range=10.96.0.0/16",
+            "kube-apiserver", f"--etcd-servers={etcd}", "--bind-address=0.0.0.0", f"--secure-port={self.url.rsplit(':', 1)[1]}",
+            f"--advertise-address={network.NODE}", "--allow-privileged=true", "--kubelet-preferred-address-types=InternalIP",
+            "--tls-cert-file=api.crt", "--tls-private-key-file=api.key", "--authorization-mode=RBAC", "--token-auth-file=tokens.csv",
+            f"--service-cluster-ip-range={network.SERVICES}",
             "--service-account-issuer=https://kubernetes.default", "--service-account-key-file=sa.key",
             "--service-account-signing-key-file=sa.key",
         )  # fmt: skip
@@ -85,11 +103,16 @@ class ControlPlane:
         config["users"] = [{"name": "admin", "user": {"token": TOKEN}}]
         self.kubeconfig.write_text(json.dumps(config))
         self.wait("the API", lambda: self.ask("GET", "/readyz") is not None, 180)
-        # Nodes here send no heartbeats, so nothing may look for them.
+        # Simulated nodes send no heartbeats, so nothing may look for them.
+        controllers = "*,-node-lifecycle-controller" if simulated else "*"
         self.run(
-            "kube-controller-manager", f"--kubeconfig={self.kubeconfig}", "--leader-elect=false", "--controllers=*,-node-lifecycle-controller",
-            "--service-account-private-key-file=sa.key", f"--secure-port={free_port()}", "--bind-address=127.0.0.1",
+            "kube-controller-manager", f"--kubeconfig={self.kubeconfig}", "--leader-elect=false", f"--controllers={controllers}",
+            "--service-account-private-key-file=sa.key", "--root-ca-file=ca.crt", f"--secure-port={free_port()}", "--bind-address=127.0.0.1",
         )  # fmt: skip
+        if simulated:
+            self.simulate()
+
+    def simulate(self):
         for number, zone in enumerate(ZONES):
             labels = {"kubernetes.io/hostname": f"node-{number}", "topology.kubernetes.io/zone": zone}
             self.ask("POST", "/api/v1/nodes", {"metadata": {"name": f"node-{number}", "labels": labels}})
@@ -99,9 +122,9 @@ class ControlPlane:
         self.stopping.set()
         for kubelet in self.kubelets.values():
             kubelet.end()
+        # Who asks ends before who answers, or it would wait for the answer.
         for program in reversed(self.programs):
             program.terminate()
-        for program in reversed(self.programs):
             try:
                 program.wait(20)
             except subprocess.TimeoutExpired:
@@ -142,9 +165,9 @@ class ControlPlane:
             time.sleep(0.1)
         raise AssertionError(f"waited {seconds} s for {what}: {last}")
 
-    def kubectl(self, *arguments, given=None, check=True):
+    def kubectl(self, *arguments, given=None, check=True, seconds=120):
         command = [KUBECTL, "--kubeconfig", self.kubeconfig, *map(str, arguments)]
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=seconds)
         if check and done.returncode != 0:
             raise AssertionError(f"kubectl {' '.join(map(str, arguments))}: {done.stdout}{done.stderr}")
         return done
@@ -163,6 +186,15 @@ class ControlPlane:
         """Names of the pods that are ready."""
         conditions = {name: pod["status"].get("conditions", []) for name, pod in self.pods(namespace, prefix).items()}
         return {name for name, found in conditions.items() if {"Ready": "True"}.items() <= {c["type"]: c["status"] for c in found}.items()}
+
+    def endpoints(self, namespace, service):
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector=kubernetes.io/service-name={service}"
+        return [each for found in self.ask("GET", path)["items"] for each in found.get("endpoints") or []]
+
+    def ready_addresses(self, namespace, service):
+        """Where a service leads."""
+        ready = [each for each in self.endpoints(namespace, service) if each["conditions"].get("ready")]
+        return [address for each in ready for address in each["addresses"]]
 
     def nodes(self):
         """What schedulers and kubelets do, until told to stop."""
@@ -196,11 +228,11 @@ class ControlPlane:
 
 
 @contextlib.contextmanager
-def control_plane():
+def control_plane(simulated=True):
     with tempfile.TemporaryDirectory(prefix="control-plane-") as directory:
         plane = ControlPlane(directory)
         try:
-            plane.start()
+            plane.start(simulated)
             yield plane
         finally:
             plane.stop()

@@ -18,20 +18,16 @@ import time
 import urllib.error
 import urllib.request
 
-POOL = "10.77.0.0/16"
-
-
-def command(*words):
-    subprocess.run([str(word) for word in words], check=True, capture_output=True)
+import network
 
 
 def enter(directory):
     """Gives the namespaces that this runs in a network, and a file of names that can be written."""
-    command("ip", "link", "set", "lo", "up")
-    command("ip", "route", "add", "local", POOL, "dev", "lo")
+    network.up()
+    network.command("ip", "route", "add", "local", network.PODS, "dev", "lo")
     names = directory / "hosts"
     names.write_text("127.0.0.1 localhost\n")
-    command("mount", "--bind", names, "/etc/hosts")
+    network.command("mount", "--bind", names, "/etc/hosts")
     return names
 
 
@@ -101,13 +97,8 @@ class Kubelet:
                 lines.append(f"{process.address} {spec['hostname']}.{spec['subdomain']} {spec['subdomain']}")
         for service in self.ask("GET", "/services")["items"]:
             if service["spec"].get("clusterIP") != "None":
-                lines += [f"{address} {service['metadata']['name']}" for address in self.ready_addresses(service["metadata"]["name"])]
+                lines += [f"{address} {service['metadata']['name']}" for address in self.plane.ready_addresses(self.namespace, service["metadata"]["name"])]
         self.plane.names.write_text("\n".join(lines) + "\n")
-
-    def ready_addresses(self, service):
-        path = f"/apis/discovery.k8s.io/v1/namespaces/{self.namespace}/endpointslices?labelSelector=kubernetes.io/service-name={service}"
-        endpoints = [each for found in self.plane.ask("GET", path)["items"] for each in found.get("endpoints") or []]
-        return [address for each in endpoints if each["conditions"].get("ready") for address in each["addresses"]]
 
     def environment(self, pod, container, directory):
         found = {"PATH": os.environ["PATH"]}

@@ -1,4 +1,8 @@
-"""Servers as pods of a stateful set: the real control plane, and the program itself run by a kubelet of our own (`kubelet.py`)."""
+"""Servers as pods of a stateful set under the real control plane.
+
+Where KUBELET is `real` the pods are containers of the image on a node (`node.py`), else the program itself, run by a kubelet of our own
+(`kubelet.py`). What is asked of them is the same.
+"""
 
 import contextlib
 import os
@@ -12,12 +16,18 @@ import pytest
 import chart
 import kubelet
 import load
+import network
+import node
 
 NAMESPACE = "live"
 NAME = "db-qdrant"
 SETS = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/{NAME}"
+REAL = os.environ.get("KUBELET") == "real"
+PREVIOUS = os.environ.get("VECTORDB_PREVIOUS", "")
 KEYS = ["--from-literal=AWS_ACCESS_KEY_ID=of-the-test", "--from-literal=AWS_SECRET_ACCESS_KEY=of-the-test"]
-RELEASE = ["db", chart.CHART, "--namespace", NAMESPACE, "--set", "config.service.slow_query_secs=30"]
+# Five of them on one small node.
+RESOURCES = 'resources={"requests":{"cpu":"50m","memory":"128Mi"},"limits":{"memory":"1Gi"}}'
+RELEASE = ["db", chart.CHART, "--namespace", NAMESPACE, "--set", "config.service.slow_query_secs=30", "--set-json", RESOURCES]
 
 
 class Site:
@@ -26,8 +36,8 @@ class Site:
     def __init__(self, plane, kubelet):
         self.plane, self.kubelet = plane, kubelet
 
-    def addresses(self):
-        return self.kubelet.ready_addresses(NAME)
+    def addresses(self, service=NAME):
+        return self.plane.ready_addresses(NAMESPACE, service)
 
     def wait(self, what, done, seconds=120):
         try:
@@ -68,7 +78,7 @@ class Site:
 @contextlib.contextmanager
 def bucket(directory):
     """A server of S3 with an empty bucket."""
-    address = "10.77.0.2"
+    address = network.ELSEWHERE
     with open(directory / "s3.log", "w") as log:
         server = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", address, "-p", "5000"], stdout=log, stderr=log)
     try:
@@ -91,12 +101,15 @@ def room(tmp_path_factory):
 @pytest.fixture(scope="module")
 def site(plane, room, helm_of):
     """A release of three nodes with a collection of six shards, each twice."""
-    binaries = {"0.1.0": os.environ["VECTORDB"], "previous": os.environ.get("VECTORDB_PREVIOUS", "")}
     plane.ask("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-    made = plane.kubelets[NAMESPACE] = kubelet.Kubelet(plane, NAMESPACE, binaries, room)
+    if REAL:
+        made = node.Pods(plane, NAMESPACE)
+    else:
+        binaries = {"0.1.0": os.environ["VECTORDB"], "previous": PREVIOUS}
+        made = plane.kubelets[NAMESPACE] = kubelet.Kubelet(plane, NAMESPACE, binaries, room)
     site = Site(plane, made)
     previous = []
-    if binaries["previous"]:
+    if PREVIOUS:
         previous = ["--set", "image.tag=previous", "--set-json", 'lifecycle={"preStop":{"sleep":{"seconds":5}}}']
     helm_of("install", *RELEASE, "--set", "replicaCount=3", *previous)
     site.wait("three nodes are ready", lambda: site.ready(3))
@@ -121,14 +134,48 @@ def rolled(site, change):
     assert clients.failed_reads == []
 
 
-if os.environ.get("VECTORDB_PREVIOUS"):
+if PREVIOUS:
 
     def test_an_upgrade_loses_nothing_and_nobody_who_reads_notices(site, helm_of):
         rolled(site, lambda: helm_of("upgrade", *RELEASE, "--set", "replicaCount=3"))
 
 
+if REAL:
+
+    def test_the_limit_of_the_container_is_known_to_the_server(site):
+        with urllib.request.urlopen(f"http://{site.addresses()[0]}:6333/metrics", timeout=5) as answer:
+            metrics = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if not line.startswith("#"))
+        limit = float(metrics["qdrant_memory_limit_bytes"])
+        assert abs(limit - (1 << 30) * 0.8) < 100, f"four fifths of a gigabyte, not {limit}"
+
+
 def test_a_rolling_restart_loses_nothing_and_nobody_who_reads_notices(site):
     rolled(site, lambda: site.plane.kubectl("-n", NAMESPACE, "rollout", "restart", "statefulset", NAME))
+
+
+def test_the_test_of_the_release_is_passed(site, helm_of):
+    """In a pod that finds the server by the name of its service."""
+    helm_of("test", "db", "--namespace", NAMESPACE, "--timeout", "120s")
+
+
+def test_pods_that_are_evicted_go_one_after_the_other(site):
+    """What `kubectl drain` does to one node of a cluster after the other."""
+
+    def evict(name):
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": NAMESPACE}}
+        site.plane.ask("POST", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction", body)
+
+    before = site.pods()[f"{NAME}-2"]
+    with load.Load(site.addresses) as clients:
+        time.sleep(2)
+        evict(f"{NAME}-2")
+        with pytest.raises(site.plane.Refused, match="429"):
+            evict(f"{NAME}-1")
+        site.wait("the next pod", lambda: site.pods().get(f"{NAME}-2", before) != before and site.ready(3))
+        site.wait("every shard is there twice", lambda: site.is_whole(3))
+        time.sleep(2)
+    load.check(clients, site.addresses())
+    assert clients.failed_reads == []
 
 
 def test_a_pod_that_is_deleted_by_force_comes_back_with_what_it_had(site):
@@ -221,9 +268,9 @@ def test_a_backup_is_restored_elsewhere_as_it_was(site, helm_of, room):
         # Another release is another cluster.
         other = ["copy", *RELEASE[1:], "--set", f"replicaCount=1,{s3}"]
         helm_of("install", *other)
-        site.wait("a node of another cluster is ready", lambda: len(site.kubelet.ready_addresses("copy-qdrant")) == 1)
+        site.wait("a node of another cluster is ready", lambda: len(site.addresses("copy-qdrant")) == 1)
         helm_of("upgrade", *other, "--set", "restore.enabled=true")
         done("--all")
-        (copy,) = site.kubelet.ready_addresses("copy-qdrant")
+        (copy,) = site.addresses("copy-qdrant")
         assert load.digest(copy) == before
         print(f"sha256 {before} when the backup was made, under another name and in another cluster")

@@ -89,7 +89,7 @@ pub(crate) fn clients() -> bool {
 }
 
 /// The server, as the tests build it.
-pub(crate) fn server() -> Option<String> {
+fn server() -> Option<String> {
     // The example settles cargo on the features of the tests, which have built the server already.
     built("bin", &["--bin", "vectordb", "--example", "minimal"]).into_iter().next()
 }

@@ -1,82 +1,156 @@
 //! `k8s-e2e`: the chart, the manifests and the server on a control plane of Kubernetes, whose programs Go builds here.
 //!
-//! The build takes long, so what it makes is kept outside of the repository, and none of this is part of `ci`.
+//! Pods are simulated or plain processes first, and then containers of our image under the kubelet of Kubernetes, if what Debian has
+//! for that is installed. The build takes long, so what it makes is kept outside of the repository, and none of this is part of `ci`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::clients::present;
 use crate::k8s::{has_go, helm, python, target};
-use crate::{ci, succeeds, top};
+use crate::{image, succeeds, top};
 
 /// Of the programs; `go.mod` in `k8s/e2e` says the same.
 const VERSION: &str = "1.34.4";
 /// Packages, and what is made of them.
-const PROGRAMS: [(&str, &str); 3] = [
+const PLANE: [(&str, &str); 3] = [
     ("go.etcd.io/etcd/server/v3", "etcd"),
     ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
     ("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager"),
 ];
+/// What runs containers, and the program of those that hold a pod's network.
+const NODE: [(&str, &str); 4] = [
+    ("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler"),
+    ("k8s.io/kubernetes/cmd/kubelet", "kubelet"),
+    ("k8s.io/kubernetes/cmd/kube-proxy", "kube-proxy"),
+    ("vectordb/k8s/e2e/pause", "pause"),
+];
+/// Where Debian has the plugins of networks.
+const PLUGINS: &str = "/usr/lib/cni";
 
-/// Builds the programs that are not there yet, and runs the tests on them. `previous` is a server to upgrade from.
-pub(crate) fn run(previous: Option<&Path>) -> bool {
-    let missing = [
-        ("go", has_go()),
-        ("python3", present("python3")),
-        ("kubectl", has_kubectl()),
-        ("openssl", has_openssl()),
-        ("way into a network of its own, as by unshare --net --mount --pid", has_namespaces()),
-    ];
-    if let Some((program, _)) = missing.iter().find(|(_, there)| !there) {
+/// Builds the programs that are not there yet, and runs the tests on them. `previous` is a server to upgrade from; `real` leaves out
+/// what needs no containers.
+pub(crate) fn run(previous: Option<&Path>, real: bool) -> bool {
+    if let Some(program) = missing() {
         println!("SKIPPED: there is no {program}, and nothing was tried");
         return true;
     }
-    let (tests, Some(bin)) = (top().join("k8s/e2e"), bin()) else {
-        eprintln!("neither XDG_CACHE_HOME nor HOME is set");
-        return false;
-    };
-    let built = PROGRAMS.iter().all(|(package, name)| bin.join(name).exists() || build(package, &bin.join(name), &tests));
-    if !built {
-        return false;
-    }
-    let (room, Some(server)) = (target(), ci::server()) else { return false };
-    let (Some(helm), Some(python)) = (helm(&room.join("k8s")), python(&room.join("k8s-e2e"), &tests.join("requirements.txt"))) else {
-        return false;
-    };
-    let mut pytest = Command::new("unshare");
-    pytest
-        .args(NAMESPACES)
-        .arg(&python)
-        .args(["-m", "pytest"])
-        .current_dir(&tests)
-        .env("HELM", &helm)
-        .env("KUBERNETES_BIN", &bin)
-        .env("VECTORDB", server)
-        .env("PYTHONDONTWRITEBYTECODE", "1");
-    match previous.map(Path::canonicalize) {
-        Some(Ok(previous)) => pytest.env("VECTORDB_PREVIOUS", previous),
+    let previous = match previous.map(Path::canonicalize) {
         Some(Err(error)) => {
             eprintln!("the program to upgrade from: {error}");
             return false;
         }
-        None => &mut pytest,
+        found => found.and_then(Result::ok),
     };
-    succeeds(&mut pytest)
+    let Some(tests) = Tests::built(previous) else { return false };
+    if !real && !succeeds(&mut tests.pytest()) {
+        return false;
+    }
+    if let Some(program) = missing_of_node() {
+        println!(
+            "SKIPPED: there is no {program}, and no container was run: apt-get install containerd runc containernetworking-plugins iptables"
+        );
+        return true;
+    }
+    tests.under_kubelet()
+}
+
+/// What all tests need.
+struct Tests {
+    bin: PathBuf,
+    helm: PathBuf,
+    /// With the packages of the tests.
+    python: PathBuf,
+    server: PathBuf,
+    previous: Option<PathBuf>,
+}
+
+impl Tests {
+    /// What is not there yet is built.
+    fn built(previous: Option<PathBuf>) -> Option<Self> {
+        let Some(bin) = bin() else {
+            eprintln!("neither XDG_CACHE_HOME nor HOME is set");
+            return None;
+        };
+        let room = target();
+        if !all_built(&PLANE, &bin) {
+            return None;
+        }
+        // The same program as in the image, so that both kinds of pods run it.
+        let server = image::program(true)?;
+        let helm = helm(&room.join("k8s"))?;
+        let python = python(&room.join("k8s-e2e"), &directory().join("requirements.txt"))?;
+        Some(Self { bin, helm, python, server, previous })
+    }
+
+    fn pytest(&self) -> Command {
+        let mut pytest = Command::new("unshare");
+        pytest
+            .args(NAMESPACES)
+            .arg(&self.python)
+            .args(["-m", "pytest"])
+            .current_dir(directory())
+            .env("HELM", &self.helm)
+            .env("KUBERNETES_BIN", &self.bin)
+            .env("VECTORDB", &self.server)
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        if let Some(previous) = &self.previous {
+            pytest.env("VECTORDB_PREVIOUS", previous);
+        }
+        pytest
+    }
+
+    /// The scenarios of pods again, with containers.
+    fn under_kubelet(&self) -> bool {
+        let images = target().join("image");
+        let archive = |program: &Path, name: &str| image::archive(program, &images.join(name), "plain");
+        let (true, Some(image)) = (all_built(&NODE, &self.bin), archive(&self.server, "e2e")) else { return false };
+        let mut pytest = self.pytest();
+        pytest.arg("test_pods.py").env("KUBELET", "real").env("CNI_BIN", PLUGINS).env("IMAGE", image);
+        if let Some(previous) = &self.previous {
+            let Some(image) = archive(previous, "e2e-previous") else { return false };
+            pytest.env("IMAGE_PREVIOUS", image);
+        }
+        succeeds(&mut pytest)
+    }
 }
 
 /// A network and files of its own, for pods with addresses and names, and processes of its own, of which none is left behind.
 const NAMESPACES: [&str; 7] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
 
+/// What is needed for anything.
+fn missing() -> Option<&'static str> {
+    let needed = [
+        ("go", has_go()),
+        ("python3", present("python3")),
+        ("kubectl", answers("kubectl", &["version", "--client"])),
+        ("openssl", answers("openssl", &["version"])),
+        ("way into a network of its own, as by unshare --net --mount --pid", has_namespaces()),
+    ];
+    needed.into_iter().find(|(_, there)| !there).map(|(name, _)| name)
+}
+
+/// What is needed for containers.
+fn missing_of_node() -> Option<String> {
+    let program = ["containerd", "runc", "ctr", "iptables"].into_iter().find(|program| !answers(program, &["--version"]));
+    let plugin =
+        || ["bridge", "host-local", "loopback"].into_iter().map(|name| format!("{PLUGINS}/{name}")).find(|path| !Path::new(path).exists());
+    program.map(String::from).or_else(plugin)
+}
+
 fn has_namespaces() -> bool {
-    Command::new("unshare").args(NAMESPACES).args(["ip", "link", "set", "lo", "up"]).output().is_ok_and(|output| output.status.success())
+    let mut tried = NAMESPACES.to_vec();
+    tried.extend(["ip", "link", "set", "lo", "up"]);
+    answers("unshare", &tried)
 }
 
-fn has_kubectl() -> bool {
-    Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|output| output.status.success())
+fn answers(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
-fn has_openssl() -> bool {
-    Command::new("openssl").arg("version").output().is_ok_and(|output| output.status.success())
+/// Where the tests are, and the module of the programs.
+fn directory() -> PathBuf {
+    top().join("k8s/e2e")
 }
 
 /// Where programs are kept.
@@ -88,12 +162,17 @@ fn bin() -> Option<PathBuf> {
     Some(bin)
 }
 
-fn build(package: &str, to: &Path, module: &Path) -> bool {
+/// Builds what is not there yet.
+fn all_built(programs: &[(&str, &str)], bin: &Path) -> bool {
+    programs.iter().all(|(package, name)| bin.join(name).exists() || build(package, &bin.join(name)))
+}
+
+fn build(package: &str, to: &Path) -> bool {
     println!("-- building {package}");
     let version = "k8s.io/component-base/version";
     let (major, minor) = ("1", VERSION.split('.').nth(1).unwrap_or_default());
     // Without them a program calls itself v0.0.0, and others do not work with it.
     let flags = format!("-s -w -X {version}.gitVersion=v{VERSION} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}");
     let mut go = Command::new("go");
-    succeeds(go.args(["build", "-ldflags", &flags, "-o"]).arg(to).arg(package).current_dir(module).env("CGO_ENABLED", "0"))
+    succeeds(go.args(["build", "-ldflags", &flags, "-o"]).arg(to).arg(package).current_dir(directory()).env("CGO_ENABLED", "0"))
 }

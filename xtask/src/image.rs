@@ -1,6 +1,6 @@
 //! `image`: the container image without a registry, of a static program and nothing below it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::k8s::target;
@@ -43,28 +43,36 @@ pub(crate) fn run(drop_in: bool, test: bool, dev: bool) -> bool {
         (false, true) => &[Kind::DropIn],
         (false, false) => &[Kind::Plain],
     };
+    let built = program(dev).is_some_and(|program| kinds.iter().all(|&kind| image(&program, kind)));
+    built && (!test || succeeds(Command::new("python3").arg(top().join("k8s/image/try.py")).args(kinds.iter().map(|kind| kind.tag()))))
+}
+
+/// Builds the program that needs no libraries.
+pub(crate) fn program(dev: bool) -> Option<PathBuf> {
     let profile = if dev { "dev" } else { "release" };
     let mut build = cargo(&["rustc", "--locked", "--package", "vectordb-server", "--bin", "vectordb", "--profile", profile]);
     // For the program alone: it is linked as a static one, of libraries that are the same for all programs.
     build.args(["--", "-C", "target-feature=+crt-static"]);
     let program = target().join(if dev { "debug" } else { "release" }).join("vectordb");
-    let built = succeeds(&mut build) && kinds.iter().all(|&kind| image(&program, kind));
-    built && (!test || succeeds(Command::new("python3").arg(top().join("k8s/image/try.py")).args(kinds.iter().map(|kind| kind.tag()))))
+    succeeds(&mut build).then_some(program)
 }
 
-/// Lays out the files, and makes an image of them.
+/// Lays out the files, and makes an archive of them, which keeps whose they are.
+pub(crate) fn archive(program: &Path, context: &Path, kind: &str) -> Option<PathBuf> {
+    let (root, archive) = (context.join("root"), context.join("root.tar"));
+    let layout = std::fs::create_dir_all(context).is_ok()
+        && succeeds(Command::new(top().join("k8s/image/layout.sh")).arg(program).arg(&root).arg(kind));
+    let archived = layout && succeeds(Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(&root).arg("."));
+    (archived && std::fs::remove_dir_all(&root).is_ok()).then_some(archive)
+}
+
+/// Makes an image of the program.
 fn image(program: &Path, kind: Kind) -> bool {
-    let files = top().join("k8s/image");
     let context = target().join("image").join(kind.word());
-    let root = context.join("root");
-    let layout = std::fs::create_dir_all(&context).is_ok()
-        && succeeds(Command::new(files.join("layout.sh")).arg(program).arg(&root).arg(kind.word()));
-    // An archive keeps whose the files are.
-    let archived = layout && succeeds(Command::new("tar").arg("-cf").arg(context.join("root.tar")).arg("-C").arg(&root).arg("."));
-    let made = archived && std::fs::remove_dir_all(&root).is_ok();
     let mut docker = Command::new("docker");
-    docker.args(["build", "--quiet", "--tag", &kind.tag(), "--file"]).arg(files.join("local.Dockerfile")).arg(&context);
-    let done = made && succeeds(&mut docker);
+    let dockerfile = top().join("k8s/image/local.Dockerfile");
+    docker.args(["build", "--quiet", "--tag", &kind.tag(), "--file"]).arg(dockerfile).arg(&context);
+    let done = archive(program, &context, kind.word()).is_some() && succeeds(&mut docker);
     if done {
         println!("{}", kind.tag());
     }

@@ -45,6 +45,9 @@ enum Task {
         /// An older program of the server, to upgrade from.
         #[arg(long)]
         previous: Option<PathBuf>,
+        /// Only what is done with containers, under the kubelet of Kubernetes.
+        #[arg(long)]
+        real: bool,
     },
     /// The container image, of a static program and nothing below it; needs Docker, and no registry.
     Image {
@@ -95,7 +98,7 @@ fn main() -> ExitCode {
         Task::Clients => ci::clients(),
         Task::Python => ci::python(),
         Task::K8s { write } => k8s::run(write),
-        Task::K8sE2e { previous } => e2e::run(previous.as_deref()),
+        Task::K8sE2e { previous, real } => e2e::run(previous.as_deref(), real),
         Task::Image { drop_in, test, dev } => image::run(drop_in, test, dev),
         Task::Fix => ci::fix(),
         Task::Tidy { json } => tidy::run(json),
