@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::serve::{Listener, ListenerExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -70,10 +70,10 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     let restore = config.restore.clone();
     let peer_id = if config.cluster.enabled { Some(Node::peer_id(&path, &config.cluster)?) } else { None };
     let opened = tokio::task::spawn_blocking(move || {
-        let service = match peer_id {
-            Some(peer_id) => Service::open_node(&path, options, settings, peer_id)?,
-            None => Service::open(&path, options, settings)?,
-        };
+        let service = handed_over(|| match peer_id {
+            Some(peer_id) => Service::open_node(&path, options.clone(), settings.clone(), peer_id),
+            None => Service::open(&path, options.clone(), settings.clone()),
+        })?;
         restored(&service, &restore)?;
         Ok::<_, ServiceError>(service)
     });
@@ -115,6 +115,24 @@ pub async fn start(config: Config) -> Result<Server, StartError> {
     };
     tracing::info!(%http_address, grpc_address = grpc_address.map(tracing::field::display), tls = config.service.enable_tls, "listening");
     Ok(Server { http_address, grpc_address, service, node, stop, doors })
+}
+
+/// How long the process before may still have the data open: that of a pod that was deleted by force has two seconds to end, while
+/// the next pod starts, and who gave up would be started again only after ten.
+const HANDOVER: Duration = Duration::from_secs(10);
+
+/// Opens the data as soon as nobody else has it open.
+fn handed_over(open: impl Fn() -> Result<Service, ServiceError>) -> Result<Service, ServiceError> {
+    let begun = Instant::now();
+    loop {
+        match open() {
+            Err(error) if error.fault == Fault::Unavailable && begun.elapsed() < HANDOVER => {
+                tracing::warn!(%error, "waiting for the data");
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Takes part in a cluster.

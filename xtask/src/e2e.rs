@@ -42,17 +42,27 @@ pub(crate) fn run(previous: Option<&Path>, real: bool) -> bool {
         }
         found => found.and_then(Result::ok),
     };
+    let without = missing_of_node();
+    // Before all is built for nothing.
+    if let (true, Some(program)) = (real, &without) {
+        return no_containers(program);
+    }
     let Some(tests) = Tests::built(previous) else { return false };
     if !real && !succeeds(&mut tests.pytest()) {
         return false;
     }
-    if let Some(program) = missing_of_node() {
-        println!(
-            "SKIPPED: there is no {program}, and no container was run: apt-get install containerd runc containernetworking-plugins iptables"
-        );
-        return true;
+    match without {
+        Some(program) => no_containers(&program),
+        None => tests.under_kubelet(),
     }
-    tests.under_kubelet()
+}
+
+/// Nothing failed that was tried.
+fn no_containers(program: &str) -> bool {
+    println!(
+        "SKIPPED: there is no {program}, and no container was run: apt-get install containerd runc containernetworking-plugins iptables"
+    );
+    true
 }
 
 /// What all tests need.

@@ -94,6 +94,22 @@ fn program() -> Command {
 }
 
 #[test]
+fn who_starts_while_another_stops_waits_for_the_data() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut first = Program::start(&mut program(), directory.path());
+    first.ok("PUT", "/collections/docs", &json!({"vectors": {"size": 4, "distance": "Dot"}}));
+    let second = std::thread::scope(|scope| {
+        let second = scope.spawn(|| Program::start(&mut program(), directory.path()));
+        std::thread::sleep(Duration::from_secs(2));
+        assert!(!second.is_finished(), "two have it open");
+        first.terminate();
+        second.join().expect("it waits")
+    });
+    assert!(first.ended().success());
+    second.ok("GET", "/collections/docs", &Value::Null);
+}
+
+#[test]
 fn who_is_told_to_stop_keeps_everything_that_was_acknowledged() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut server = Program::start(&mut program(), directory.path());
