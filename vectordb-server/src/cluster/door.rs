@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use vectordb_service::{Fault, ServiceError, SnapshotScope};
 
 use super::client::{SECRET_HEADER, decode, encode};
-use super::leader::is_leader;
+use super::leader::{is_leader, known_to_be_agreed};
 use super::node::Shared;
 use super::placement::only_copies;
 use super::raft::Types;
@@ -208,8 +208,7 @@ async fn beat(State(node): State<Node>, body: Bytes) -> Result<Response, Refused
         return Err((StatusCode::CONFLICT, "not the leader".to_owned()));
     }
     node.beats.lock().note(member, Instant::now());
-    let last = node.group.raft.metrics().borrow().last_applied.map_or(0, |last| last.index);
-    Ok(reply(&last))
+    Ok(reply(&known_to_be_agreed(&node)))
 }
 
 async fn settled(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {

@@ -111,13 +111,21 @@ impl Shared {
         self.others().iter().flat_map(ask).collect()
     }
 
+    /// Where a snapshot lies. A node that does not answer may have it, so that nobody is told that there is none.
     fn who_has(&self, scope: &SnapshotScope, name: &str) -> Result<String, ServiceError> {
-        let has = |uri: &String| {
-            let asked = self.client.call::<_, Vec<SnapshotDescription>>(uri, "/snapshots/list", scope, SHORT);
-            self.wait_for(asked).is_ok_and(|found| found.iter().any(|found| found.name == name))
-        };
-        let missing = || ServiceError::new(Fault::NotFound, format!("Snapshot {name} not found"));
-        self.others().into_iter().find(has).ok_or_else(missing)
+        let mut silent = None;
+        for uri in self.others() {
+            let asked = self.client.call::<_, Vec<SnapshotDescription>>(&uri, "/snapshots/list", scope, SHORT);
+            match self.wait_for(asked) {
+                Ok(found) if found.iter().any(|found| found.name == name) => return Ok(uri),
+                Ok(_) => {}
+                Err(error) => silent = Some(error),
+            }
+        }
+        Err(match silent {
+            None => ServiceError::new(Fault::NotFound, format!("Snapshot {name} not found")),
+            Some(error) => ServiceError::new(Fault::Unavailable, format!("Snapshot {name} is on none of the nodes that answer: {error}")),
+        })
     }
 
     pub(super) fn snapshot_from_elsewhere(&self, scope: &SnapshotScope, name: &str) -> Result<SnapshotFile, ServiceError> {

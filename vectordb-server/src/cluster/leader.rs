@@ -10,7 +10,7 @@ use vectordb_service::ShardId;
 
 use super::node::Shared;
 use super::placement::{Health, plan};
-use super::resharding::Phase;
+use super::resharding::{Phase, Resharding};
 use super::state::{ClusterState, Command, Member, PeerId};
 
 /// How often a node says that it lives.
@@ -63,6 +63,13 @@ pub(super) fn is_leader(node: &Shared) -> bool {
     metrics.state == ServerState::Leader && metrics.current_leader == Some(node.me.peer)
 }
 
+/// The last entry that a leader knows to be agreed on; none before it has applied one of its own term, behind all that were agreed on
+/// before.
+pub(super) fn known_to_be_agreed(leader: &Shared) -> Option<u64> {
+    let metrics = leader.group.raft.metrics().borrow().clone();
+    metrics.last_applied.filter(|last| last.leader_id.term == metrics.current_term).map(|last| last.index)
+}
+
 /// Leads, whenever it is this node's turn, until the node stops.
 pub(super) async fn run(node: Arc<Shared>) {
     let mut reshardings = Reshardings::default();
@@ -88,40 +95,22 @@ pub(super) async fn run(node: Arc<Shared>) {
     }
 }
 
-/// Reshardings that have come to a point where writes wait.
+/// Reshardings that have come to a point where somebody waits.
 #[derive(Debug, Default)]
 struct Reshardings {
-    /// Since when writes are held: by collection and round.
-    held: BTreeMap<(u64, u64), Instant>,
+    waits: Waits,
     /// By collection: who waits until every node that answers knows the new shards.
     settling: BTreeMap<u64, JoinHandle<()>>,
-    /// Since when shards are kept for reads under way alone: by collection and the first of them.
-    retiring: BTreeMap<(u64, ShardId), Instant>,
 }
 
 impl Reshardings {
     fn advance(&mut self, node: &Arc<Shared>, state: &ClusterState) {
-        let running = || state.collections.values().filter_map(|collection| Some((collection.uid, collection.resharding.as_ref()?)));
-        let holding = || running().filter(|(_, running)| running.phase == Phase::Holding).map(|(uid, running)| (uid, running.round));
-        self.held.retain(|held, _| holding().any(|now| now == *held));
-        for (uid, round) in holding() {
-            let since = *self.held.entry((uid, round)).or_insert_with(Instant::now);
-            if since.elapsed() > MOST_HELD {
-                tracing::warn!(collection = uid, "the last points take too long to reach their new shards: writes go on");
-                node.propose_quietly(Command::ReleaseWrites { uid, round });
-            }
+        for command in self.waits.over(state, Instant::now()) {
+            tracing::info!(?command, "going on with a resharding");
+            node.propose_quietly(command);
         }
-        let retiring = || running().filter_map(|(uid, running)| Some((uid, running.replaced()?)));
-        self.retiring.retain(|known, _| retiring().any(|now| now == *known));
-        for (uid, first) in retiring() {
-            let since = *self.retiring.entry((uid, first)).or_insert_with(Instant::now);
-            if since.elapsed() > READS {
-                node.propose_quietly(Command::DropReplaced { uid, first });
-            }
-        }
-        let settling = || running().filter(|(_, running)| running.phase == Phase::Settling).map(|(uid, _)| uid);
-        self.settling.retain(|known, waiting| settling().any(|uid| uid == *known) && !waiting.is_finished());
-        for uid in settling() {
+        self.settling.retain(|known, waiting| settling(state).any(|uid| uid == *known) && !waiting.is_finished());
+        for uid in settling(state) {
             self.settling.entry(uid).or_insert_with(|| {
                 let node = Arc::clone(node);
                 let index = node.group.agreed.borrow().index;
@@ -131,6 +120,49 @@ impl Reshardings {
                 })
             });
         }
+    }
+}
+
+fn reshardings(state: &ClusterState) -> impl Iterator<Item = (u64, &Resharding)> {
+    state.collections.values().filter_map(|collection| Some((collection.uid, collection.resharding.as_ref()?)))
+}
+
+/// Collections whose new shards take writes once every node that answers knows them.
+pub(super) fn settling(state: &ClusterState) -> impl Iterator<Item = u64> {
+    reshardings(state).filter(|(_, running)| running.phase == Phase::Settling).map(|(uid, _)| uid)
+}
+
+/// For how long reshardings have been where they must not be for long.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    /// Since when writes are held: by collection and round.
+    held: BTreeMap<(u64, u64), Instant>,
+    /// Since when shards are kept for reads under way alone: by collection and the first of them.
+    retiring: BTreeMap<(u64, ShardId), Instant>,
+}
+
+impl Waits {
+    /// What is to be done about those that have been there for long enough.
+    pub(super) fn over(&mut self, state: &ClusterState, now: Instant) -> Vec<Command> {
+        let mut commands = Vec::new();
+        let holding =
+            || reshardings(state).filter(|(_, running)| running.phase == Phase::Holding).map(|(uid, running)| (uid, running.round));
+        self.held.retain(|held, _| holding().any(|now| now == *held));
+        for (uid, round) in holding() {
+            let since = *self.held.entry((uid, round)).or_insert(now);
+            if now.saturating_duration_since(since) > MOST_HELD {
+                commands.push(Command::ReleaseWrites { uid, round });
+            }
+        }
+        let retiring = || reshardings(state).filter_map(|(uid, running)| Some((uid, running.replaced()?)));
+        self.retiring.retain(|known, _| retiring().any(|now| now == *known));
+        for (uid, first) in retiring() {
+            let since = *self.retiring.entry((uid, first)).or_insert(now);
+            if now.saturating_duration_since(since) > READS {
+                commands.push(Command::DropReplaced { uid, first });
+            }
+        }
+        commands
     }
 }
 

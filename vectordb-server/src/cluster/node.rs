@@ -230,13 +230,14 @@ async fn beat_always(node: Arc<Shared>) {
         match leader {
             Some((id, _)) if id == node.me.peer => {
                 node.beats.lock().note(node.me, Instant::now());
-                let last = node.group.raft.metrics().borrow().last_applied.map_or(0, |last| last.index);
-                node.first_heard.lock().get_or_insert(last);
+                if let Some(agreed) = leader::known_to_be_agreed(&node) {
+                    node.first_heard.lock().get_or_insert(agreed);
+                }
             }
             Some((_, uri)) => {
-                let answer: Result<u64, _> = node.client.call(&uri, "/beat", &node.me, leader::BEAT).await;
-                if let Ok(commit) = answer {
-                    node.first_heard.lock().get_or_insert(commit);
+                let answer: Result<Option<u64>, _> = node.client.call(&uri, "/beat", &node.me, leader::BEAT).await;
+                if let Ok(Some(agreed)) = answer {
+                    node.first_heard.lock().get_or_insert(agreed);
                 }
             }
             None => {}
@@ -453,6 +454,8 @@ impl Shared {
         let known = self.replica(shard);
         let replica = match known {
             Some(replica) => replica,
+            // What is known after a loss of power may be old, the shard gone, and its replica with all that it knew.
+            None if !self.has_caught_up() && !Replica::is_known(shard, &self.home)? => return Ok(()),
             None => {
                 let config = collection.config_of(meta);
                 let replica = Arc::new(Replica::open(shard, self.me, &self.home, &config)?);

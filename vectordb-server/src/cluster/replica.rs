@@ -183,6 +183,10 @@ impl std::fmt::Debug for Replica {
     }
 }
 
+fn file_of(shard: ShardRef, home: &Home) -> PathBuf {
+    home.directory.join(format!("{shard}.json"))
+}
+
 fn unavailable(message: impl Into<String>) -> ServiceError {
     ServiceError::new(Fault::Unavailable, message)
 }
@@ -192,12 +196,20 @@ fn unknown_outcome() -> ServiceError {
 }
 
 impl Replica {
+    /// Whether there is, or was, a replica of a shard here, of which at least the epoch is known.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn is_known(shard: ShardRef, home: &Home) -> Result<bool, ServiceError> {
+        Ok(home.fs.len(&file_of(shard, home))?.is_some())
+    }
+
     /// Opens the replica of a file, or makes an empty one.
     ///
     /// # Errors
     /// Those of the engine and of the file system.
     pub(crate) fn open(shard: ShardRef, me: Member, home: &Home, config: &CollectionConfig) -> Result<Self, ServiceError> {
-        let file = home.directory.join(format!("{shard}.json"));
+        let file = file_of(shard, home);
         let known: Option<Kept> = if home.fs.len(&file)?.is_some() {
             let read = serde_json::from_slice(&home.fs.read(&file)?);
             Some(read.map_err(|error| ServiceError::internal(format!("{}: {error}", file.display())))?)

@@ -17,8 +17,8 @@ pub(crate) enum Written {
 struct Key {
     acknowledged: Option<Written>,
     unknown: Option<Written>,
-    /// Every serial number that was ever tried.
-    tried: Vec<u64>,
+    /// Everything that was ever tried, in order.
+    tried: Vec<Written>,
 }
 
 /// The writes of all keys.
@@ -41,9 +41,7 @@ impl History {
     pub(crate) fn tries(&mut self, key: u64, written: Written) {
         let key = self.keys.entry(key).or_default();
         key.unknown = Some(written);
-        if let Written::Serial(serial) = written {
-            key.tried.push(serial);
-        }
+        key.tried.push(written);
     }
 
     /// When it was acknowledged.
@@ -79,7 +77,7 @@ impl History {
                 continue;
             }
             match (value, history.acknowledged) {
-                (Some(found), _) if !history.tried.contains(&found) => violations.push(Violation::Phantom { key, found }),
+                (Some(found), _) if !history.tried.contains(&Written::Serial(found)) => violations.push(Violation::Phantom { key, found }),
                 (found, Some(expected)) => violations.push(Violation::Lost { key, expected, found }),
                 (Some(found), None) => violations.push(Violation::Phantom { key, found }),
                 (None, None) => {}
@@ -89,6 +87,54 @@ impl History {
             .extend(found.iter().filter(|(key, _)| !self.keys.contains_key(key)).map(|(&key, &found)| Violation::Phantom { key, found }));
         violations
     }
+}
+
+/// What is wrong with what is there, if it is as it was some time between two looks at the history, each key at its own moment.
+pub(crate) fn violations_between(before: &History, after: &History, found: &BTreeMap<u64, u64>) -> Vec<Violation> {
+    let nothing = Key::default();
+    let mut violations = Vec::new();
+    for (&key, then) in &after.keys {
+        let first = before.keys.get(&key).unwrap_or(&nothing);
+        let value = found.get(&key).copied();
+        let seen = value.map_or(Written::Deleted, Written::Serial);
+        let expected = first.acknowledged.unwrap_or(Written::Deleted);
+        // What was tried before and is not known to be done may be done at any time.
+        if seen != expected && first.unknown != Some(seen) && !then.tried[first.tried.len()..].contains(&seen) {
+            violations.push(match value {
+                Some(found) if !then.tried.contains(&seen) => Violation::Phantom { key, found },
+                found => Violation::Lost { key, expected, found },
+            });
+        }
+    }
+    let unknown = found.iter().filter(|(key, _)| !after.keys.contains_key(key));
+    violations.extend(unknown.map(|(&key, &found)| Violation::Phantom { key, found }));
+    violations
+}
+
+#[test]
+fn what_was_there_some_time_between_two_looks_is_no_violation() {
+    let mut before = History::default();
+    for key in 1..=3 {
+        before.tries(key, Written::Serial(key * 10));
+        before.acknowledged(key);
+    }
+    before.tries(2, Written::Serial(21));
+    before.acknowledged(2);
+    before.tries(3, Written::Deleted);
+    let mut after = before.clone();
+    after.tries(1, Written::Serial(11));
+    after.acknowledged(1);
+    after.tries(1, Written::Deleted);
+    after.acknowledged(1);
+    after.tries(4, Written::Serial(40));
+    let violations = |found: &[(u64, u64)]| violations_between(&before, &after, &found.iter().copied().collect());
+    for good in [&[(1, 10), (2, 21), (3, 30)][..], &[(1, 11), (2, 21), (3, 30)], &[(2, 21)], &[(2, 21), (4, 40)]] {
+        assert_eq!(violations(good), [], "{good:?}");
+    }
+    assert_eq!(violations(&[(2, 20)]), [Violation::Lost { key: 2, expected: Written::Serial(21), found: Some(20) }]);
+    assert_eq!(violations(&[]), [Violation::Lost { key: 2, expected: Written::Serial(21), found: None }]);
+    assert_eq!(violations(&[(1, 12), (2, 21)]), [Violation::Phantom { key: 1, found: 12 }]);
+    assert_eq!(violations(&[(2, 21), (5, 50)]), [Violation::Phantom { key: 5, found: 50 }]);
 }
 
 #[test]

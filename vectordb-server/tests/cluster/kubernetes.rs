@@ -71,7 +71,7 @@ fn no_second_cluster_is_founded_when_the_disk_of_the_founder_is_lost() {
     nodes.wait("without an answer it waits, too", HEALING, |_| lost.log().contains("does not answer"));
     assert!(lost.send("GET", "/cluster", &Value::Null, Duration::from_secs(2)).is_none(), "it serves something");
     assert_eq!(lost.log().matches("founding a cluster").count(), 1);
-    assert_eq!(nodes.dump(&nodes.all()[1], "docs").len(), 50);
+    assert_eq!(Nodes::dump(&nodes.all()[1], "docs").len(), 50);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_set_gets_smaller_without_losing_anything() {
     create(&nodes.all()[0], 4, 2);
     let points: Vec<Value> = (0..200).map(|key| crate::load::point(key, key)).collect();
     nodes.all()[0].ok("PUT", "/collections/docs/points?wait=true", &json!({"points": points}));
-    let before = nodes.dump(&nodes.all()[0], "docs");
+    let before = Nodes::dump(&nodes.all()[0], "docs");
     // The third pod is beyond a set of two.
     api.put(SET, json!({"metadata": {"name": "qdrant", "uid": "1-2-3"}, "spec": {"replicas": 2}}));
     let stopped = ctl(&nodes.all()[2], &["prestop", "--timeout", "100"]);
@@ -90,7 +90,7 @@ fn a_set_gets_smaller_without_losing_anything() {
     third.stop();
     assert_eq!(nodes.all()[0].ok("GET", "/cluster", &Value::Null)["peers"].as_object().map(serde_json::Map::len), Some(2));
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
-    assert_eq!(nodes.dump(&nodes.all()[1], "docs"), before);
+    assert_eq!(Nodes::dump(&nodes.all()[1], "docs"), before);
     nodes.wait("it is told", HEALING, |_| ["Drained", "PeerLeft"].iter().all(|reason| api.reasons().iter().any(|told| told == reason)));
     assert_eq!(api.get(SCALE)["data"]["minReplicas"], Value::Null);
 }

@@ -2,6 +2,7 @@
 //!
 //! `VECTORDB_TROUBLE_SECONDS` says for how long nodes are to be in trouble; not for long, unless that is said.
 
+mod door;
 #[cfg(feature = "k8s")]
 #[allow(dead_code, reason = "the rest is for the tests of the client")]
 #[path = "../../src/kubernetes/fake.rs"]
@@ -12,6 +13,7 @@ mod kubernetes;
 mod links;
 mod load;
 mod nodes;
+mod snapshots;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,21 +36,30 @@ fn create(node: &Node, shards: u32, factor: u32) {
 fn under_load(nodes: &Nodes, happens: impl FnOnce()) -> Seen {
     let seen = Seen::default();
     load::fill(&nodes.all()[0], "docs", 9, 500, &seen);
-    under_load_after(nodes, seen, happens)
+    under_load_after(nodes, seen, |_| happens())
 }
 
-fn under_load_after(nodes: &Nodes, seen: Seen, happens: impl FnOnce()) -> Seen {
+/// Tells clients to stop when it goes, also by a panic: nobody waits for them for ever then.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+fn under_load_after(nodes: &Nodes, seen: Seen, happens: impl FnOnce(&Seen)) -> Seen {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _stop = Stop(&stop);
         for client in 1..=3 {
             let (seen, stop) = (&seen, &stop);
             scope.spawn(move || load::write(nodes, "docs", client, seen, stop));
         }
         scope.spawn(|| load::read(nodes, "docs", 1, &seen, &stop));
         std::thread::sleep(Duration::from_secs(1));
-        happens();
+        happens(&seen);
         std::thread::sleep(Duration::from_secs(1));
-        stop.store(true, Ordering::Release);
     });
     seen
 }
@@ -56,7 +67,7 @@ fn under_load_after(nodes: &Nodes, seen: Seen, happens: impl FnOnce()) -> Seen {
 /// Everything acknowledged is there, nothing else is, and every node says the same.
 fn check(nodes: &Nodes, seen: &Seen) {
     let all = nodes.all();
-    let dumps: Vec<Vec<Value>> = all.iter().map(|node| nodes.dump(node, "docs")).collect();
+    let dumps: Vec<Vec<Value>> = all.iter().map(|node| Nodes::dump(node, "docs")).collect();
     let history = seen.history.lock();
     println!(
         "{} writes acknowledged ({} keys), {} in doubt, {} reads, {} failed, longest gap {} ms",
@@ -258,7 +269,7 @@ fn reshard_under_load(nodes: &Nodes, factor: usize, steps: &[(u32, Option<usize>
     create(&nodes.all()[0], 3, u32::try_from(factor).expect("a small number"));
     let seen = Seen::default();
     load::fill(&nodes.all()[0], "docs", 9, 4_000, &seen);
-    let seen = under_load_after(nodes, seen, || reshard(nodes, factor, steps));
+    let seen = under_load_after(nodes, seen, |_| reshard(nodes, factor, steps));
     check(nodes, &seen);
     assert_eq!(seen.failed_reads.load(Ordering::Relaxed), 0);
     let docs = nodes.all()[0].ok("GET", "/collections/docs", &Value::Null);
@@ -283,7 +294,7 @@ fn a_resharding_that_is_given_up_leaves_no_trace() {
     let seen = Seen::default();
     // Enough not to be brought over at once.
     (9..14).for_each(|client| load::fill(&all[0], "docs", client, 4_000, &seen));
-    let seen = under_load_after(&nodes, seen, || {
+    let seen = under_load_after(&nodes, seen, |_| {
         let give_up = json!({"abort_resharding": {}});
         for shards in [5, 2] {
             all[1].ok("PATCH", "/collections/docs", &json!({"params": {"shard_number": shards}}));
@@ -361,40 +372,6 @@ fn more_writes_than_threads_may_wait_for_a_member_that_is_silent() {
     assert!(left.is_empty(), "{} of {WRITES} were not done\n{}", left.len(), nodes.logs());
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 3));
     for node in &all {
-        assert_eq!(nodes.dump(node, "docs").len() as u64, WRITES);
+        assert_eq!(Nodes::dump(node, "docs").len() as u64, WRITES);
     }
-}
-
-#[test]
-fn a_snapshot_by_any_node_holds_everything_and_comes_back_in_other_shards() {
-    let nodes = Nodes::start(3);
-    let all = nodes.all();
-    create(&all[0], 3, 1);
-    let points: Vec<Value> = (0..500).map(|key| load::point(key, key * 3)).collect();
-    all[0].ok("PUT", "/collections/docs/points?wait=true", &json!({"points": points}));
-    let before = nodes.dump(&all[0], "docs");
-    assert_eq!(before.len(), 500);
-    let name = all[1].ok("POST", "/collections/docs/snapshots", &Value::Null)["name"].as_str().expect("a name").to_owned();
-    for node in &all {
-        let listed = node.ok("GET", "/collections/docs/snapshots", &Value::Null);
-        assert_eq!(listed.as_array().map(Vec::len), Some(1));
-    }
-    let path = format!("/collections/docs/snapshots/{name}");
-    let files: Vec<Vec<u8>> = all.iter().map(|node| node.download(&path)).collect();
-    assert!(files.iter().all(|file| file == &files[0]), "the same file by every node");
-    // What is restored has the number of shards that the collection has, and replaces what is there.
-    all[2].ok("DELETE", "/collections/docs", &Value::Null);
-    create(&all[2], 5, 2);
-    all[2].ok("PUT", "/collections/docs/points?wait=true", &json!({"points": [load::point(9_999, 1)]}));
-    all[0].upload("/collections/docs/snapshots/upload", &files[0]);
-    nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
-    for node in &all {
-        assert_eq!(nodes.dump(node, "docs"), before);
-    }
-    assert_eq!(all[0].ok("GET", "/collections/docs/cluster", &Value::Null)["shard_count"], 5);
-    // And a new collection has those of the snapshot.
-    all[1].upload("/collections/copy/snapshots/upload", &files[0]);
-    assert_eq!(nodes.dump(&all[2], "copy"), before);
-    all[0].ok("DELETE", &path, &Value::Null);
-    assert_eq!(all[1].ok("GET", "/collections/docs/snapshots", &Value::Null), json!([]));
 }

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
+use crate::door::Door;
 use crate::links::Links;
 
 /// A node with its directory and its ports, which outlive its processes.
 pub(crate) struct Node {
     directory: PathBuf,
-    pub(crate) http: u16,
+    door: Door,
     p2p: u16,
     /// Where the others reach it.
     reached: u16,
@@ -55,9 +56,12 @@ fn free_port() -> u16 {
     ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port")
 }
 
-fn agent(timeout: Duration) -> ureq::Agent {
-    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(timeout));
-    config.build().into()
+impl std::ops::Deref for Node {
+    type Target = Door;
+
+    fn deref(&self) -> &Door {
+        &self.door
+    }
 }
 
 impl Node {
@@ -123,44 +127,6 @@ impl Node {
     /// Takes its data away; it must not run.
     pub(crate) fn lose_disk(&self) {
         std::fs::remove_dir_all(self.directory.join("storage")).expect("it has data");
-    }
-
-    /// An answer's status and body; nothing when there is none.
-    pub(crate) fn send(&self, method: &str, path: &str, body: &Value, timeout: Duration) -> Option<(u16, Value)> {
-        let uri = format!("http://127.0.0.1:{}{path}", self.http);
-        let request = ureq::http::Request::builder().method(method).uri(uri).header("content-type", "application/json");
-        let request = request.body(if body.is_null() { String::new() } else { body.to_string() }).expect("a request");
-        let mut answer = agent(timeout).run(request).ok()?;
-        let text = answer.body_mut().with_config().limit(1 << 30).read_to_string().ok()?;
-        Some((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text))))
-    }
-
-    #[track_caller]
-    pub(crate) fn ok(&self, method: &str, path: &str, body: &Value) -> Value {
-        let (status, mut answer) = self.send(method, path, body, Duration::from_secs(30)).expect("an answer");
-        assert_eq!(status, 200, "{method} {path}: {answer}");
-        answer["result"].take()
-    }
-
-    /// The bytes of a file.
-    pub(crate) fn download(&self, path: &str) -> Vec<u8> {
-        let mut answer = agent(Duration::from_secs(30)).get(format!("http://127.0.0.1:{}{path}", self.http)).call().expect("an answer");
-        assert_eq!(answer.status(), 200, "{path}");
-        answer.body_mut().with_config().limit(1 << 30).read_to_vec().expect("a file")
-    }
-
-    /// Sends a file as a browser does.
-    pub(crate) fn upload(&self, path: &str, file: &[u8]) {
-        const BOUNDARY: &str = "between-the-parts";
-        let head = format!(
-            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"snapshot\"; filename=\"docs.snapshot\"\r\n\
-             content-type: application/octet-stream\r\n\r\n"
-        );
-        let body = [head.as_bytes(), file, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat();
-        let uri = format!("http://127.0.0.1:{}{path}", self.http);
-        let request = agent(Duration::from_secs(60)).post(uri).header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"));
-        let mut answer = request.send(&body[..]).expect("an answer");
-        assert_eq!(answer.status(), 200, "{:?}", answer.body_mut().read_to_string());
     }
 
     /// Fails with its log when it has ended without being asked to.
@@ -247,7 +213,7 @@ impl Nodes {
         let node = Arc::new(Node {
             settings,
             directory: self.directory.path().join(all.len().to_string()),
-            http: free_port(),
+            door: Door { http: free_port() },
             p2p,
             reached,
             founder: all.first().map_or(reached, |first| first.reached),
@@ -312,7 +278,7 @@ impl Nodes {
     }
 
     /// Every point of a collection, as a node gives it.
-    pub(crate) fn dump(&self, node: &Node, collection: &str) -> Vec<Value> {
+    pub(crate) fn dump(node: &Door, collection: &str) -> Vec<Value> {
         let mut points = Vec::new();
         let mut offset = Value::Null;
         loop {

@@ -66,13 +66,13 @@ impl SnapshotScope {
         }
     }
 
-    /// The name of a snapshot made at a time.
+    /// The name of a snapshot made at a time, which no other peer gives to one of its own.
     pub(crate) fn name(&self, peer_id: u64, at: jiff::Timestamp) -> String {
         let at = at.strftime("%Y-%m-%d-%H-%M-%S");
         match self {
             Self::Collection(name) => format!("{name}-{peer_id}-{at}{SNAPSHOT}"),
-            Self::Shard(name, shard) => format!("{name}-shard-{shard}-{at}{SNAPSHOT}"),
-            Self::Full => format!("full-snapshot-{at}{SNAPSHOT}"),
+            Self::Shard(name, shard) => format!("{name}-shard-{shard}-{peer_id}-{at}{SNAPSHOT}"),
+            Self::Full => format!("full-snapshot-{peer_id}-{at}{SNAPSHOT}"),
         }
     }
 }

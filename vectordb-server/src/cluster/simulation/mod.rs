@@ -4,7 +4,7 @@
 //! What is around them is made here: disks that lose what was not synced ([`vectordb_benches::faults::sim_fs`]), clocks that go wrong by
 //! up to a tenth, a network that delays, reorders, loses and parts, and an agreement that brings the same commands in the same order to
 //! every node, later to some (the store below the real one passes the tests of openraft). Nodes crash at any moment, lose their
-//! disks, and stand still. Reshardings and the door of the API are not in it.
+//! disks, and stand still, and collections get other numbers of shards. The door of the API is not in it.
 //!
 //! What must hold: a primary that the agreement knows shows everything acknowledged; in the end, when all is mended, nothing
 //! acknowledged is lost, nothing is there that nobody wrote, and the replicas of a shard are equal. The same seed makes the same trace.
@@ -13,6 +13,7 @@
 //! and `VECTORDB_TRACE=1` what happened is told.
 
 mod clients;
+mod feeding;
 mod node;
 mod trouble;
 mod world;
@@ -51,7 +52,8 @@ fn run(seed: u64) -> Outcome {
 fn nothing_acknowledged_is_lost_whatever_happens() {
     let first = number("VECTORDB_FIRST_SEED").unwrap_or(1);
     let end = first + number("VECTORDB_SEEDS").unwrap_or(SEEDS);
-    let (next, writes, failovers, wiped) = (AtomicU64::new(first), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let next = AtomicU64::new(first);
+    let [writes, failovers, wiped, resharded] = [0; 4].map(AtomicU64::new);
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -62,6 +64,7 @@ fn nothing_acknowledged_is_lost_whatever_happens() {
             writes.fetch_add(outcome.acknowledged, Ordering::Relaxed);
             failovers.fetch_add(outcome.primaries, Ordering::Relaxed);
             wiped.fetch_add(outcome.wiped, Ordering::Relaxed);
+            resharded.fetch_add(outcome.resharded, Ordering::Relaxed);
             if seed < first + TWICE {
                 assert_eq!(run(seed), outcome, "seed {seed} does not do the same again");
             }
@@ -72,9 +75,10 @@ fn nothing_acknowledged_is_lost_whatever_happens() {
         (1..threads).for_each(|_| drop(scope.spawn(work)));
         work();
     });
-    let [writes, failovers, wiped] = [writes, failovers, wiped].map(AtomicU64::into_inner);
-    println!("{} seeds: {writes} acknowledged writes, {failovers} changes of primaries, {wiped} disks lost", end - first);
-    assert!(writes > 50 * (end - first) && failovers > end - first, "too little happens");
+    let [writes, failovers, wiped, resharded] = [writes, failovers, wiped, resharded].map(AtomicU64::into_inner);
+    let seeds = end - first;
+    println!("{seeds} seeds: {writes} acknowledged writes, {failovers} changes of primaries, {wiped} disks lost, {resharded} reshardings");
+    assert!(writes > 50 * seeds && failovers > seeds && resharded > seeds / 2, "too little happens");
 }
 
 #[test]
@@ -88,7 +92,10 @@ fn a_write_that_was_taken_back_is_not_acknowledged_in_a_later_reign() {
     let learn = |nodes: &mut [Node; 2], state: &ClusterState| {
         nodes.iter_mut().for_each(|node| drop(node.reconcile(state).expect("it is in line")));
     };
-    nodes.iter_mut().for_each(|node| node.start().expect("it starts"));
+    for node in &mut nodes {
+        node.start().expect("it starts");
+        node.first_heard = Some(0);
+    }
     learn(&mut nodes, &state);
     let replicas = [0, 1].map(|node: usize| Arc::clone(&nodes[node].running.as_ref().expect("it runs").replicas[&SHARD]));
     let begin = |replica: &Replica, key| {
@@ -112,4 +119,28 @@ fn a_write_that_was_taken_back_is_not_acknowledged_in_a_later_reign() {
     assert!(replicas[0].is_primary());
     replicas[0].settle(&lost).expect("nobody waits for it");
     assert!(matches!(replicas[0].outcome(&lost), Some(Err(_))), "another batch has its place");
+}
+
+#[test]
+fn a_node_that_knows_an_old_state_is_not_the_primary_of_a_shard_that_is_gone() {
+    let mut state = of_peers(1);
+    let config = Box::new(CollectionConfig::unnamed(2, Distance::Euclid));
+    let create = Command::CreateCollection { name: "c".into(), config, created_at: String::new(), placement: vec![vec![1]] };
+    state.apply(&create).expect("it is new");
+    let old = state.clone();
+    state.apply(&Command::DeleteCollection { name: "c".into() }).expect("it is there");
+    let mut node = Node::new(1, (0, 1000), Instant::now());
+    let shards = |node: &mut Node, state: &ClusterState| {
+        drop(node.reconcile(state).expect("it is in line"));
+        node.running.as_ref().expect("it runs").replicas.len()
+    };
+    node.start().expect("it starts");
+    node.first_heard = Some(0);
+    assert_eq!((shards(&mut node, &old), shards(&mut node, &state)), (1, 0));
+    node.running = None;
+    node.fs = node.fs.kill();
+    node.start().expect("it starts again");
+    assert_eq!(shards(&mut node, &old), 0, "a write to it would be lost");
+    node.first_heard = Some(0);
+    assert_eq!((shards(&mut node, &state), shards(&mut node, &old)), (0, 1), "who has caught up makes what there is to be");
 }

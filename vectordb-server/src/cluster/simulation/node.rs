@@ -10,11 +10,13 @@ use uuid::Uuid;
 use vectordb_benches::faults::sim_fs::SimFs;
 use vectordb_core::{Background, Database, Fs, Options};
 
-use super::super::leader::Beats;
+use super::super::leader::{Beats, Waits};
 use super::super::replica::{Begun, Home, Replica};
+use super::super::resharding::Resharding;
 use super::super::sender::Copying;
 use super::super::state::{ClusterState, Command, Member, PeerId, ShardRef};
 use super::clients::Asked;
+use super::feeding::{Feeding, Step};
 
 /// What copies a replica to one peer.
 pub(super) struct Sender {
@@ -26,12 +28,19 @@ pub(super) struct Sender {
     pub(super) is_busy: bool,
 }
 
+/// Who waits for a write.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asker {
+    Client(Asked),
+    Feed(Step),
+}
+
 /// A write that the log has.
 pub(super) struct Waiting {
     pub(super) shard: ShardRef,
     pub(super) begun: Begun,
     pub(super) is_settled: bool,
-    pub(super) asked: Asked,
+    pub(super) asker: Asker,
 }
 
 /// What ends with a crash.
@@ -39,9 +48,12 @@ pub(super) struct Running {
     home: Home,
     pub(super) replicas: BTreeMap<ShardRef, Arc<Replica>>,
     pub(super) senders: BTreeMap<(ShardRef, PeerId), Sender>,
-    /// By client and its attempt.
-    pub(super) waiting: BTreeMap<(usize, u64), Waiting>,
+    /// By the order of what happened.
+    pub(super) waiting: BTreeMap<u64, Waiting>,
+    /// By old shard.
+    pub(super) feeds: BTreeMap<ShardRef, Feeding>,
     pub(super) beats: Beats,
+    pub(super) waits: Waits,
 }
 
 pub(super) struct Node {
@@ -52,6 +64,8 @@ pub(super) struct Node {
     pub(super) life: u64,
     /// The entry up to which it knows what is agreed on.
     pub(super) known: usize,
+    /// The entry that the leader knew when it first heard of this life.
+    pub(super) first_heard: Option<usize>,
     /// Nothing happens on it before.
     pub(super) frozen_until: u64,
     /// Microseconds that its clock is ahead, and how many it makes of a thousand.
@@ -65,7 +79,7 @@ const REPLICAS: &str = "/replicas";
 impl Node {
     pub(super) fn new(peer: PeerId, clock: (u64, u64), epoch: Instant) -> Self {
         let me = Member { peer, disk: Uuid::from_u128(peer.into()) };
-        Self { me, fs: SimFs::default(), running: None, life: 0, known: 0, frozen_until: 0, clock, epoch }
+        Self { me, fs: SimFs::default(), running: None, life: 0, known: 0, first_heard: None, frozen_until: 0, clock, epoch }
     }
 
     /// The time by its own clock.
@@ -80,9 +94,11 @@ impl Node {
         let db = Database::open_with(DATA, options).map_err(|error| format!("peer {} does not open: {error}", self.me.peer))?;
         fs.create_dir_all(Path::new(REPLICAS)).map_err(|error| error.to_string())?;
         let home = Home { directory: REPLICAS.into(), fs, db };
-        let (replicas, senders, waiting) = Default::default();
-        self.running = Some(Running { home, replicas, senders, waiting, beats: Beats::default() });
+        let (replicas, senders, waiting, feeds) = Default::default();
+        let (beats, waits) = (Beats::default(), Waits::default());
+        self.running = Some(Running { home, replicas, senders, waiting, feeds, beats, waits });
         self.life += 1;
+        self.first_heard = None;
         Ok(())
     }
 
@@ -93,20 +109,23 @@ impl Node {
         self.known = 0;
     }
 
-    /// What the server does whenever it hears of what is agreed on; commands that it proposes.
-    pub(super) fn reconcile(&mut self, state: &ClusterState) -> Result<Vec<Command>, String> {
-        let Some(running) = &mut self.running else { return Ok(Vec::new()) };
+    /// What the server does whenever it hears of what is agreed on; commands that it proposes, and shards whose points it begins to
+    /// bring to others.
+    pub(super) fn reconcile(&mut self, state: &ClusterState) -> Result<(Vec<Command>, Vec<ShardRef>), String> {
+        let has_caught_up = self.first_heard.is_some_and(|first| self.known >= first);
+        let Some(running) = &mut self.running else { return Ok(Default::default()) };
         // Nothing begins before the node is let in with the disk that it has.
         if state.peers.get(&self.me.peer).is_none_or(|known| known.disk != self.me.disk) {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
-        let mut proposed = Vec::new();
+        let (mut proposed, mut feeds) = (Vec::new(), Vec::new());
         for collection in state.collections.values() {
             for meta in collection.all_shards().filter(|meta| meta.replicas.contains(&self.me.peer)) {
                 let shard = ShardRef { uid: collection.uid, shard: meta.id };
                 let failed = |error: vectordb_service::ServiceError| format!("peer {}, shard {shard}: {error}", self.me.peer);
                 let replica = match running.replicas.get(&shard) {
                     Some(replica) => Arc::clone(replica),
+                    None if !has_caught_up && !Replica::is_known(shard, &running.home).map_err(failed)? => continue,
                     None => {
                         let replica = Replica::open(shard, self.me, &running.home, &collection.config_of(meta)).map_err(failed)?;
                         let replica = Arc::new(replica);
@@ -131,6 +150,10 @@ impl Node {
                             running.senders.insert((shard, peer), sender);
                         }
                     }
+                    let attempt = collection.feeds_from(meta).and_then(Resharding::attempt);
+                    if attempt.is_some_and(|attempt| running.feed(shard, attempt)) {
+                        feeds.push(shard);
+                    }
                 }
             }
         }
@@ -141,7 +164,7 @@ impl Node {
                 replica.remove(state).map_err(|error| format!("peer {}, shard {shard} does not go: {error}", self.me.peer))?;
             }
         }
-        Ok(proposed)
+        Ok((proposed, feeds))
     }
 }
 

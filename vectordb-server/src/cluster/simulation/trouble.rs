@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use vectordb_benches::faults::sim_fs::{Loss, SimFs};
 use vectordb_core::{Collection, PointId, ScrollRequest};
+use vectordb_service::{ShardId, place};
 
-use super::super::leader::{BEAT, Beats};
+use super::super::leader::{BEAT, Beats, Waits, settling};
 use super::super::placement::plan;
-use super::super::state::{Command, ShardRef};
+use super::super::state::{Command, Member, ShardRef};
 use super::clients::FIELD;
 use super::world::{Event, GIVE_UP_AFTER, MS, SECOND, Time, World};
 
@@ -66,7 +67,7 @@ impl World {
         }
         let me = self.nodes[node].me;
         let head = self.head();
-        let intact = |member: &super::super::state::Member| self.nodes[Self::index(member.peer)].me == *member;
+        let intact = |member: &Member| self.nodes[Self::index(member.peer)].me == *member;
         let mut shards = head.collections.values().flat_map(|collection| collection.all_shards());
         let others = shards.all(|shard| !shard.in_sync.contains(&me) || shard.in_sync.iter().any(|other| *other != me && intact(other)));
         let changes = |event: &Event| match event {
@@ -81,7 +82,7 @@ impl World {
             return Ok(());
         }
         let node = usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0);
-        match self.random.below(12) {
+        match self.random.below(15) {
             0..=3 => {
                 let loss = Loss::KINDS.get(usize::try_from(self.random.below(8)).unwrap_or(0)).copied();
                 self.crash(node, loss);
@@ -111,11 +112,48 @@ impl World {
                 self.note(format_args!("the network falls into {parts:?}"));
             }
             9 => self.parts.fill(0),
+            10..=12 => self.reshard(),
             _ => self.compact(node)?,
         }
         let wait = 200 * MS + self.random.below(4 * SECOND);
         self.later(wait, Event::Trouble);
         Ok(())
+    }
+
+    /// Has another number of shards agreed on, or that it is not to be.
+    fn reshard(&mut self) {
+        let state = self.head();
+        let command = if self.random.below(6) == 0 {
+            Command::AbortResharding { name: "c".into() }
+        } else {
+            let (count, peers) = (1 + self.random.below(4), self.nodes.len() as u64);
+            let factor = state.collections["c"].factor() as u64;
+            let first = self.random.below(peers);
+            let placement = (0..count).map(|shard| (0..factor).map(|copy| (first + shard + copy) % peers + 1).collect()).collect();
+            Command::StartResharding { name: "c".into(), key: None, placement }
+        };
+        self.later(MS, Event::Agreed(command));
+    }
+
+    /// Lets reshardings go on for which somebody has waited for long enough.
+    fn lead_reshardings(&mut self, leader: usize) {
+        let (state, known) = (self.known(leader), self.nodes[leader].known);
+        let now = self.nodes[leader].now(self.time);
+        let Some(running) = &mut self.nodes[leader].running else { return };
+        let mut commands = running.waits.over(&state, now);
+        let Some(uid) = settling(&state).next() else {
+            self.settling = None;
+            commands.into_iter().for_each(|command| self.later(MS, Event::Agreed(command)));
+            return;
+        };
+        let (index, since) = *self.settling.get_or_insert((known, self.time));
+        let answers =
+            |node: usize| self.nodes[node].running.is_some() && self.nodes[node].frozen_until <= self.time && self.reaches(leader, node);
+        let all_know = (0..self.nodes.len()).all(|node| self.nodes[node].known >= index || !answers(node));
+        if all_know || self.time - since > 5 * SECOND {
+            commands.push(Command::EndResharding { uid });
+        }
+        commands.into_iter().for_each(|command| self.later(MS, Event::Agreed(command)));
     }
 
     /// Puts what is in the logs of a node into files, so that who lacks it needs these.
@@ -163,7 +201,9 @@ impl World {
             self.note(format_args!("peer {} leads", leader + 1));
             if let Some(running) = &mut self.nodes[leader].running {
                 running.beats = Beats::default();
+                running.waits = Waits::default();
             }
+            self.settling = None;
             // Whoever leads has everything that was agreed on.
             self.hear(leader)?;
         }
@@ -175,6 +215,7 @@ impl World {
             let wait = self.random.below(20 * MS);
             self.later(wait, Event::Agreed(command));
         }
+        self.lead_reshardings(leader);
         for node in 0..self.nodes.len() {
             if self.passes(leader, node) {
                 let wait = self.delay();
@@ -219,6 +260,7 @@ impl World {
             state.collections.values().flat_map(|collection| collection.all_shards().map(|shard| shard.primary)).collect()
         };
         self.outcome.primaries += u64::from(primaries(&state) != primaries(&before));
+        self.outcome.resharded += u64::from(settling(&before).next().is_none() && settling(&state).next().is_some());
         self.states.push(Arc::new(state));
         for node in 0..self.nodes.len() {
             if self.passes(leader, node) {
@@ -250,7 +292,18 @@ impl World {
         {
             // Nobody waits longer for one.
             let wait = self.delay().min(BEAT.as_micros() as Time);
-            self.later(wait, Event::BeatArrives(self.nodes[node].me, leader));
+            self.later(wait, Event::BeatArrives(self.nodes[node].me, leader, self.nodes[node].life));
+        }
+    }
+
+    pub(super) fn beat_arrives(&mut self, member: Member, leader: usize, life: u64) {
+        let now = self.nodes[leader].now(self.time);
+        let Some(running) = &mut self.nodes[leader].running else { return };
+        running.beats.note(member, now);
+        let node = Self::index(member.peer);
+        if self.leader == Some(leader) && self.passes(leader, node) {
+            let wait = self.delay();
+            self.later(wait, Event::BeatAnswered(node, life, self.nodes[leader].known));
         }
     }
 
@@ -259,7 +312,7 @@ impl World {
         let head = self.head();
         let mut seen = BTreeMap::new();
         for collection in head.collections.values() {
-            for meta in collection.all_shards() {
+            for meta in &collection.shards {
                 let shard = ShardRef { uid: collection.uid, shard: meta.id };
                 let node = &self.nodes[Self::index(meta.primary.peer)];
                 let replica = node.running.as_ref().and_then(|running| running.replicas.get(&shard));
@@ -276,7 +329,11 @@ impl World {
         let head = self.head();
         let mut all = BTreeMap::new();
         for collection in head.collections.values() {
-            for meta in collection.all_shards() {
+            if let Some(running) = &collection.resharding {
+                return Err(format!("a resharding does not end: {running:?}"));
+            }
+            let ids: Vec<ShardId> = collection.shards.iter().map(|shard| shard.id).collect();
+            for meta in &collection.shards {
                 let shard = ShardRef { uid: collection.uid, shard: meta.id };
                 if meta.in_sync.len() != collection.factor() || meta.replicas.len() != collection.factor() {
                     return Err(format!("shard {shard} does not become well: {meta:?}"));
@@ -297,6 +354,9 @@ impl World {
                             "peers {peer} and {} differ in {shard}: {last} {known:?}, {position:?} {content:?}",
                             member.peer
                         ));
+                    }
+                    if let Some(key) = content.keys().find(|key| ids[place(&PointId::Num(**key), &ids)] != meta.id) {
+                        return Err(format!("key {key} is in {shard}, where nobody looks for it"));
                     }
                     all.extend(content);
                 }

@@ -8,14 +8,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vectordb_benches::synthetic::Random;
-use vectordb_core::{CollectionConfig, Distance};
+use vectordb_core::{CollectionConfig, Distance, PointId};
+use vectordb_service::{ShardId, place};
 
 use super::super::replica::{Append, AppendReply, Outgoing};
+use super::super::resharding::Admission;
 use super::super::sender::{self, Next, Sent};
 use super::super::state::{ClusterState, Command, Member, PeerId, ShardRef};
 use super::clients::{Asked, Client};
+use super::feeding::{Load, Step, View};
 use super::history::History;
-use super::node::{self, Node, Waiting};
+use super::node::{self, Asker, Node, Waiting};
 
 /// Microseconds.
 pub(super) type Time = u64;
@@ -58,7 +61,8 @@ pub(super) enum Event {
     Propose(usize, u64, Command, Time),
     Agreed(Command),
     Beat(usize),
-    BeatArrives(Member, usize),
+    BeatArrives(Member, usize, u64),
+    BeatAnswered(usize, u64, usize),
     /// The leader looks around; if there is none, one may be found.
     Lead,
     /// A node looks after itself.
@@ -71,8 +75,13 @@ pub(super) enum Event {
     Write(usize),
     Try(Asked),
     WriteArrives(Asked, usize, ShardRef),
-    Settle(usize, u64, (usize, u64)),
+    Settle(usize, u64, u64),
     WriteAnswered(Asked, Told),
+    FeedTurn(Step),
+    FeedLooks(Step, View),
+    Carry(Box<Load>),
+    CarryArrives(Box<Load>, usize),
+    Carried(Step, bool),
     Trouble,
     Start(usize),
 
@@ -86,11 +95,15 @@ impl Event {
             Self::Hear(node)
             | Self::Propose(node, ..)
             | Self::Beat(node)
-            | Self::BeatArrives(_, node)
+            | Self::BeatArrives(_, node, _)
+            | Self::BeatAnswered(node, ..)
             | Self::Glance(node, _)
             | Self::WriteArrives(_, node, _)
+            | Self::CarryArrives(_, node)
             | Self::Settle(node, ..) => Some(*node),
             Self::Turn(way) | Self::Answered(way, ..) | Self::FilesAnswered(way, _) => Some(way.node),
+            Self::FeedTurn(step) | Self::FeedLooks(step, _) | Self::Carried(step, _) => Some(step.node),
+            Self::Carry(load) => Some(load.step.node),
             Self::Arrives(way, ..) | Self::FilesArrive(way, _) => Some(World::index(way.peer)),
             _ => None,
         }
@@ -108,6 +121,8 @@ pub(super) struct Outcome {
     pub(super) primaries: u64,
     /// Disks that were lost.
     pub(super) wiped: u64,
+    /// New shards that took the place of others.
+    pub(super) resharded: u64,
 }
 
 pub(super) struct World {
@@ -115,10 +130,13 @@ pub(super) struct World {
     pub(super) time: Time,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
     pub(super) events: BTreeMap<(Time, u64), Event>,
-    count: u64,
+    /// Counts what is to happen.
+    pub(super) count: u64,
     /// What is agreed on after each entry.
     pub(super) states: Vec<Arc<ClusterState>>,
     pub(super) leader: Option<usize>,
+    /// The entry with which new shards came, and since when the leader waits until all who answer know it.
+    pub(super) settling: Option<(usize, Time)>,
     pub(super) nodes: Vec<Node>,
     /// The part of the network in which each node is.
     pub(super) parts: Vec<u64>,
@@ -151,7 +169,7 @@ impl World {
             ..CollectionConfig::unnamed(2, Distance::Euclid)
         };
         drop(state.apply(&Command::CreateCollection { name: "c".into(), config: Box::new(config), created_at: String::new(), placement }));
-        let outcome = Outcome { trace: 0, acknowledged: 0, keys: 0, primaries: 0, wiped: 0 };
+        let outcome = Outcome { trace: 0, acknowledged: 0, keys: 0, primaries: 0, wiped: 0, resharded: 0 };
         Self {
             random,
             time: 0,
@@ -160,6 +178,7 @@ impl World {
             count: 0,
             states: vec![Arc::new(state)],
             leader: None,
+            settling: None,
             parts: vec![0; nodes.len()],
             nodes,
             clients: (0..CLIENTS).map(Client::new).collect(),
@@ -267,12 +286,11 @@ impl World {
             Event::Propose(node, life, command, until) => self.propose(node, life, command, until),
             Event::Agreed(command) => self.agreed(&command),
             Event::Beat(node) => self.beat(node),
-            Event::BeatArrives(member, leader) => {
-                let now = self.nodes[leader].now(self.time);
-                if let Some(running) = &mut self.nodes[leader].running {
-                    running.beats.note(member, now);
-                }
+            Event::BeatArrives(member, leader, life) => self.beat_arrives(member, leader, life),
+            Event::BeatAnswered(node, life, agreed) if self.lives(node, life) => {
+                self.nodes[node].first_heard.get_or_insert(agreed);
             }
+            Event::BeatAnswered(..) => {}
             Event::Lead => self.lead()?,
             Event::Glance(node, life) => self.glance(node, life)?,
             Event::Turn(way) => self.turn(way)?,
@@ -285,6 +303,11 @@ impl World {
             Event::WriteArrives(asked, node, shard) => self.write_arrives(asked, node, shard)?,
             Event::Settle(node, life, write) => self.settle(node, life, write)?,
             Event::WriteAnswered(asked, told) => self.write_answered(asked, told),
+            Event::FeedTurn(step) => self.feed_turn(step)?,
+            Event::FeedLooks(step, view) => self.feed_looks(step, &view)?,
+            Event::Carry(load) => self.carry(load),
+            Event::CarryArrives(load, node) => self.carry_arrives(load, node)?,
+            Event::Carried(step, arrived) => self.carried(step, arrived),
             Event::Trouble => self.trouble()?,
             Event::Start(node) => self.start(node)?,
             Event::Mend => self.mend()?,
@@ -311,9 +334,11 @@ impl World {
 
     pub(super) fn reconcile(&mut self, node: usize) -> Result<(), String> {
         let (state, life) = (self.known(node), self.nodes[node].life);
-        for command in self.nodes[node].reconcile(&state)? {
+        let (commands, feeds) = self.nodes[node].reconcile(&state)?;
+        for command in commands {
             self.later(0, Event::Propose(node, life, command, self.time + 15 * SECOND));
         }
+        feeds.into_iter().for_each(|shard| self.begin_feed(node, shard));
         Ok(())
     }
 
@@ -334,15 +359,18 @@ impl World {
         running.waiting.retain(|_, waiting| {
             let Some(replica) = running.replicas.get(&waiting.shard).filter(|_| waiting.is_settled) else { return true };
             let Some(outcome) = replica.outcome(&waiting.begun) else { return true };
-            told.push((waiting.asked, if outcome.is_ok() { Told::Done } else { Told::Unknown }));
+            told.push((waiting.asker, if outcome.is_ok() { Told::Done } else { Told::Unknown }));
             false
         });
         for way in turns {
             let wait = self.random.below(2 * MS);
             self.later(wait, Event::Turn(way));
         }
-        for (asked, told) in told {
-            self.tell(asked, told);
+        for (asker, told) in told {
+            match asker {
+                Asker::Client(asked) => self.tell(asked, told),
+                Asker::Feed(step) => self.answer_feed(node, step, told),
+            }
         }
     }
 
@@ -493,7 +521,8 @@ impl World {
         let entry = usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0);
         let state = self.known(entry);
         let shards = &state.collections["c"].shards;
-        let meta = &shards[usize::try_from(asked.key).unwrap_or(0) % shards.len()];
+        let ids: Vec<ShardId> = shards.iter().map(|shard| shard.id).collect();
+        let meta = &shards[place(&PointId::Num(asked.key), &ids)];
         let shard = ShardRef { uid: state.collections["c"].uid, shard: meta.id };
         let primary = Self::index(meta.primary.peer);
         let up = self.nodes[entry].running.is_some() && self.nodes[entry].frozen_until <= self.time;
@@ -515,18 +544,14 @@ impl World {
             self.tell(asked, Told::Unknown);
             return Ok(());
         };
-        let begun = running.replicas.get(&shard).map(|replica| replica.begin(least, || Ok(true), asked.work()));
+        let admits = || Ok(state.collections["c"].admission(shard.shard, None) == Admission::Taken);
+        let begun = running.replicas.get(&shard).map(|replica| replica.begin(least, admits, asked.work()));
         match begun {
             Some(Ok(Some(begun))) => {
                 let lsn = begun.staged.lsn;
-                let write = (asked.client, asked.attempt);
-                running.waiting.insert(write, Waiting { shard, begun, is_settled: false, asked });
-                // Mostly a sync is fast.
-                let wait = if !self.is_peaceful && self.random.below(60) == 0 {
-                    self.random.below(15 * SECOND)
-                } else {
-                    self.random.below(4 * MS)
-                };
+                let write = self.count;
+                running.waiting.insert(write, Waiting { shard, begun, is_settled: false, asker: Asker::Client(asked) });
+                let wait = self.time_of_sync();
                 self.note(format_args!("{shard}: key {} {:?} is batch {lsn} of peer {}", asked.key, asked.written, node + 1));
                 self.later(wait, Event::Settle(node, life, write));
             }
@@ -538,7 +563,12 @@ impl World {
         Ok(())
     }
 
-    fn settle(&mut self, node: usize, life: u64, write: (usize, u64)) -> Result<(), String> {
+    /// How long a disk takes: mostly little.
+    pub(super) fn time_of_sync(&mut self) -> Time {
+        if !self.is_peaceful && self.random.below(60) == 0 { self.random.below(15 * SECOND) } else { self.random.below(4 * MS) }
+    }
+
+    fn settle(&mut self, node: usize, life: u64, write: u64) -> Result<(), String> {
         if !self.lives(node, life) {
             return Ok(());
         }
