@@ -61,10 +61,10 @@ fn serve_until_told(serve: &Serve) -> Result<(), Box<dyn std::error::Error>> {
         let mut told = Told::listening()?;
         let server = tokio::select! {
             server = crate::server::start(config) => server?,
-            () = told.to_stop() => return Ok(false),
+            () = told.heard() => return Ok(false),
         };
         say_initialized()?;
-        told.to_stop().await;
+        told.heard().await;
         server.stop().await;
         Ok(true)
     });
@@ -96,7 +96,7 @@ impl Told {
     }
 
     /// Waits for one of them.
-    async fn to_stop(&mut self) {
+    async fn heard(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
