@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use super::failure::Failure;
 use crate::cluster::ClusterError;
 use crate::config::{Config, RestoreConfig};
@@ -55,14 +57,23 @@ fn serve_until_told(serve: &Serve) -> Result<(), Box<dyn std::error::Error>> {
     let logs = Logs::start(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().max_blocking_threads(lane::THREADS).enable_all().build()?;
     let served = runtime.block_on(async {
-        let server = crate::server::start(config).await?;
+        // From here on, as the first process of a container is deaf to signals for which it does not ask.
+        let mut told = Told::listening()?;
+        let server = tokio::select! {
+            server = crate::server::start(config) => server?,
+            () = told.heard() => return Ok(false),
+        };
         say_initialized()?;
-        told_to_stop().await?;
+        told.heard().await;
         server.stop().await;
-        Ok(())
+        Ok(true)
     });
     logs.finish();
-    served
+    if matches!(served, Ok(false)) {
+        // Nobody waits until all data is open, only to close it.
+        runtime.shutdown_background();
+    }
+    served.map(|_| ())
 }
 
 /// Makes the file of `QDRANT_INIT_FILE_PATH`, by which others see that the server has started.
@@ -73,12 +84,22 @@ fn say_initialized() -> std::io::Result<()> {
     }
 }
 
-/// Waits for the signals that ask a process to end.
-async fn told_to_stop() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        pressed = tokio::signal::ctrl_c() => pressed,
+/// The signals that ask a process to end.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    fn listening() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one of them.
+    async fn heard(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The program itself: how it stops, and what it does on a full disk.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -29,22 +29,9 @@ impl Drop for Program {
 impl Program {
     /// Starts it in a directory, and waits until it listens.
     fn start(command: &mut Command, directory: &Path) -> Self {
-        command
-            .current_dir(directory)
-            .env("VECTORDB__SERVICE__HOST", "127.0.0.1")
-            .env("VECTORDB__SERVICE__HTTP_PORT", "0")
-            .env("VECTORDB__SERVICE__GRPC_PORT", "0")
-            .env("VECTORDB__LOGGER__FORMAT", "json")
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the program");
-        let mut lines = BufReader::new(child.stdout.take().expect("its log")).lines();
-        let address = loop {
-            let line = lines.next().expect("it listens").expect("a line");
-            let line: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
-            if line["fields"]["message"] == "listening" {
-                break line["fields"]["http_address"].as_str().expect("an address").to_owned();
-            }
-        };
+        let (child, mut lines) = Self::spawn(command, directory);
+        let listening = said(&mut lines, "listening");
+        let address = listening["fields"]["http_address"].as_str().expect("an address").to_owned();
         let (send, log) = channel();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
@@ -54,6 +41,20 @@ impl Program {
             }
         });
         Self { child, url: format!("http://{address}"), log: Mutex::new(log) }
+    }
+
+    /// Starts it in a directory; with the lines of its log.
+    fn spawn(command: &mut Command, directory: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
+        command
+            .current_dir(directory)
+            .env("VECTORDB__SERVICE__HOST", "127.0.0.1")
+            .env("VECTORDB__SERVICE__HTTP_PORT", "0")
+            .env("VECTORDB__SERVICE__GRPC_PORT", "0")
+            .env("VECTORDB__LOGGER__FORMAT", "json")
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the program");
+        let lines = BufReader::new(child.stdout.take().expect("its log")).lines();
+        (child, lines)
     }
 
     fn send(&self, method: &str, path: &str, body: &Value) -> Result<(u16, String), ureq::Error> {
@@ -71,20 +72,39 @@ impl Program {
         serde_json::from_str::<Value>(&text).unwrap_or_default()["result"].take()
     }
 
-    /// Asks it to stop, as an operator does.
     fn terminate(&self) {
-        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().expect("a signal");
-        assert!(sent.success());
+        terminate(&self.child);
     }
 
     fn ended(&mut self) -> std::process::ExitStatus {
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a status") {
-                return status;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(60), "it does not stop");
-            std::thread::sleep(Duration::from_millis(10));
+        ended(&mut self.child, Duration::from_secs(60))
+    }
+}
+
+/// Asks it to stop, as an operator does.
+fn terminate(child: &Child) {
+    let sent = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().expect("a signal");
+    assert!(sent.success());
+}
+
+fn ended(child: &mut Child, within: Duration) -> std::process::ExitStatus {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a status") {
+            return status;
+        }
+        assert!(begun.elapsed() < within, "it does not stop");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The first line of a log that says something.
+fn said(lines: &mut Lines<BufReader<ChildStdout>>, message: &str) -> Value {
+    loop {
+        let line = lines.next().expect("it goes on").expect("a line");
+        let line: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        if line["fields"]["message"] == message {
+            return line;
         }
     }
 }
@@ -107,6 +127,18 @@ fn who_starts_while_another_stops_waits_for_the_data() {
     });
     assert!(first.ended().success());
     second.ok("GET", "/collections/docs", &Value::Null);
+}
+
+#[test]
+fn who_is_told_to_stop_while_it_starts_does_not_go_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = Program::start(&mut program(), directory.path());
+    let (mut second, mut lines) = Program::spawn(&mut program(), directory.path());
+    said(&mut lines, "waiting for the data");
+    terminate(&second);
+    // By itself, and not because it is killed by the signal.
+    assert!(ended(&mut second, Duration::from_secs(5)).success());
+    first.ok("GET", "/collections", &Value::Null);
 }
 
 #[test]
