@@ -164,7 +164,7 @@ def measure_searches(arguments: argparse.Namespace, room: pathlib.Path, alone: N
 
 def measure_repair(arguments: argparse.Namespace, room: pathlib.Path, _alone: Node, nodes: list[Node]) -> Any:
     """Two copies of each of three shards on three nodes; what one of them loses is two thirds of all."""
-    count = int(arguments.lost_bytes * NODES / 2 / (4 * arguments.dim))
+    count = arguments.points = int(arguments.lost_bytes * NODES / 2 / (4 * arguments.dim))
     file = vectors(room, "many.npy", count, arguments.dim)
     create(nodes, "c", arguments.dim, 3, 2, optimizers_config={"indexing_threshold": 0})
     nodes[0].bench("c", "--upload", file, "--batch", "200", "--clients", "4")
