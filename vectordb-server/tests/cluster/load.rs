@@ -86,7 +86,11 @@ pub(crate) fn write(nodes: &Nodes, collection: &str, client: u64, seen: &Seen, s
                 seen.longest_gap.fetch_max(last.elapsed().as_millis().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
                 last = Instant::now();
             }
-            _ => {
+            other => {
+                // Of whom nothing happens to, an answer is worth a look.
+                if node.is_well.load(Ordering::Acquire) {
+                    eprintln!("a write by {} is in doubt: {other:?}", node.http);
+                }
                 seen.in_doubt.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -261,7 +261,12 @@ impl World {
         if self.nodes[to].running.is_none() || !self.reaches(step.node, to) {
             self.later(50 * MS, Event::Carry(load));
         } else {
-            let wait = self.delay();
+            let mut wait = self.delay();
+            if !self.is_peaceful && self.random.below(30) == 0 {
+                // The connection breaks, and what was on its way arrives all the same, after what comes later.
+                wait += self.random.below(2 * SECOND);
+                self.later(MS, Event::Carried(step, false));
+            }
             self.later(wait, Event::CarryArrives(load, to));
         }
     }
