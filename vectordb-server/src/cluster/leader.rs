@@ -106,7 +106,6 @@ struct Reshardings {
 impl Reshardings {
     fn advance(&mut self, node: &Arc<Shared>, state: &ClusterState) {
         for command in self.waits.over(state, Instant::now()) {
-            tracing::info!(?command, "going on with a resharding");
             node.propose_quietly(command);
         }
         self.settling.retain(|known, waiting| settling(state).any(|uid| uid == *known) && !waiting.is_finished());
@@ -151,6 +150,7 @@ impl Waits {
         for (uid, round) in holding() {
             let since = *self.held.entry((uid, round)).or_insert(now);
             if now.saturating_duration_since(since) > MOST_HELD {
+                tracing::warn!(collection = uid, "the last points take too long to reach their new shards: writes go on");
                 commands.push(Command::ReleaseWrites { uid, round });
             }
         }

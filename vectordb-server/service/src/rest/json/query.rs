@@ -21,8 +21,9 @@ pub(crate) struct QueryBody {
     pub(crate) rest: Value,
 }
 
-/// How far into a body the query is looked for by [`QueryBody::of`].
+/// How far into a body the query is looked for by [`QueryBody::of`], and how much may stand behind its list.
 const FIRST: usize = 256;
+const MOST_BEHIND: usize = 4096;
 const KEY: &[u8] = b"\"query\"";
 
 impl QueryBody {
@@ -37,7 +38,7 @@ impl QueryBody {
         let after = &behind[start + length..];
         let is_key = matches!(before.trim_ascii_end().last(), Some(b'{' | b',')) && behind.get(colon) == Some(&b':');
         let plain = !before.iter().skip_while(|byte| **byte != b'{').skip(1).any(|byte| matches!(byte, b'{' | b'[' | b'\\'));
-        if !is_key || !plain || after.contains(&b'\\') || after.windows(KEY.len()).any(|part| part == KEY) {
+        if !is_key || !plain || after.len() > MOST_BEHIND || after.contains(&b'\\') || after.windows(KEY.len()).any(|part| part == KEY) {
             return None;
         }
         let mut rest: Map<String, Value> = serde_json::from_slice(&[before, KEY, b":null", after].concat()).ok()?;
