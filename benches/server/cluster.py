@@ -12,7 +12,6 @@ last line is a JSON object.
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import os
 import pathlib
@@ -26,8 +25,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy
+import rest
+from rest import HOST
 
-HOST, FIRST_PORT, NODES = "127.0.0.1", 16421, 3
+FIRST_PORT, NODES = 16421, 3
 
 
 class Node:
@@ -52,19 +53,10 @@ class Node:
         wait(lambda: self.process.poll() is None and self.call("GET", "/readyz")[0] == 200, "a node starts")
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(HOST, self.http, timeout=600)
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body), {"content-type": "application/json"})
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
+        return rest.call(self.http, method, path, body)
 
     def done(self, method: str, path: str, body: Any = None) -> Any:
-        status, answer = self.call(method, path, body)
-        if status != 200:
-            raise SystemExit(f"{method} {path}: {status} {answer[:300]!r}")
-        return json.loads(answer)["result"]
+        return rest.done(self.http, method, path, body)
 
     def bench(self, collection: str, *arguments: str) -> dict[str, Any]:
         command = [self.program, "bench", "--uri", f"http://{HOST}:{self.http}", "--collection", collection, "--json", *arguments]

@@ -13,7 +13,6 @@ Only the standard library is needed, and NumPy for `large`. The last line is a J
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import os
 import pathlib
@@ -25,7 +24,10 @@ import tempfile
 import time
 from typing import Any
 
-HOST, PORT, GRPC_PORT = "127.0.0.1", 16411, 16412
+import rest
+from rest import HOST
+
+PORT, GRPC_PORT = 16411, 16412
 
 
 class Server:
@@ -42,7 +44,7 @@ class Server:
         """Seconds from the start until a request is answered with 200."""
         while self.process.poll() is None and time.monotonic() - self.began < 600:
             try:
-                status, _ = call("GET" if body is None else "POST", path, body)
+                status, _ = rest.call(PORT, "GET" if body is None else "POST", path, body)
                 if status == 200:
                     return time.monotonic() - self.began
             except OSError:
@@ -61,21 +63,8 @@ class Server:
         self.process.wait(timeout=120)
 
 
-def call(method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(HOST, PORT, timeout=600)
-    try:
-        connection.request(method, path, None if body is None else json.dumps(body), {"content-type": "application/json"})
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
-
-
 def done(method: str, path: str, body: Any = None) -> Any:
-    status, answer = call(method, path, body)
-    if status != 200:
-        raise SystemExit(f"{method} {path}: {status} {answer[:300]!r}")
-    return json.loads(answer)["result"]
+    return rest.done(PORT, method, path, body)
 
 
 def make_small(arguments: argparse.Namespace) -> None:
