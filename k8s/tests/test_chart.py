@@ -175,6 +175,8 @@ def test_nodes_are_told_who_they_are():
     assert told["VECTORDB__CLUSTER__KUBERNETES__ENABLED"] == "true"
     assert container["lifecycle"]["preStop"]["exec"]["command"] == ["/usr/bin/vectordb", "ctl", "prestop", "--linger=5"]
     assert node("production")["args"][0] == "--uri=https://$(POD_NAME).search-headless:6335"
+    assert variables(node("production"))["VECTORDB__TLS__CA_CERT"] == "/qdrant/tls/ca.crt", "nodes know each other by it"
+    assert "VECTORDB__TLS__CA_CERT" not in variables(node("grpc"))
     assert variables(node("production"))["VECTORDB_URI"] == "https://$(POD_NAME).search-headless:6333"
     alone = node("development")
     assert "args" not in alone and "VECTORDB__CLUSTER__ENABLED" not in variables(alone)

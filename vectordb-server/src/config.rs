@@ -288,11 +288,14 @@ pub struct P2pConfig {
     pub port: u16,
     /// What nodes show each other; the API key, if nothing is said.
     pub secret: Option<String>,
+    /// Whether nodes speak encrypted, each with a certificate that `tls.ca_cert` signed; `tls.cert` is what this one shows. It has to be
+    /// the same for all nodes, from the beginning.
+    pub enable_tls: bool,
 }
 
 impl Default for P2pConfig {
     fn default() -> Self {
-        Self { port: 6335, secret: None }
+        Self { port: 6335, secret: None, enable_tls: false }
     }
 }
 

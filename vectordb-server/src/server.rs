@@ -140,7 +140,7 @@ async fn take_part(config: &Config, service: &Arc<Service>) -> Result<Node, Star
     let mut cluster = config.cluster.clone();
     cluster.p2p.secret = cluster.p2p.secret.or_else(|| config.service.api_key.clone());
     let (listener, address) = listen(SocketAddr::new(config.service.host, cluster.p2p.port)).await?;
-    let node = Node::start(&config.storage.storage_path, &cluster, listener, service).await?;
+    let node = Node::start(&config.storage.storage_path, &cluster, listener, config.tls.as_ref(), service).await?;
     tracing::info!(%address, peer_id = service.peer_id(), "taking part in a cluster");
     Ok(node)
 }

@@ -23,7 +23,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{WebPkiClientVerifier, danger::ClientCertVerifier};
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use ureq::tls::{Certificate, RootCerts};
 
@@ -43,10 +43,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[non_exhaustive]
 pub enum TlsError {
     /// Encryption is switched on, and no certificate is named.
-    #[error("service.enable_tls needs tls.cert and tls.key")]
+    #[error("service.enable_tls needs tls.cert and tls.key, and so does cluster.p2p.enable_tls")]
     NoCertificate,
     /// Certificates of callers are to be verified, and nobody is named who signs them.
-    #[error("service.verify_https_client_certificate needs tls.ca_cert")]
+    #[error("service.verify_https_client_certificate needs tls.ca_cert, and so does cluster.p2p.enable_tls")]
     NoAuthority,
     /// A file cannot be read.
     #[error("{}: {source}", .path.display())]
@@ -219,13 +219,32 @@ fn current(files: &TlsConfig, verify_callers: bool, known: Option<[u8; 32]>) -> 
     Ok(Some(Current { digest, expires_unix_secs, config: Arc::new(config) }))
 }
 
-/// Who lets in only callers that this authority knows.
-fn verifier(path: &Path, pem: &[u8], provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+/// How a caller shows the certificate of these files, and whom it believes: those that the authority knows, and nobody else.
+///
+/// # Errors
+/// [`TlsError`].
+pub(crate) fn caller(files: &TlsConfig) -> Result<ClientConfig, TlsError> {
+    let authority = files.ca_cert.as_ref().ok_or(TlsError::NoAuthority)?;
+    let (Some(cert_path), Some(key_path)) = (&files.cert, &files.key) else { return Err(TlsError::NoCertificate) };
+    let chain = certificates(cert_path)?;
+    let key = PrivateKeyDer::from_pem_slice(&content(key_path)?).map_err(|error| wrong(key_path, &error))?;
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| wrong(cert_path, &error))?.with_root_certificates(known(authority, &content(authority)?)?);
+    builder.with_client_auth_cert(chain, key).map_err(|error| wrong(cert_path, &error))
+}
+
+/// Whom an authority has signed certificates for.
+fn known(path: &Path, pem: &[u8]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in parsed(path, pem)? {
         roots.add(certificate).map_err(|error| wrong(path, &error))?;
     }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|error| wrong(path, &error))
+    Ok(roots)
+}
+
+/// Who lets in only callers that this authority knows.
+fn verifier(path: &Path, pem: &[u8], provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    WebPkiClientVerifier::builder_with_provider(Arc::new(known(path, pem)?), provider).build().map_err(|error| wrong(path, &error))
 }
 
 /// Encrypted connections, as they come.

@@ -365,6 +365,7 @@ impl Collection {
 
     /// Removes what only the replaced manifest named, and the log that the new one covers.
     fn remove_unused(&self, replaced: &Manifest) -> Result<()> {
+        let _no_snapshot = self.removal.write();
         let manifest = Arc::clone(&self.writer.lock().manifest);
         let fs = &self.around.fs;
         let kept = manifest.files(&self.path);

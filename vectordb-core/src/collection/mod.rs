@@ -1,8 +1,8 @@
 //! One collection: its state, the only code that changes it, and everything that keeps it durable and tidy.
 //!
 //! Readers load a [`View`](view::View) and an lsn and never take a lock. There is one writer at a time. Locks are taken in
-//! this order and never the other way round: `maintenance` (one job or snapshot at a time) → `writer` (updates and view
-//! swaps). No lock is held while a job writes files.
+//! this order and never the other way round: `maintenance` (one job at a time) → `removal` (of files that snapshots may be about
+//! to link) → `writer` (updates and view swaps). No lock but the first is held while a job writes files.
 //!
 //! Files: `view` (what a reader holds), `writer` (validate, log, apply), `prepare` (updates → changes → effects),
 //! `manifest` (which files are the collection), `recover` (open = manifest + files + log), `maintain` (what to do next, pure),
@@ -108,6 +108,8 @@ pub(crate) struct Collection {
     writer: Mutex<WriterState>,
     wal: Option<Wal>,
     maintenance: Mutex<()>,
+    /// Held by those who need the files of the manifest to stay, and alone by who removes files.
+    removal: RwLock<()>,
     /// Signalled when a job has shrunk the backlog.
     backlog: (Mutex<()>, Condvar),
     progress: Mutex<Option<Running>>,

@@ -51,6 +51,7 @@ impl Collection {
             writer: Mutex::new(writer),
             wal: None,
             maintenance: Mutex::new(()),
+            removal: RwLock::new(()),
             backlog: (Mutex::new(()), Condvar::new()),
             progress: Mutex::new(None),
             quiet: Mutex::default(),

@@ -154,8 +154,9 @@ impl Collection {
             return Err(Error::Internal { what: format!("batch {} is published and cannot be undone", last.next()) });
         }
         self.close();
-        // Nobody works on the files any more once these are held: both are taken before anything is looked at.
+        // Nobody works on the files any more once these are held: all are taken before anything is looked at.
         let _no_job = self.maintenance.lock();
+        let _no_snapshot = self.removal.write();
         let writer = self.writer.lock();
         if let Some(wal) = &self.wal {
             wal.commit(writer.applied, Durability::Sync)?;

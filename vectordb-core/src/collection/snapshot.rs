@@ -1,7 +1,8 @@
 //! Snapshots: the files at lsn n and the log behind them, linked into a directory of their own.
 //!
 //! Sealed files never change, so a second name for each is a copy that costs nothing. The log is cut first, so that the
-//! linked log files never change either. The time does not depend on the size of the collection.
+//! linked log files never change either. The time depends neither on the size of the collection nor on the job that runs: a
+//! job that is done meanwhile leaves the files that it replaced until all of them have their second name.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,8 +30,8 @@ impl Collection {
         if !fs.list(target)?.is_empty() {
             return Err(Error::InvalidQuery { reason: format!("the snapshot directory {} is not empty", target.display()) });
         }
-        // No job may remove files that are about to be linked.
-        let _no_job = self.maintenance.lock();
+        // Nobody may remove files that are about to be linked.
+        let _kept = self.removal.read();
         let (manifest, log_files, lsn) = {
             let writer = self.writer.lock();
             log.commit(writer.applied, Durability::Sync)?;

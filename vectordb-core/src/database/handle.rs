@@ -416,7 +416,7 @@ impl Collection {
     }
 
     /// Writes a snapshot of everything acknowledged so far into a new directory, in constant time: files are linked, not
-    /// copied. [`Database::restore`] makes a collection of it. Returns the lsn of the newest update in it.
+    /// copied, and no job is waited for. [`Database::restore`] makes a collection of it. Returns the lsn of the newest update in it.
     ///
     /// # Errors
     /// [`Error::InvalidQuery`] when the directory is not empty, [`Error::Io`].

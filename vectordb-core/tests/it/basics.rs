@@ -265,6 +265,42 @@ fn a_search_by_id_leaves_the_point_out() {
 }
 
 #[test]
+fn snapshots_are_made_while_jobs_replace_files() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let db = Database::open(dir.path().join("db")).expect("it opens");
+    let collection = db.create_collection("c", small_segments(8, Distance::Dot)).expect("it is made");
+    let mut random = Random::new(9);
+    let everything = ScrollRequest { limit: 10_000, with_vectors: true.into(), ..ScrollRequest::default() };
+    let points: Vec<Point> = (0..4000u64).map(|id| Point::new(id, random.vector(8)).with("n", id)).collect();
+    let mut moments = Vec::new();
+    std::thread::scope(|scope| {
+        let jobs = scope.spawn(|| {
+            for part in points.chunks(500) {
+                collection.upsert(part.to_vec()).expect("good points");
+                collection.optimize().expect("optimizing works");
+            }
+        });
+        while !jobs.is_finished() && moments.len() < 200 {
+            let snapshot = dir.path().join(format!("snapshot-{}", moments.len()));
+            let before = collection.count(None, true).expect("counting works");
+            collection.snapshot(&snapshot).expect("a snapshot is made");
+            moments.push((snapshot, before, collection.count(None, true).expect("counting works")));
+        }
+        jobs.join().expect("the jobs do not panic");
+    });
+    assert!(moments.iter().any(|(_, _, after)| *after < 4000), "none was made before the end");
+    for (at, (snapshot, before, after)) in moments.iter().enumerate() {
+        let restored = db.restore(&format!("r{at}"), snapshot).expect("the snapshot is whole");
+        let records = restored.scroll(&everything).expect("scrolling works").records;
+        assert!((*before..=*after).contains(&(records.len() as u64)), "{before} {} {after}", records.len());
+        for record in records {
+            assert_eq!(record.payload.expect("it was asked for")["n"], serde_json::json!(record.id));
+        }
+        assert!(db.drop_collection(&format!("r{at}")).expect("dropping works"));
+    }
+}
+
+#[test]
 fn a_snapshot_keeps_its_moment() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let db = Database::open(dir.path().join("db")).expect("it opens");

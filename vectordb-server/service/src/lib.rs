@@ -41,8 +41,8 @@ pub use service::{
     Recovery, RestoreReport, RestoreRequest, Service, Settings, ShardCount, ShardState, SnapshotLocation, Updated, WriteOptions,
 };
 pub use shards::{
-    Answer, Question, ShardId, ShardKey, ShardRoute, Touched, Written, filters, is_about_points, matching, named, place, taken_over,
-    whole_points,
+    Answer, Consistency, HeldShard, Question, ShardId, ShardKey, ShardRoute, Touched, Written, filters, is_about_points, matching, named,
+    place, taken_over, whole_points,
 };
 pub use snapshots::{
     Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope, embedded_snapshot, pack_embedded, unpack_embedded,

@@ -1,12 +1,16 @@
 //! Calls to other nodes: one POST each, with a body of MessagePack, and the secret of the cluster.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt as _;
 
 use super::state::PeerId;
+use crate::config::TlsConfig;
 
 /// The header that holds the secret.
 pub(crate) const SECRET_HEADER: &str = "x-cluster-secret";
@@ -25,8 +29,12 @@ pub(crate) enum PeerError {
 /// Speaks to other nodes.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerClient {
-    http: reqwest::Client,
+    peer: PeerId,
     secret: Option<String>,
+    /// Another takes its place when there are other certificates.
+    http: Arc<ArcSwap<reqwest::Client>>,
+    /// Where its certificate is, if connections are encrypted.
+    tls: Option<Arc<TlsConfig>>,
 }
 
 impl PeerClient {
@@ -34,18 +42,28 @@ impl PeerClient {
     ///
     /// # Errors
     /// When no connections can be made at all.
-    pub(crate) fn new(peer: PeerId, secret: Option<String>) -> Result<Self, String> {
+    pub(crate) fn new(peer: PeerId, secret: Option<String>, tls: Option<&TlsConfig>) -> Result<Self, String> {
         crate::tls::provide_cryptography();
-        let http = reqwest::Client::builder()
-            .user_agent(format!("vectordb/{} (peer {peer})", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(2))
-            .pool_idle_timeout(Duration::from_secs(30))
-            .tcp_nodelay(true)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { http, secret })
+        let http = http(peer, tls, None)?;
+        Ok(Self { peer, secret, http: Arc::new(ArcSwap::from_pointee(http)), tls: tls.cloned().map(Arc::new) })
+    }
+
+    /// Whether connections are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Reads the certificates again. What was there goes on being shown if that fails.
+    pub(crate) fn refresh(&self) -> Result<(), String> {
+        self.http.store(Arc::new(http(self.peer, self.tls.as_deref(), None)?));
+        Ok(())
+    }
+
+    /// A client that reaches the host of a name at one of the addresses that the name stands for. The name stays what a certificate is to
+    /// be for.
+    pub(crate) fn reaching(&self, host: &str, address: SocketAddr) -> Result<Self, String> {
+        let http = http(self.peer, self.tls.as_deref(), Some((host, address)))?;
+        Ok(Self { http: Arc::new(ArcSwap::from_pointee(http)), ..self.clone() })
     }
 
     /// Calls a node and waits for its answer.
@@ -82,7 +100,7 @@ impl PeerClient {
     }
 
     fn request(&self, uri: &str, path: &str, body: impl Into<reqwest::Body>, timeout: Duration) -> reqwest::RequestBuilder {
-        let request = self.http.post(format!("{}{path}", uri.trim_end_matches('/'))).timeout(timeout).body(body);
+        let request = self.http.load().post(format!("{}{path}", uri.trim_end_matches('/'))).timeout(timeout).body(body);
         match &self.secret {
             Some(secret) => request.header(SECRET_HEADER, secret),
             None => request,
@@ -112,6 +130,23 @@ impl PeerClient {
         }
         decode(&bytes).map_err(|error| PeerError::Broken(format!("{uri}{path}: {error}")))
     }
+}
+
+fn http(peer: PeerId, tls: Option<&TlsConfig>, at: Option<(&str, SocketAddr)>) -> Result<reqwest::Client, String> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(format!("vectordb/{} (peer {peer})", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(2))
+        .pool_idle_timeout(Duration::from_secs(30))
+        .tcp_nodelay(true)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none());
+    if let Some(tls) = tls {
+        builder = builder.https_only(true).tls_backend_preconfigured(crate::tls::caller(tls).map_err(|error| error.to_string())?);
+    }
+    if let Some((host, address)) = at {
+        builder = builder.resolve(host, address);
+    }
+    builder.build().map_err(|error| error.to_string())
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

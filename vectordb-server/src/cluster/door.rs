@@ -10,22 +10,23 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::Listener;
 use openraft::BasicNode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use vectordb_service::{Fault, ServiceError, SnapshotScope};
+use vectordb_service::{Consistency, Fault, ServiceError, SnapshotScope};
 
 use super::client::{SECRET_HEADER, decode, encode};
+use super::cut::{Cut, Step};
 use super::leader::{is_leader, known_to_be_agreed};
 use super::node::Shared;
 use super::placement::only_copies;
 use super::raft::Types;
 use super::replica::Append;
-use super::route::{Ask, Reply, Write};
+use super::route::{Ask, CONFIRMING, Reply, Write};
 use super::state::{CollectionMeta, Command, Member, Outcome, PeerId, ShardRef};
 use crate::lane::{self, Place};
 
@@ -35,7 +36,12 @@ type Node = Arc<Shared>;
 const MESSAGE_BYTES: usize = 1 << 30;
 
 /// Answers other nodes until told to stop.
-pub(super) async fn serve(listener: TcpListener, node: Node, secret: Option<String>, mut stopped: watch::Receiver<bool>) {
+pub(super) async fn serve(
+    listener: impl Listener<Addr: std::fmt::Debug>,
+    node: Node,
+    secret: Option<String>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let secret = secret.map(|secret| Sha256::digest(secret.as_bytes()));
     let guard = middleware::from_fn(move |headers: HeaderMap, request: Request<Body>, next: Next| async move {
         let given = headers.get(SECRET_HEADER).map(|given| Sha256::digest(given.as_bytes()));
@@ -58,6 +64,8 @@ pub(super) async fn serve(listener: TcpListener, node: Node, secret: Option<Stri
         .route("/replica/append", post(append))
         .route("/replica/files", post(files))
         .route("/shard/files", post(shard_files))
+        .route("/shard/cut", post(cut))
+        .route("/shard/kept", post(kept))
         .route("/snapshots/list", post(list_snapshots))
         .route("/snapshots/open", post(open_snapshot))
         .route("/snapshots/delete", post(delete_snapshot))
@@ -223,11 +231,20 @@ async fn append(State(node): State<Node>, body: Bytes) -> Result<Response, Refus
 }
 
 async fn ask(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
-    let Ask { shard, within, mut question } = read(&body)?;
+    let Ask { shard, within, consistency, mut question } = read(&body)?;
     let replica = node.replica(shard).filter(|_| node.is_in_sync(shard));
     let Some(replica) = replica else { return Ok(reply(&Reply::<vectordb_service::Answer>::NotHere)) };
-    question.set_deadline(within.map(|within| Instant::now() + Duration::from_millis(within)));
-    Ok(working_in(lane::PEERS_READS.place().await, move || told(replica.ask(&question))).await)
+    let now = Instant::now();
+    let deadline = within.map(|within| now + Duration::from_millis(within));
+    question.set_deadline(deadline);
+    let work = move || {
+        let confirmed = match consistency {
+            Consistency::Usual => Ok(()),
+            Consistency::Confirmed(least) => replica.confirm(least as usize, deadline.unwrap_or(now + CONFIRMING).min(now + CONFIRMING)),
+        };
+        told(confirmed.and_then(|()| replica.ask(&question)))
+    };
+    Ok(working_in(lane::PEERS_READS.place().await, work).await)
 }
 
 async fn write(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
@@ -270,6 +287,21 @@ async fn shard_files(State(node): State<Node>, body: Bytes) -> Result<Response, 
     let Some(replica) = replica else { return Err((StatusCode::CONFLICT, "no replica here that is in sync".to_owned())) };
     let files = node.files_of(replica).await;
     files.map(Body::into_response).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}
+
+/// Takes part in a cut through the shards of a collection.
+async fn cut(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
+    let (cut, step): (Cut, Step) = read(&body)?;
+    Ok(working(move || node.step_here(cut, step).map_or(Reply::NotHere, told)).await)
+}
+
+/// Gives the files of a shard away that were kept for a cut.
+async fn kept(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
+    match node.kept_files(read(&body)?).await {
+        Ok(Some(files)) => Ok(files.into_response()),
+        Ok(None) => Err((StatusCode::CONFLICT, "these files are not kept".to_owned())),
+        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+    }
 }
 
 fn service(node: &Node) -> Result<Arc<vectordb_service::Service>, Refused> {

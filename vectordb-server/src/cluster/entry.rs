@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use openraft::BasicNode;
 use vectordb_service::Fault;
 
+use super::client::PeerClient;
 use super::door::Join;
 use super::leader;
 use super::node::{AGREEMENT, ClusterError, Shared};
@@ -174,9 +175,10 @@ impl Shared {
         let mut met = false;
         let mut reason = "nobody is there".to_owned();
         for uri in self.addresses(other).await {
-            met |= self.client.call::<_, bool>(&uri, "/standing", &(), SHORT).await.unwrap_or(false);
+            let (client, address) = self.way_to(other, &uri);
+            met |= client.call::<_, bool>(&address, "/standing", &(), SHORT).await.unwrap_or(false);
             let join = Join { introduction: self.introduction(), replaces };
-            match self.client.call::<_, Outcome>(&uri, "/join", &join, AGREEMENT).await {
+            match client.call::<_, Outcome>(&address, "/join", &join, AGREEMENT).await {
                 Ok(Ok(_)) => return (met, Asked::LetIn),
                 Ok(Err(error)) if error.fault == Fault::BadRequest => return (met, Asked::Refused { uri, reason: error.message }),
                 Ok(Err(error)) => reason = error.to_string(),
@@ -184,6 +186,22 @@ impl Shared {
             }
         }
         (met, Asked::NotYet(reason))
+    }
+
+    /// How one of the addresses is reached that a name stands for. Certificates are for the name.
+    fn way_to(&self, name: &str, uri: &str) -> (PeerClient, String) {
+        let place = Place::of(name).filter(|_| self.client.is_encrypted());
+        let address = uri.split_once("://").and_then(|(_, address)| address.parse().ok());
+        match (place, address) {
+            (Some(place), Some(address)) => match self.client.reaching(place.host, address) {
+                Ok(client) => (client, name.to_owned()),
+                Err(error) => {
+                    tracing::debug!(error, uri, "this address cannot be asked by its name");
+                    (self.client.clone(), uri.to_owned())
+                }
+            },
+            _ => (self.client.clone(), uri.to_owned()),
+        }
     }
 
     /// The address itself, or those of all nodes that its name stands for, by the API of Kubernetes and by the name.

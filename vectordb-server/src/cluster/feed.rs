@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vectordb_core::{PayloadSelector, PointId, Update, VectorSelector};
-use vectordb_service::{ServiceError, ShardId, taken_over, whole_points};
+use vectordb_service::{Consistency, ServiceError, ShardId, taken_over, whole_points};
 
 use super::node::Shared;
 use super::replica::Replica;
@@ -153,7 +153,8 @@ impl Feed {
         let ShardRef { uid, shard: from } = self.replica.shard;
         let pass = Pass { from, token: self.token };
         let send = |shard: ShardId, updates: Vec<Update>| {
-            let route = Route { shard: ShardRef { uid, shard }, node: Arc::downgrade(&self.node) };
+            let shard = ShardRef { uid, shard };
+            let route = Route { shard, node: Arc::downgrade(&self.node), consistency: Consistency::Usual };
             match route.change(&Change::Carried { pass, updates })? {
                 Sent::Done(_) => Ok(()),
                 Sent::Moved => Err(ServiceError::request("that resharding is over")),

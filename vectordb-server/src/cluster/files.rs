@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::TryStreamExt as _;
+use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::io::{ReaderStream, StreamReader};
+use uuid::Uuid;
 use vectordb_service::{Fault, ServiceError, SnapshotDescription, SnapshotFile, SnapshotScope};
 
 use super::client::PeerError;
 use super::node::Shared;
 use super::replica::Replica;
 use super::route::Reply;
-use super::state::ShardRef;
 
 /// How long the files of a shard may take.
-const TIMEOUT: Duration = Duration::from_secs(3600);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3600);
 /// How long a word about snapshots may take.
 const SHORT: Duration = Duration::from_secs(10);
 
@@ -26,7 +27,7 @@ const SHORT: Duration = Duration::from_secs(10);
 pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(root: &Path) -> std::io::Result<Self> {
+    pub(super) fn new(root: &Path) -> std::io::Result<Self> {
         let path = root.join(uuid::Uuid::new_v4().to_string());
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
@@ -71,12 +72,12 @@ impl Shared {
 }
 
 impl Shared {
-    /// Brings the files of a shard from another node into a new directory.
-    pub(super) async fn bring_files(&self, uri: &str, shard: ShardRef, target: &Path) -> Result<(), ServiceError> {
+    /// Brings the files that another node has of something into a new directory.
+    pub(super) async fn bring<Q: Serialize>(&self, uri: &str, path: &str, of: &Q, target: &Path) -> Result<(), ServiceError> {
         let failed = |error: std::io::Error| ServiceError::internal(error.to_string());
         let scratch = Scratch::new(&self.scratch_path).map_err(failed)?;
         let mut archive = tokio::fs::File::create(scratch.archive()).await.map_err(failed)?;
-        let brought = self.client.download(uri, "/shard/files", &shard, &mut archive, TIMEOUT).await;
+        let brought = self.client.download(uri, path, of, &mut archive, TIMEOUT).await;
         brought.map_err(|error| ServiceError::internal(error.to_string()))?;
         drop(archive);
         let target = target.to_path_buf();
@@ -86,13 +87,16 @@ impl Shared {
 
     /// The files of a shard here, as a stream.
     pub(super) async fn files_of(&self, replica: Arc<Replica>) -> Result<Body, ServiceError> {
-        let failed = |error: std::io::Error| ServiceError::internal(error.to_string());
         let root = self.scratch_path.clone();
         let packed = tokio::task::spawn_blocking(move || pack(&root, &replica)).await;
-        let scratch = packed.map_err(|error| ServiceError::internal(error.to_string()))??;
-        // Once it is open, the file needs no name.
-        let archive = tokio::fs::File::open(scratch.archive()).await.map_err(failed)?;
-        Ok(Body::from_stream(ReaderStream::with_capacity(archive, 1 << 18)))
+        streamed(packed.map_err(|error| ServiceError::internal(error.to_string()))??).await
+    }
+
+    /// The files that were kept under a name, as a stream; none if there are none.
+    pub(super) async fn kept_files(&self, name: Uuid) -> Result<Option<Body>, ServiceError> {
+        let Some(files) = self.take_kept(name) else { return Ok(None) };
+        let packed = tokio::task::spawn_blocking(move || archived(&files).map(|()| files)).await;
+        streamed(packed.map_err(|error| ServiceError::internal(error.to_string()))??).await.map(Some)
     }
 
     fn others(&self) -> Vec<String> {
@@ -161,10 +165,23 @@ fn pack(root: &Path, replica: &Replica) -> Result<Scratch, ServiceError> {
     let failed = |error: std::io::Error| ServiceError::internal(error.to_string());
     let scratch = Scratch::new(root).map_err(failed)?;
     replica.snapshot(&scratch.path())?;
+    archived(&scratch)?;
+    Ok(scratch)
+}
+
+/// Puts the files into an archive beside them.
+fn archived(scratch: &Scratch) -> Result<(), ServiceError> {
+    let failed = |error: std::io::Error| ServiceError::internal(error.to_string());
     let mut archive = tar::Builder::new(std::fs::File::create(scratch.archive()).map_err(failed)?);
     archive.append_dir_all(".", scratch.path()).map_err(failed)?;
     archive.into_inner().map_err(failed)?;
-    Ok(scratch)
+    Ok(())
+}
+
+/// An archive as a stream. Once it is open, the file needs no name.
+async fn streamed(scratch: Scratch) -> Result<Body, ServiceError> {
+    let archive = tokio::fs::File::open(scratch.archive()).await.map_err(|error| ServiceError::internal(error.to_string()))?;
+    Ok(Body::from_stream(ReaderStream::with_capacity(archive, 1 << 18)))
 }
 
 /// Takes an archive in, and unpacks it.

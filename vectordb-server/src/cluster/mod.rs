@@ -2,14 +2,15 @@
 //!
 //! Files: `state` (what is agreed on, pure), `placement` (where replicas are to lie, pure), `raft` (agreement), `replica` (one
 //! replica, primary or backup), `sender` (copies a primary's log), `resharding` (another number of shards, pure), `feed` (brings
-//! points into new shards), `route` (this node's way to a shard), `node` (all of it together, and the reconciliation of what is here
-//! with what is agreed), `leader` (what the leader does beside), `entry` (how a node comes into a cluster), `door` (what other nodes
-//! call), `client` (calling them), `files` (a shard on its way), `identity` (who this node is), `answers` (what callers of the API are
-//! told), `figures` (how many replicas are how, pure), `overseer` (tells the Kubernetes around what happens, and keeps its guard up);
-//! `simulation` tries it all out in one thread.
+//! points into new shards), `route` (this node's way to a shard), `cut` (shards at one moment), `node` (all of it together, and the
+//! reconciliation of what is here with what is agreed), `leader` (what the leader does beside), `entry` (how a node comes into a
+//! cluster), `door` (what other nodes call), `client` (calling them), `files` (a shard on its way), `identity` (who this node is),
+//! `answers` (what callers of the API are told), `figures` (how many replicas are how, pure), `overseer` (tells the Kubernetes around
+//! what happens, and keeps its guard up); `simulation` tries it all out in one thread.
 
 mod answers;
 mod client;
+mod cut;
 mod door;
 mod entry;
 mod feed;

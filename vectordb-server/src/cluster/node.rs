@@ -12,10 +12,12 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 use vectordb_core::{StdFs, UpdateResult};
-use vectordb_service::{Fault, RoutedCollection, RoutedShard, Service, ServiceError, ShardRoute, is_about_points};
+use vectordb_service::{Consistency, Fault, RoutedCollection, RoutedShard, Service, ServiceError, ShardRoute, is_about_points};
 
 use super::client::PeerClient;
+use super::cut::Kept;
 use super::door;
 use super::entry;
 use super::feed;
@@ -28,8 +30,9 @@ use super::resharding::{Admission, Pass, Resharding};
 use super::route::{Change, Route};
 use super::sender;
 use super::state::{ClusterState, CollectionMeta, Command, Member, Outcome, PeerId, ShardRef};
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, TlsConfig};
 use crate::kubernetes::Kubernetes;
+use crate::tls::{Certificates, TlsError, TlsListener};
 
 /// How long a change may take until everybody agrees.
 pub(super) const AGREEMENT: Duration = Duration::from_secs(15);
@@ -70,6 +73,9 @@ pub enum ClusterError {
         /// Why.
         reason: String,
     },
+    /// The certificates of the door for nodes.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The service and its data.
     #[error(transparent)]
     Service(#[from] ServiceError),
@@ -93,6 +99,8 @@ pub(crate) struct Shared {
     pub(super) scratch_path: PathBuf,
     replicas: RwLock<BTreeMap<ShardRef, Arc<Replica>>>,
     routes: Mutex<BTreeMap<ShardRef, Arc<Route>>>,
+    /// Files of shards that somebody will come for.
+    pub(super) kept: Mutex<BTreeMap<Uuid, Kept>>,
     reconciling: Mutex<()>,
     /// The entry that what is here agrees with.
     reconciled: watch::Sender<u64>,
@@ -134,15 +142,19 @@ impl Node {
         storage: &Path,
         config: &ClusterConfig,
         listener: TcpListener,
+        tls: Option<&TlsConfig>,
         service: &Arc<Service>,
     ) -> Result<Self, ClusterError> {
         let identity = identity(storage, config)?;
-        let client = PeerClient::new(identity.peer_id, config.p2p.secret.clone()).map_err(ClusterError::Settings)?;
+        check_scheme(config)?;
+        let tls = if config.p2p.enable_tls { Some(tls.ok_or(TlsError::NoCertificate)?) } else { None };
+        let client = PeerClient::new(identity.peer_id, config.p2p.secret.clone(), tls).map_err(ClusterError::Settings)?;
+        let certificates = tls.map(|files| Certificates::read(files, true)).transpose()?.map(Arc::new);
         let kubernetes = entry::kubernetes(config).await?;
         let directory = cluster_directory(storage);
         let group = Group::start(identity.peer_id, &directory.join("raft"), client.clone()).await?;
         let port = listener.local_addr().map_err(|source| ClusterError::Files { path: directory.clone(), source })?.port();
-        let uri = config.uri.clone().unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
+        let uri = config.uri.clone().unwrap_or_else(|| format!("{}://127.0.0.1:{port}", scheme(config)));
         let shared = Arc::new(Shared {
             me: identity.member(),
             uri,
@@ -158,6 +170,7 @@ impl Node {
             scratch_path: directory.join("scratch"),
             replicas: RwLock::default(),
             routes: Mutex::default(),
+            kept: Mutex::default(),
             reconciling: Mutex::default(),
             reconciled: watch::Sender::new(0),
             first_heard: Mutex::default(),
@@ -167,7 +180,21 @@ impl Node {
         shared.prepare()?;
         let (stop, stopped) = watch::channel(false);
         let secret = config.p2p.secret.clone();
-        let mut tasks = vec![tokio::spawn(door::serve(listener, Arc::clone(&shared), secret, stopped.clone()))];
+        let mut tasks = match certificates {
+            Some(certificates) => {
+                let encrypted = TlsListener::new(listener, Arc::clone(&certificates));
+                let encrypted = encrypted.map_err(|source| ClusterError::Files { path: directory.clone(), source })?;
+                let client = shared.client.clone();
+                let changed = move |_: &Certificates| {
+                    if let Err(error) = client.refresh() {
+                        tracing::warn!(%error, "other nodes are still shown the old certificate");
+                    }
+                };
+                let door = door::serve(encrypted, Arc::clone(&shared), secret, stopped.clone());
+                vec![tokio::spawn(certificates.keep_fresh(stopped.clone(), changed)), tokio::spawn(door)]
+            }
+            None => vec![tokio::spawn(door::serve(listener, Arc::clone(&shared), secret, stopped.clone()))],
+        };
         shared.enter(config).await?;
         service.join(Arc::clone(&shared) as Arc<dyn vectordb_service::Cluster>);
         tasks.push(tokio::spawn(reconcile_always(Arc::clone(&shared), stopped.clone())));
@@ -194,6 +221,25 @@ impl Node {
     }
 }
 
+fn scheme(config: &ClusterConfig) -> &'static str {
+    if config.p2p.enable_tls { "https" } else { "http" }
+}
+
+/// Addresses say whether they are those of encrypted doors.
+fn check_scheme(config: &ClusterConfig) -> Result<(), ClusterError> {
+    let scheme = scheme(config);
+    let wrong = |uri: &&String| uri.split_once("://").is_none_or(|(given, _)| given != scheme);
+    match config.uri.iter().chain(&config.bootstrap).find(wrong) {
+        None => Ok(()),
+        Some(uri) => {
+            let enabled = config.p2p.enable_tls;
+            Err(ClusterError::Settings(format!(
+                "with cluster.p2p.enable_tls: {enabled}, addresses of nodes begin with {scheme}://, not as {uri}"
+            )))
+        }
+    }
+}
+
 fn cluster_directory(storage: &Path) -> PathBuf {
     storage.join("cluster")
 }
@@ -211,6 +257,7 @@ async fn reconcile_always(node: Arc<Shared>, mut stopped: watch::Receiver<bool>)
         let result = tokio::task::spawn_blocking(move || {
             working.reconcile();
             working.note_commits();
+            working.forget_old_cuts();
         });
         if let Err(error) = result.await {
             tracing::error!(%error, "reconciling was cut short");
@@ -269,6 +316,11 @@ impl Shared {
         self.handle.block_on(what)
     }
 
+    /// Does something beside whatever else happens.
+    pub(super) fn spawn(&self, what: impl Future<Output = ()> + Send + 'static) {
+        self.handle.spawn(what);
+    }
+
     pub(crate) fn uri_of(&self, peer: PeerId) -> Option<String> {
         self.agreed().peers.get(&peer).map(|peer| peer.uri.clone())
     }
@@ -281,11 +333,11 @@ impl Shared {
         self.agreed().shard(shard).is_some_and(|(_, _, meta)| meta.in_sync.contains(&self.me))
     }
 
-    /// Other nodes to ask for a shard's points, the primary first.
-    pub(crate) fn readers(&self, shard: ShardRef) -> Vec<(PeerId, String)> {
+    /// Other nodes to ask for a shard's points, the primary first, or alone if it has to be.
+    pub(crate) fn readers(&self, shard: ShardRef, consistency: Consistency) -> Vec<(PeerId, String)> {
         let state = self.agreed();
         let Some((_, _, meta)) = state.shard(shard) else { return Vec::new() };
-        let others = meta.in_sync.iter().filter(|member| **member != meta.primary);
+        let others = meta.in_sync.iter().filter(|member| **member != meta.primary && consistency == Consistency::Usual);
         let all = std::iter::once(&meta.primary).chain(others).filter(|member| **member != self.me);
         all.filter_map(|member| Some((member.peer, state.peers.get(&member.peer)?.uri.clone()))).collect()
     }
@@ -533,7 +585,7 @@ impl Shared {
             let shards = collection.shards.iter().map(|meta| {
                 let shard = ShardRef { uid: collection.uid, shard: meta.id };
                 let route = routes.get(&shard).cloned();
-                let route = route.unwrap_or_else(|| Arc::new(Route { shard, node: Arc::downgrade(self) }));
+                let route = route.unwrap_or_else(|| Arc::new(Route { shard, node: Arc::downgrade(self), consistency: Consistency::Usual }));
                 shown.insert(shard, Arc::clone(&route));
                 RoutedShard { id: meta.id, key: meta.key.clone(), route: route as Arc<dyn ShardRoute> }
             });

@@ -1,13 +1,13 @@
 //! The way from this node to a shard: to the replica here if it has everything acknowledged, or to another node.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use vectordb_core::{Collection, CollectionConfig, ConfigDiff, Update, UpdateResult};
-use vectordb_service::{Answer, Fault, Question, ServiceError, ShardRoute, Written, is_about_points};
+use vectordb_service::{Answer, Consistency, Fault, HeldShard, Question, ServiceError, ShardRoute, Written, is_about_points};
 
 use super::client::PeerError;
 use super::node::Shared;
@@ -18,6 +18,8 @@ use super::state::{ClusterState, CollectionMeta, PeerId, ShardRef};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a node may take to answer a question before another is asked as well: it may be gone without a word.
 const SLOW: Duration = Duration::from_secs(1);
+/// How long a primary may take to be sure that it is one. By then whoever stays silent has left the in-sync set.
+pub(super) const CONFIRMING: Duration = Duration::from_secs(4);
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -27,6 +29,8 @@ pub(crate) struct Ask {
     pub(crate) shard: ShardRef,
     /// Milliseconds that are left.
     pub(crate) within: Option<u64>,
+    #[serde(default)]
+    pub(crate) consistency: Consistency,
     pub(crate) question: Question,
 }
 
@@ -72,15 +76,29 @@ pub(crate) enum Reply<T> {
 pub(crate) struct Route {
     pub(crate) shard: ShardRef,
     pub(crate) node: Weak<Shared>,
+    /// Of reads.
+    pub(crate) consistency: Consistency,
 }
 
-fn stopping() -> ServiceError {
+pub(super) fn stopping() -> ServiceError {
     ServiceError::new(Fault::Unavailable, "the node is stopping")
 }
 
 impl Route {
-    fn node(&self) -> Result<std::sync::Arc<Shared>, ServiceError> {
+    fn node(&self) -> Result<Arc<Shared>, ServiceError> {
         self.node.upgrade().ok_or_else(stopping)
+    }
+
+    /// The data on this node, if it is good enough for a read.
+    fn data_here(&self, node: &Shared, deadline: Instant) -> Result<Option<Collection>, ServiceError> {
+        let Some(replica) = node.replica(self.shard).filter(|_| node.is_in_sync(self.shard)) else { return Ok(None) };
+        match self.consistency {
+            Consistency::Usual => Ok(replica.readable()),
+            Consistency::Confirmed(_) if !replica.is_primary() => Ok(None),
+            Consistency::Confirmed(least) => {
+                replica.confirm(least as usize, deadline.min(Instant::now() + CONFIRMING)).map(|()| replica.readable())
+            }
+        }
     }
 
     /// The primary, if the shard takes such changes, now or later.
@@ -164,7 +182,7 @@ impl Route {
 /// Asks other nodes for a shard's points, each when the one before did not know or says nothing for a while. The first answer; or
 /// why there is none, if anybody said so.
 async fn ask_others(node: &Shared, ask: &Ask, patience: Duration) -> Result<Result<Answer, ServiceError>, Option<String>> {
-    let mut readers = node.readers(ask.shard).into_iter();
+    let mut readers = node.readers(ask.shard, ask.consistency).into_iter();
     let mut asked = FuturesUnordered::new();
     let (mut reason, mut next) = (None, readers.next());
     loop {
@@ -196,11 +214,10 @@ impl ShardRoute for Route {
         let mut last = None;
         loop {
             let node = self.node()?;
-            if let Some(replica) = node.replica(self.shard)
-                && node.is_in_sync(self.shard)
-                && let Some(data) = replica.readable()
-            {
-                return question.answer(&data);
+            match self.data_here(&node, deadline) {
+                Ok(Some(data)) => return question.answer(&data),
+                Ok(None) => {}
+                Err(error) => last = Some(error.message),
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -210,7 +227,7 @@ impl ShardRoute for Route {
             let within = question.deadline().map(|_| left.as_millis().try_into().unwrap_or(u64::MAX));
             let kept = question.deadline();
             question.set_deadline(None);
-            let ask = Ask { shard: self.shard, within, question };
+            let ask = Ask { shard: self.shard, within, consistency: self.consistency, question };
             match node.wait_for(ask_others(&node, &ask, left.min(PATIENCE))) {
                 Ok(answer) => return answer,
                 Err(reason) => last = reason.or(last),
@@ -219,6 +236,10 @@ impl ShardRoute for Route {
             question.set_deadline(kept);
             std::thread::sleep(PAUSE.min(left));
         }
+    }
+
+    fn with(&self, consistency: Consistency) -> Arc<dyn ShardRoute> {
+        Arc::new(Self { shard: self.shard, node: Weak::clone(&self.node), consistency })
     }
 
     fn update(&self, updates: Vec<Update>) -> Result<Written, ServiceError> {
@@ -249,13 +270,17 @@ impl ShardRoute for Route {
             return Ok(data.snapshot(target).map(drop)?);
         }
         let mut last = format!("no replica of shard {} can be reached", self.shard.shard);
-        for (peer, uri) in node.readers(self.shard) {
-            match node.wait_for(node.bring_files(&uri, self.shard, target)) {
+        for (peer, uri) in node.readers(self.shard, Consistency::Usual) {
+            match node.wait_for(node.bring(&uri, "/shard/files", &self.shard, target)) {
                 Ok(()) => return Ok(()),
                 Err(error) => last = format!("peer {peer}: {error}"),
             }
         }
         Err(ServiceError::new(Fault::Unavailable, last))
+    }
+
+    fn hold(&self) -> Result<Box<dyn HeldShard>, ServiceError> {
+        self.node()?.hold(self.shard)
     }
 
     fn local(&self) -> Option<Collection> {

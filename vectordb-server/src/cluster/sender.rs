@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::client::PeerError;
 use super::node::Shared;
-use super::replica::{Append, AppendReply, Outgoing, Replica};
+use super::replica::{Append, AppendReply, Matched, Outgoing, Replica};
 use super::route::Reply;
 use super::state::{ClusterState, Command, PeerId};
 use vectordb_core::Lsn;
@@ -72,7 +72,8 @@ impl Copying {
             Some(&AppendReply::Has { member, upto, shown }) => {
                 self.failing = None;
                 self.after = Some(upto);
-                let admits = self.replica.acknowledged(self.epoch, member, upto, shown, self.is_assigned(state), now);
+                let known = Matched { upto, shown, question: sent.question };
+                let admits = self.replica.acknowledged(self.epoch, member, known, self.is_assigned(state), now);
                 let command = Command::Expand { shard: self.replica.shard, epoch: self.epoch, member };
                 (if sent.all { Next::News } else { Next::More }, admits.then_some(command))
             }
@@ -118,11 +119,14 @@ pub(super) struct Sent {
     begun: Instant,
     /// Whether it holds everything that there was.
     all: bool,
+    /// The last question that its answer is an answer to.
+    question: u64,
 }
 
 impl Sent {
     pub(super) fn new(message: &Append, begun: Instant) -> Self {
-        Self { begun, all: Lsn(message.after.0 + message.frames.len() as u64) == message.last }
+        let all = Lsn(message.after.0 + message.frames.len() as u64) == message.last;
+        Self { begun, all, question: message.question }
     }
 }
 

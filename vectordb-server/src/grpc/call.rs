@@ -7,7 +7,7 @@ use serde_json::Value;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Code, Request, Response, Status};
 use tracing::{Instrument, Span};
-use vectordb_service::{Access, Explanations, ReadOptions, Result, Service, ServiceError, ShardKey, WriteOptions, rest};
+use vectordb_service::{Access, Consistency, Explanations, ReadOptions, Result, Service, ServiceError, ShardKey, WriteOptions, rest};
 
 use super::Door;
 use super::convert::{one_of, point};
@@ -177,10 +177,10 @@ impl Call<'_> {
         timeout: Option<u64>,
         consistency: Option<wire::ReadConsistency>,
     ) -> Result<ReadOptions> {
-        check_consistency(consistency)?;
+        let consistency = read_consistency(consistency)?;
         let Wishes { recall, explanations } = self.wishes;
         let (shard_keys, deadline) = (self.shard_keys(collection, keys)?, deadline(timeout)?);
-        Ok(ReadOptions { shard_keys, deadline, recall: *recall, explanations: explanations.clone() })
+        Ok(ReadOptions { shard_keys, deadline, recall: *recall, explanations: explanations.clone(), consistency })
     }
 
     /// How to write, with the shard keys that a message names.
@@ -190,7 +190,7 @@ impl Call<'_> {
         keys: Option<wire::ShardKeySelector>,
         ordering: Option<wire::WriteOrdering>,
     ) -> Result<WriteOptions> {
-        // One node has one copy of everything, so that every ordering is kept; only nonsense is refused.
+        // Every write goes through its shard's primary, so that every ordering is kept; only nonsense is refused.
         ordering.map_or(Ok(()), |ordering| one_of::<wire::WriteOrderingType>("ordering", ordering.r#type).map(drop))?;
         Ok(WriteOptions { shard_keys: self.shard_keys(collection, keys)? })
     }
@@ -209,13 +209,15 @@ impl Call<'_> {
     }
 }
 
-/// One node has one copy of everything, so that every consistency is kept; only nonsense is refused.
-fn check_consistency(consistency: Option<wire::ReadConsistency>) -> Result<()> {
+/// How certain reads are to be of seeing every acknowledged write. Every in-sync replica has all of them, so that most of the replicas and
+/// all of them come to the same.
+fn read_consistency(consistency: Option<wire::ReadConsistency>) -> Result<Consistency> {
     use wire::read_consistency::Value;
     match consistency.and_then(|consistency| consistency.value) {
-        Some(Value::Type(kind)) => one_of::<wire::ReadConsistencyType>("read_consistency", kind).map(drop),
+        Some(Value::Type(kind)) => one_of::<wire::ReadConsistencyType>("read_consistency", kind).map(|_| Consistency::Confirmed(1)),
         Some(Value::Factor(0)) => Err(ServiceError::validation("read_consistency.factor", "value 0 invalid, must be 1 or larger")),
-        Some(Value::Factor(_)) | None => Ok(()),
+        Some(Value::Factor(1)) | None => Ok(Consistency::Usual),
+        Some(Value::Factor(copies)) => Ok(Consistency::Confirmed(copies.try_into().unwrap_or(u32::MAX))),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `VECTORDB_TROUBLE_SECONDS` says for how long nodes are to be in trouble; not for long, unless that is said.
 
+mod consistency;
 mod door;
 #[cfg(feature = "k8s")]
 #[allow(dead_code, reason = "the rest is for the tests of the client")]

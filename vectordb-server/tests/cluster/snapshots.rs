@@ -2,7 +2,8 @@
 //!
 //! `VECTORDB_SNAPSHOT_ROUNDS` says how many are made one after the other; not many, unless that is said.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -11,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 use crate::door::{Door, RoundRobin};
 use crate::history::violations_between;
 use crate::load::{self, Dice, Seen};
-use crate::nodes::Nodes;
-use crate::{HEALING, check, create, has_shards, under_load_after};
+use crate::nodes::{Node, Nodes};
+use crate::{HEALING, Stop, check, create, has_shards, under_load_after};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -209,4 +210,75 @@ fn snapshots_while_shards_become_more_and_fewer_are_whole_or_refused() {
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
     check(&nodes, &seen);
     assert_eq!(seen.failed_reads.load(Ordering::Relaxed), 0);
+}
+
+/// Writes one point after the other, each once the one before is acknowledged, until told to stop. It counts them.
+fn write_in_order(nodes: &Nodes, client: u64, done: &AtomicU64, stop: &AtomicBool) {
+    let mut dice = Dice(5 + client);
+    while !stop.load(Ordering::Acquire) {
+        let all = nodes.all();
+        let node = &all[usize::try_from(dice.below(all.len() as u64)).expect("few nodes")];
+        let key = done.load(Ordering::Acquire);
+        let body = json!({"points": [load::point(client * 1_000_000 + key, key)]});
+        // What is in doubt is written again before the next one is.
+        if node.send("PUT", "/collections/docs/points?wait=true", &body, PATIENCE).is_some_and(|(status, _)| status == 200) {
+            done.store(key + 1, Ordering::Release);
+        }
+    }
+}
+
+/// Has a node stand still, so that what is asked of all comes to it later than to the others.
+fn stands_still(node: &Arc<Node>) {
+    std::thread::sleep(Duration::from_millis(10));
+    node.freeze();
+    std::thread::sleep(Duration::from_millis(400));
+    node.thaw();
+}
+
+/// Makes snapshots beside clients that write in order: each has of every client the points up to some one, wherever they lie.
+fn snapshots_are_cuts(nodes: &Nodes, elsewhere: &Door) {
+    const CLIENTS: usize = 12;
+    let (done, stop) = (<[AtomicU64; CLIENTS]>::default(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let _stop = Stop(&stop);
+        for (client, done) in done.iter().enumerate() {
+            let stop = &stop;
+            scope.spawn(move || write_in_order(nodes, client as u64, done, stop));
+        }
+        let path = "/collections/docs/snapshots";
+        for round in 0..rounds(6) {
+            std::thread::sleep(Duration::from_millis(200));
+            let node = &nodes.all()[round % nodes.all().len()];
+            let before = done.each_ref().map(|done| done.load(Ordering::Acquire));
+            let (made, took) = std::thread::scope(|scope| {
+                scope.spawn(|| nodes.all().get((round + 1) % 3).filter(|other| other.http != node.http).map(stands_still));
+                let begun = Instant::now();
+                (node.ok("POST", path, &Value::Null), begun.elapsed())
+            });
+            let path = format!("{path}/{}", made["name"].as_str().expect("a name"));
+            elsewhere.upload("/collections/docs/snapshots/upload", &node.download(&path));
+            let found = load::serials(&Nodes::dump(elsewhere, "docs"));
+            for (client, before) in before.into_iter().enumerate() {
+                let first = client as u64 * 1_000_000;
+                let keys: Vec<u64> = found.range(first..first + 1_000_000).map(|(key, _)| key - first).collect();
+                assert!(keys.len() as u64 >= before, "{} of at least {before}", keys.len());
+                assert!(keys.iter().zip(0..).all(|(&key, place)| key == place), "one is there without those before it: {keys:?}");
+            }
+            println!("{} points after {took:?}", found.len());
+            node.ok("DELETE", &path, &Value::Null);
+            elsewhere.ok("DELETE", "/collections/docs", &Value::Null);
+        }
+    });
+    assert!(done.iter().all(|done| done.load(Ordering::Acquire) > 20), "next to nothing was written: {done:?}");
+}
+
+#[test]
+fn a_snapshot_holds_all_shards_as_they_are_at_one_moment() {
+    let (nodes, elsewhere) = (Nodes::start(3), Nodes::alone());
+    create(&nodes.all()[0], 6, 2);
+    nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
+    snapshots_are_cuts(&nodes, &elsewhere.all()[0]);
+    let alone = Nodes::alone();
+    create(&alone.all()[0], 6, 1);
+    snapshots_are_cuts(&alone, &elsewhere.all()[0]);
 }

@@ -4,6 +4,7 @@ mod cli;
 mod door;
 mod fetch;
 mod grpc;
+mod peers;
 mod process;
 mod rust_client;
 mod s3;

@@ -30,14 +30,14 @@ impl Authority {
     }
 
     /// A certificate for this host, and its key.
-    fn signed(&self) -> (String, String) {
+    pub(crate) fn signed(&self) -> (String, String) {
         let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
         let key = KeyPair::generate().expect("a key");
         (params.signed_by(&key, &self.issuer).expect("a certificate").pem(), key.serialize_pem())
     }
 
     /// Writes a certificate and its key, both of them new.
-    fn write(&self, directory: &Path) -> TlsConfig {
+    pub(crate) fn write(&self, directory: &Path) -> TlsConfig {
         let (cert, key) = self.signed();
         let put = |name: &str, pem: &str| {
             let path = directory.join(name);
@@ -55,7 +55,7 @@ impl Authority {
     }
 
     /// A client that believes this authority and no other.
-    fn agent(&self, own: Option<&(String, String)>) -> ureq::Agent {
+    pub(crate) fn agent(&self, own: Option<&(String, String)>) -> ureq::Agent {
         let root = ureq::tls::Certificate::from_pem(self.pem.as_bytes()).expect("a certificate");
         let client = own.map(|(cert, key)| {
             let cert = ureq::tls::Certificate::from_pem(cert.as_bytes()).expect("a certificate");

@@ -15,7 +15,7 @@ use super::routes::Params;
 use crate::access::Access;
 use crate::error::{Fault, Result, ServiceError};
 use crate::service::{Explanations, ReadOptions, Service, WriteOptions};
-use crate::shards::ShardKey;
+use crate::shards::{Consistency, ShardKey};
 
 /// The header, or the metadata, that says which recall searches are to have.
 pub const RECALL: &str = "x-vdb-recall";
@@ -36,6 +36,7 @@ pub(super) struct Call<'c> {
     recall: Option<f64>,
     /// Where explanations go, if they are asked for.
     pub(super) explanations: Option<Explanations>,
+    consistency: Consistency,
 }
 
 impl<'c> Call<'c> {
@@ -57,13 +58,15 @@ impl<'c> Call<'c> {
             deadline: None,
             recall: None,
             explanations: None,
+            consistency: Consistency::Usual,
         };
         // A moment too far away for a clock never comes.
         call.deadline = call.timeout()?.and_then(|timeout| Instant::now().checked_add(timeout));
         let header = |name| request.headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
         call.recall = header(RECALL).map(recall).transpose()?;
         call.explanations = header(EXPLAIN).map(wish).transpose()?.unwrap_or(false).then(Explanations::default);
-        call.check_consistency()?;
+        call.consistency = call.consistency()?;
+        call.check_ordering()?;
         // Read where it matters, which is after a write is done.
         call.flag("wait")?;
         Ok(call)
@@ -112,13 +115,22 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// One node has one copy of everything, so that every consistency and every ordering is kept; only nonsense is refused.
-    fn check_consistency(&self) -> Result<()> {
+    /// How certain reads are to be of seeing every acknowledged write. Every in-sync replica has all of them, so that most of the replicas
+    /// and all of them come to the same.
+    fn consistency(&self) -> Result<Consistency> {
         match self.query("consistency") {
-            None | Some("majority" | "quorum" | "all") => {}
-            Some(number) if number.parse::<u64>().is_ok_and(|number| number > 0) => {}
-            Some(other) => return Err(bad_query(format!("unknown consistency `{other}`"))),
+            None => Ok(Consistency::Usual),
+            Some("majority" | "quorum" | "all") => Ok(Consistency::Confirmed(1)),
+            Some(other) => match other.parse::<u32>() {
+                Ok(1) => Ok(Consistency::Usual),
+                Ok(copies) if copies > 1 => Ok(Consistency::Confirmed(copies)),
+                _ => Err(bad_query(format!("unknown consistency `{other}`"))),
+            },
         }
+    }
+
+    /// Every write goes through its shard's primary, so that every ordering is kept; only nonsense is refused.
+    fn check_ordering(&self) -> Result<()> {
         match self.query("ordering") {
             None | Some("weak" | "medium" | "strong") => Ok(()),
             Some(other) => Err(bad_query(format!("unknown ordering `{other}`, expected one of weak, medium, strong"))),
@@ -142,7 +154,8 @@ impl<'c> Call<'c> {
     /// How to read, with the shard keys that a body names.
     pub(super) fn reading(&self, body: &Value) -> Result<ReadOptions> {
         let shard_keys = self.shard_keys(body.get("shard_key"))?;
-        Ok(ReadOptions { shard_keys, deadline: self.deadline, recall: self.recall, explanations: self.explanations.clone() })
+        let (explanations, consistency) = (self.explanations.clone(), self.consistency);
+        Ok(ReadOptions { shard_keys, deadline: self.deadline, recall: self.recall, explanations, consistency })
     }
 
     /// How to write, with the shard keys that a body names.

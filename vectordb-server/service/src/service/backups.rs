@@ -127,7 +127,7 @@ impl Service {
         if inside { Ok(path) } else { Err(ServiceError::new(Fault::Forbidden, "a directory for backups must be in that of snapshots")) }
     }
 
-    /// Backs up the data as it is now. Writes go on meanwhile; each shard is in the backup as it was at one moment.
+    /// Backs up the data as it is now. Writes go on meanwhile, but for the moment at which each collection is in it.
     ///
     /// # Errors
     /// [`Fault::NotFound`] for an unknown collection, [`Fault::BadRequest`] for a service in memory and a place that cannot be

@@ -42,7 +42,7 @@ use crate::cluster::Cluster;
 use crate::error::{Result, ServiceError, failed};
 use crate::limits::QuotaGate;
 use crate::metrics::Metrics;
-use crate::shards::{Catalog, CollectionEntry, ShardKey, ShardedCollection};
+use crate::shards::{Catalog, CollectionEntry, Consistency, ShardKey, ShardedCollection};
 use crate::snapshots::{Scratch, Shelf, SnapshotActivity};
 
 use parallel::in_parallel;
@@ -122,6 +122,8 @@ pub struct ReadOptions {
     pub recall: Option<f64>,
     /// Where to tell how queries were answered.
     pub explanations: Option<Explanations>,
+    /// How certain to be of seeing every acknowledged write.
+    pub consistency: Consistency,
 }
 
 impl ReadOptions {

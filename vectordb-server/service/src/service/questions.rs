@@ -16,17 +16,22 @@ use super::{ReadOptions, Service};
 use crate::access::{Access, CollectionAccess};
 use crate::error::{Result, ServiceError};
 use crate::limits::Read;
-use crate::shards::{Shard, ShardKey, ShardedCollection, reads};
+use crate::shards::{Consistency, Shard, ShardKey, ShardedCollection, reads};
 
-/// A collection and the keys of its shards that are asked.
+/// A collection and those of its shards that are asked.
 struct Asked {
     collection: Arc<ShardedCollection>,
     keys: Vec<ShardKey>,
+    /// Where another consistency is wished for: the shards, asked like that.
+    with: Option<Vec<Shard>>,
 }
 
 impl Asked {
     fn shards(&self) -> Result<Vec<&Shard>> {
-        self.collection.chosen(Some(&self.keys))
+        match &self.with {
+            Some(shards) => Ok(shards.iter().collect()),
+            None => self.collection.chosen(Some(&self.keys)),
+        }
     }
 }
 
@@ -34,7 +39,12 @@ impl Service {
     fn asked(&self, name: &str, read: &Read<'_>, options: &ReadOptions, access: &Access) -> Result<Asked> {
         let collection = self.collection(name, access, CollectionAccess::Read)?;
         admit_read(&collection, options, read)?;
-        Ok(Asked { collection, keys: options.shard_keys.clone() })
+        let mut asked = Asked { collection, keys: options.shard_keys.clone(), with: None };
+        if options.consistency != Consistency::Usual {
+            let shard = |shard: &Shard| Shard { data: shard.data.with(options.consistency), ..shard.clone() };
+            asked.with = Some(asked.shards()?.into_iter().map(shard).collect());
+        }
+        Ok(asked)
     }
 
     /// Points with chosen parts, in the order asked for; ids that do not exist are left out.

@@ -14,7 +14,7 @@ use crate::snapshots::{
 
 impl Service {
     /// Makes a snapshot of the data as it is now; it lies in the directory of snapshots when this returns. Writes go on
-    /// meanwhile. Each shard is in it as it was at one moment.
+    /// meanwhile, but for the moment at which each collection is in it.
     ///
     /// # Errors
     /// [`Fault::NotFound`], [`Fault::BadRequest`] for a service in memory, [`Fault::OutOfSpace`].
@@ -153,7 +153,7 @@ impl Service {
     }
 
     /// Links the files of collections, or of one shard of each, into a directory as [`Manifest::shard_directory`] says. Each
-    /// shard is there as it was at one moment.
+    /// collection is there as it was at one moment.
     pub(super) fn link(
         &self,
         collections: &[Arc<ShardedCollection>],
@@ -166,9 +166,7 @@ impl Service {
                 Some(shard) => vec![shard_of(collection, shard)?],
                 None => collection.shards.iter().collect(),
             };
-            for shard in &shards {
-                shard.data.copy_files(&target.join(Manifest::shard_directory(at, shard.id)))?;
-            }
+            collection.copy_files(&shards, |shard| target.join(Manifest::shard_directory(at, shard)))?;
             archived.push(self.archived(collection, &shards));
         }
         Ok(archived)

@@ -49,6 +49,17 @@ pub enum Question {
     Counts(Box<QueryRequest>),
 }
 
+/// How certain a read is of seeing every write that was acknowledged before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Consistency {
+    /// Any in-sync replica is asked. One that is cut off from its primary may lag behind for some seconds.
+    #[default]
+    Usual,
+    /// The primary is asked, which answers once every in-sync replica, of which there have to be so many, has told it that it still is
+    /// the primary. Reads one after the other then never go back in time (Herlihy & Wing 1990: they are linearizable).
+    Confirmed(u32),
+}
+
 /// The answer to a [`Question`] of the same name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -140,6 +151,9 @@ pub trait ShardRoute: std::fmt::Debug + Send + Sync {
     /// Those of the question, and [`Unavailable`](crate::Fault::Unavailable) when no such replica answers in time.
     fn ask(&self, question: Question) -> Result<Answer>;
 
+    /// The same way for reads of another consistency.
+    fn with(&self, consistency: Consistency) -> std::sync::Arc<dyn ShardRoute>;
+
     /// Applies updates in order, all or none; acknowledged by every in-sync replica when it returns. A shard whose points have
     /// moved on to others gives the updates back.
     ///
@@ -162,8 +176,30 @@ pub trait ShardRoute: std::fmt::Debug + Send + Sync {
     /// Those of the disk, and [`Unavailable`](crate::Fault::Unavailable).
     fn copy_files(&self, target: &std::path::Path) -> Result<()>;
 
+    /// Lets the shard's writes wait and keeps its files as they are, for a copy of several shards at one moment.
+    ///
+    /// # Errors
+    /// Those of the disk, and [`Unavailable`](crate::Fault::Unavailable) when writes that had begun do not end, or the primary changes.
+    fn hold(&self) -> Result<Box<dyn HeldShard>>;
+
     /// The replica on this node, if there is one that knows everything acknowledged.
     fn local(&self) -> Option<Collection>;
+}
+
+/// A shard that [stands still](ShardRoute::hold). Its writes go on by themselves after some seconds, and what is not copied is forgotten
+/// when this is dropped.
+pub trait HeldShard: std::fmt::Debug + Send + Sync {
+    /// Lets writes go on.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::Fault::Unavailable) when it cannot be said that they waited until now.
+    fn release(&self) -> Result<()>;
+
+    /// Writes the files that were kept into a new directory, once.
+    ///
+    /// # Errors
+    /// As [`ShardRoute::copy_files`].
+    fn copy_files(&self, target: &std::path::Path) -> Result<()>;
 }
 
 /// The data of a shard: a collection of the engine here, or a way to wherever it is.
@@ -276,6 +312,22 @@ impl ShardData {
         match self {
             Self::Here(data) => Ok(data.snapshot(target).map(drop)?),
             Self::Routed(route) => route.copy_files(target),
+        }
+    }
+
+    /// The same data for reads of another consistency. What is here and nowhere else has one alone.
+    pub(crate) fn with(&self, consistency: Consistency) -> Self {
+        match self {
+            Self::Here(data) => Self::Here(data.clone()),
+            Self::Routed(route) => Self::Routed(route.with(consistency)),
+        }
+    }
+
+    /// The way to the shard, unless it is here and nowhere else.
+    pub(crate) fn route(&self) -> Option<&dyn ShardRoute> {
+        match self {
+            Self::Here(_) => None,
+            Self::Routed(route) => Some(&**route),
         }
     }
 

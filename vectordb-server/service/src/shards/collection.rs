@@ -1,19 +1,26 @@
 //! The shards of a collection.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tracing::Span;
 use vectordb_core::{Collection, CollectionConfig, ConfigDiff, Lsn, PointId, Update, UpdateResult};
 
-use super::ask::{ShardData, ShardRoute, Written};
+use super::ask::{HeldShard, ShardData, ShardRoute, Written};
 use super::catalog::ShardEntry;
 use super::migration::{Touched, filters, is_about_points, matching, named};
 use super::ring::{ShardId, ShardKey, shard_of};
 use super::split::split;
 use crate::error::{Fault, Result, ServiceError};
 use crate::limits::Gate;
+
+/// How often shards are asked to stand still together.
+const CUTS: u32 = 5;
+/// How long to wait before they are asked again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Stands between a collection's name and the number of a shard; no name holds it.
 const SEPARATOR: char = '\u{1F}';
@@ -223,6 +230,33 @@ impl ShardedCollection {
         }
     }
 
+    /// Writes the files of shards into new directories, all as they are at one moment: nothing that was written to one of them after a
+    /// write to another had been acknowledged is there without that.
+    ///
+    /// # Errors
+    /// Those of the disk, and [`Fault::Unavailable`] when there was no such moment.
+    pub(crate) fn copy_files(&self, shards: &[&Shard], place: impl Fn(ShardId) -> PathBuf) -> Result<()> {
+        let routes: Option<Vec<_>> = shards.iter().map(|shard| shard.data.route()).collect();
+        let Some(routes) = routes.filter(|routes| routes.len() > 1) else {
+            let _nobody_writes = (shards.len() > 1).then(|| self.writing.write());
+            return shards.iter().try_for_each(|shard| shard.data.copy_files(&place(shard.id)));
+        };
+        let mut tried = 1;
+        let held = loop {
+            match held_at_once(&routes) {
+                Ok(held) => break held,
+                // Another primary, or a write that hung: the next one will be well.
+                Err(error) if error.fault == Fault::Unavailable && tried < CUTS => {
+                    tracing::info!(collection = self.name, %error, "the shards did not stand still together; once more");
+                    tried += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        shards.iter().zip(&held).try_for_each(|(shard, held)| held.copy_files(&place(shard.id)))
+    }
+
     /// Changes the configuration of every shard.
     ///
     /// # Errors
@@ -248,6 +282,14 @@ impl ShardedCollection {
     pub(crate) fn config(&self) -> CollectionConfig {
         self.shards.first().map(|shard| shard.data.config()).unwrap_or_default()
     }
+}
+
+/// The files of shards at a moment at which none of them took writes.
+fn held_at_once(routes: &[&dyn ShardRoute]) -> Result<Vec<Box<dyn HeldShard>>> {
+    let held: Result<Vec<_>> = on_each(routes.to_vec(), |route| route.hold()).into_iter().collect();
+    let held = held?;
+    let released: Result<()> = on_each(held.iter().collect(), |held| held.release()).into_iter().collect();
+    released.map(|()| held)
 }
 
 /// Does something with each of several things, beside each other when there is more than one.

@@ -18,7 +18,7 @@ mod ring;
 mod split;
 mod tree;
 
-pub use ask::{Answer, Question, ShardRoute, Written};
+pub use ask::{Answer, Consistency, HeldShard, Question, ShardRoute, Written};
 pub(crate) use catalog::{Catalog, CollectionEntry, Resharding, ShardEntry};
 pub(crate) use collection::{Moved, Shard, ShardedCollection, Writing};
 pub use migration::{Touched, filters, is_about_points, matching, named, place, taken_over, whole_points};

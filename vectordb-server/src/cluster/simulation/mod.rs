@@ -23,12 +23,12 @@ mod history;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vectordb_core::{CollectionConfig, Distance, Lsn};
 use vectordb_service::ShardId;
 
-use super::replica::{AppendReply, Outgoing, Replica};
+use super::replica::{Append, AppendReply, Matched, Outgoing, Replica};
 use super::state::tests::{member, of_peers};
 use super::state::{ClusterState, Command, ShardRef};
 use clients::Asked;
@@ -119,6 +119,53 @@ fn a_write_that_was_taken_back_is_not_acknowledged_in_a_later_reign() {
     assert!(replicas[0].is_primary());
     replicas[0].settle(&lost).expect("nobody waits for it");
     assert!(matches!(replicas[0].outcome(&lost), Some(Err(_))), "another batch has its place");
+}
+
+#[test]
+fn who_is_primary_no_more_confirms_nothing() {
+    const SHARD: ShardRef = ShardRef { uid: 1, shard: ShardId(0) };
+    let mut state = of_peers(2);
+    let config = Box::new(CollectionConfig::unnamed(2, Distance::Euclid));
+    let create = Command::CreateCollection { name: "c".into(), config, created_at: String::new(), placement: vec![vec![1, 2]] };
+    state.apply(&create).expect("it is new");
+    let mut nodes = [1, 2].map(|peer| Node::new(peer, (0, 1000), Instant::now()));
+    for node in &mut nodes {
+        node.start().expect("it starts");
+        node.first_heard = Some(0);
+        drop(node.reconcile(&state).expect("it is in line"));
+    }
+    let replicas = [0, 1].map(|node: usize| Arc::clone(&nodes[node].running.as_ref().expect("it runs").replicas[&SHARD]));
+    let message = || {
+        let Ok(Outgoing::Message(message)) = replicas[0].outgoing(1, None) else { panic!("it is primary") };
+        message
+    };
+    let deliver = |message: &Append| {
+        let reply = replicas[1].append(message, Instant::now()).expect("its disk is well");
+        if let AppendReply::Has { member, upto, shown } = reply {
+            replicas[0].acknowledged(1, member, Matched { upto, shown, question: message.question }, true, Instant::now());
+        }
+    };
+    let confirm = |least, meanwhile: &dyn Fn()| {
+        let replica = Arc::clone(&replicas[0]);
+        let mut news = replica.news();
+        news.mark_unchanged();
+        let asking = std::thread::spawn(move || replica.confirm(least, Instant::now() + Duration::from_millis(300)));
+        while !news.has_changed().expect("it is there") && !asking.is_finished() {
+            std::thread::yield_now();
+        }
+        meanwhile();
+        asking.join().expect("no panic").is_ok()
+    };
+    let before = message();
+    assert!(!confirm(1, &|| deliver(&before)), "that was sent before the question");
+    assert!(confirm(1, &|| deliver(&message())));
+    assert!(confirm(2, &|| deliver(&message())));
+    assert!(!confirm(3, &|| deliver(&message())), "there are two");
+    let command = Command::SetPrimary { shard: SHARD, epoch: 1, primary: member(2), keep_old: false };
+    state.apply(&command).expect("2 is in sync");
+    drop(nodes[1].reconcile(&state).expect("it is in line"));
+    assert!(replicas[0].is_primary(), "nobody told it");
+    assert!(!confirm(1, &|| deliver(&message())));
 }
 
 #[test]

@@ -107,11 +107,11 @@ fn query_parameter(name: &str) -> Value {
     let (name, schema, description) = match name {
         "wait" => ("wait", boolean, "whether the answer says `completed`; the write is durable in any case"),
         "wait_until_done" => ("wait", boolean, "false: the answer is that the work will be done"),
-        "ordering" => ("ordering", json!({"enum": ["weak", "medium", "strong"]}), "order among writes; one node keeps the strongest"),
+        "ordering" => ("ordering", json!({"enum": ["weak", "medium", "strong"]}), "order among writes; the strongest is kept in any case"),
         "consistency" => (
             "consistency",
             json!({"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["majority", "quorum", "all"]}]}),
-            "how many replicas must agree",
+            "anything but 1: certain to see every write acknowledged before; a number: with so many replicas in sync",
         ),
         "timeout" => ("timeout", json!({"type": "integer", "minimum": 1}), "seconds after which it is given up"),
         "priority" => ("priority", schema("SnapshotPriority"), "which copy wins where there are several"),

@@ -3,6 +3,11 @@
 //! The rules of the protocol (`tests/model` drops each of them in turn, and loses data): what is acknowledged is durable on all
 //! in-sync members; a lower epoch is refused; a learner whose admission is under way counts already, and is admitted with the
 //! whole log only; a process never acts as primary in an epoch that an earlier one may have acted in; members are disks.
+//!
+//! Files: `confirm` (being sure that nobody else is primary), `pause` (letting writes wait for a moment).
+
+mod confirm;
+mod pause;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -12,12 +17,13 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use uuid::Uuid;
 use vectordb_core::{
     Collection, CollectionConfig, ConfigDiff, Database, Error, FsRef, LogFrame, Lsn, PointId, Staged, Update, UpdateResult,
 };
 use vectordb_service::{Answer, Fault, Question, ServiceError, ShardId, Touched, filters, matching, named};
 
-use super::state::{ClusterState, Member, ShardMeta, ShardRef};
+use crate::cluster::state::{ClusterState, Member, ShardMeta, ShardRef};
 
 /// Bytes of frames that are kept at hand for backups.
 const RECENT_BYTES: usize = 32 << 20;
@@ -55,6 +61,9 @@ pub(crate) struct Append {
     pub(crate) commit: Lsn,
     /// Whether the primary has committed everything that its predecessor may have acknowledged.
     pub(crate) settled: bool,
+    /// Of the questions whether it is still the primary, the last one that came before the message. It stays where it is.
+    #[serde(skip)]
+    pub(crate) question: u64,
 }
 
 /// What a backup says to it.
@@ -87,8 +96,9 @@ struct Primary {
     pending: Option<Member>,
     /// When the admission of `pending` was proposed last.
     proposed: Option<Instant>,
-    /// What each member is known to have, and to show.
-    matched: BTreeMap<Member, (Lsn, Lsn)>,
+    matched: BTreeMap<Member, Matched>,
+    /// How often it was asked whether it is still the primary.
+    questions: u64,
     durable: Lsn,
     commit: Lsn,
     /// The last batch when it became primary.
@@ -97,6 +107,19 @@ struct Primary {
     recent_bytes: usize,
     /// What was written since a feed brought it to new shards.
     tracked: Option<Tracked>,
+    /// Until when writes wait, for each of those that let them.
+    pauses: BTreeMap<Uuid, Instant>,
+}
+
+/// What a primary knows of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Matched {
+    /// It has everything up to here.
+    pub(crate) upto: Lsn,
+    /// It shows everything up to here.
+    pub(crate) shown: Lsn,
+    /// It has answered a message behind this question.
+    pub(crate) question: u64,
 }
 
 /// Points that were written, for as long as this process has been primary without a break.
@@ -295,6 +318,8 @@ impl Replica {
                 recent,
                 recent_bytes,
                 tracked,
+                questions: 0,
+                pauses: BTreeMap::new(),
             });
             self.advance(&mut inner);
         }
@@ -424,7 +449,7 @@ impl Replica {
         let epoch = inner.kept.epoch;
         let data = inner.data.clone();
         let Some(primary) = &mut inner.primary else { return Err(unavailable("this node is not the primary")) };
-        if !admits()? {
+        if primary.is_paused(Instant::now()) || !admits()? {
             return Ok(None);
         }
         let members = primary.needed.len() + 1;
@@ -505,7 +530,7 @@ impl Replica {
         // So that whoever was told finds it wherever he asks next. What does not answer in time leaves the set soon anyway.
         let until = deadline.min(Instant::now() + SHOWN);
         while let Some(primary) = &inner.primary {
-            let shown = |member: &Member| primary.matched.get(member).is_some_and(|(_, shown)| *shown >= begun.staged.lsn);
+            let shown = |member: &Member| primary.matched.get(member).is_some_and(|known| known.shown >= begun.staged.lsn);
             if primary.needed.iter().all(shown) || self.moved.wait_until(&mut inner, until).timed_out() {
                 break;
             }
@@ -516,8 +541,7 @@ impl Replica {
     /// Moves the commit point as far as all that count have come.
     fn advance(&self, inner: &mut Inner) {
         let Some(primary) = &mut inner.primary else { return };
-        let counting = primary.needed.iter().chain(&primary.pending);
-        let least = counting.map(|member| primary.matched.get(member).map_or(Lsn::ZERO, |(has, _)| *has)).min();
+        let least = primary.counting().map(|member| primary.matched.get(member).map_or(Lsn::ZERO, |known| known.upto)).min();
         let commit = least.unwrap_or(primary.durable).min(primary.durable);
         if commit > primary.commit {
             primary.commit = commit;
@@ -542,6 +566,7 @@ impl Replica {
             last,
             commit: primary.commit,
             settled: primary.commit >= primary.floor,
+            question: primary.questions,
         };
         if after == last {
             return Ok(Outgoing::Message(message));
@@ -564,13 +589,14 @@ impl Replica {
     }
 
     /// Notes what a member has. True when its admission should be proposed now.
-    pub(crate) fn acknowledged(&self, epoch: u64, member: Member, upto: Lsn, shown: Lsn, is_wanted: bool, now: Instant) -> bool {
+    pub(crate) fn acknowledged(&self, epoch: u64, member: Member, heard: Matched, is_wanted: bool, now: Instant) -> bool {
         let mut inner = self.inner.lock();
         let last = inner.data.log_position().last;
         let current = inner.kept.epoch == epoch;
         let Some(primary) = inner.primary.as_mut().filter(|_| current) else { return false };
         let known = primary.matched.entry(member).or_default();
-        *known = (known.0.max(upto), known.1.max(shown));
+        let upto = heard.upto;
+        *known = Matched { upto: known.upto.max(upto), shown: known.shown.max(heard.shown), question: known.question.max(heard.question) };
         // A peer that answers with another disk has lost the one that was to be admitted, and writes would wait for it for ever.
         if primary.pending.take_if(|pending| pending.peer == member.peer && *pending != member).is_some() {
             primary.proposed = None;
@@ -593,7 +619,7 @@ impl Replica {
     pub(crate) fn counts(&self, peer: u64) -> Option<Member> {
         let inner = self.inner.lock();
         let primary = inner.primary.as_ref()?;
-        primary.needed.iter().chain(&primary.pending).copied().find(|member| member.peer == peer)
+        primary.counting().copied().find(|member| member.peer == peer)
     }
 
     /// Takes over what a primary sends.
@@ -746,6 +772,11 @@ impl Tracked {
 }
 
 impl Primary {
+    /// Whom writes wait for.
+    fn counting(&self) -> impl Iterator<Item = &Member> {
+        self.needed.iter().chain(&self.pending)
+    }
+
     fn remember(&mut self, frame: Arc<Frame>) {
         self.recent_bytes += frame.body.len();
         self.recent.push_back(frame);
