@@ -42,7 +42,7 @@ pub use service::{
 };
 pub use shards::{
     Answer, Consistency, HeldShard, Question, ShardId, ShardKey, ShardRoute, Touched, Written, filters, is_about_points, matching, named,
-    place, taken_over, whole_points,
+    on_each, place, taken_over, whole_points,
 };
 pub use snapshots::{
     Scratch, SnapshotActivity, SnapshotDescription, SnapshotFile, SnapshotScope, embedded_snapshot, pack_embedded, unpack_embedded,

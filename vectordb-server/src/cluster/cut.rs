@@ -149,11 +149,11 @@ impl Shared {
     /// Tells another node that files are not needed any more. One that does not hear it gives them up by itself.
     fn forget_there(self: &Arc<Self>, uri: String, cut: Cut) {
         let node = Arc::clone(self);
-        self.spawn(async move {
+        drop(self.spawn(async move {
             let told: Result<Reply<()>, PeerError> = node.client.call(&uri, "/shard/cut", &(cut, Step::Forget), PAUSE).await;
             if let Err(error) = told {
                 tracing::debug!(%error, "a node keeps files that nobody needs, for a while");
             }
-        });
+        }));
     }
 }

@@ -11,16 +11,18 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::Listener;
+use futures_util::future::join_all;
 use openraft::BasicNode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
-use vectordb_service::{Consistency, Fault, ServiceError, SnapshotScope};
+use vectordb_service::{Answer, Consistency, Fault, Question, ServiceError, SnapshotScope};
 
 use super::client::{SECRET_HEADER, decode, encode};
 use super::cut::{Cut, Step};
+use super::fan::AskEach;
 use super::leader::{is_leader, known_to_be_agreed};
 use super::node::Shared;
 use super::placement::only_copies;
@@ -70,6 +72,7 @@ pub(super) async fn serve(
         .route("/snapshots/open", post(open_snapshot))
         .route("/snapshots/delete", post(delete_snapshot))
         .route("/shard/ask", post(ask))
+        .route("/shard/asks", post(ask_each))
         .route("/shard/write", post(write))
         .layer(guard)
         .layer(DefaultBodyLimit::max(MESSAGE_BYTES))
@@ -230,21 +233,37 @@ async fn append(State(node): State<Node>, body: Bytes) -> Result<Response, Refus
     Ok(working(move || told(replica.append(&message, Instant::now()))).await)
 }
 
-async fn ask(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
-    let Ask { shard, within, consistency, mut question } = read(&body)?;
-    let replica = node.replica(shard).filter(|_| node.is_in_sync(shard));
-    let Some(replica) = replica else { return Ok(reply(&Reply::<vectordb_service::Answer>::NotHere)) };
-    let now = Instant::now();
-    let deadline = within.map(|within| now + Duration::from_millis(within));
-    question.set_deadline(deadline);
+/// What a replica here answers.
+async fn answered(node: &Node, shard: ShardRef, within: Option<u64>, consistency: Consistency, question: Arc<Question>) -> Reply<Answer> {
+    let Some(replica) = node.replica(shard).filter(|_| node.is_in_sync(shard)) else { return Reply::NotHere };
+    let latest = Instant::now() + CONFIRMING;
+    let deadline = within.map_or(latest, |within| latest.min(Instant::now() + Duration::from_millis(within)));
     let work = move || {
         let confirmed = match consistency {
             Consistency::Usual => Ok(()),
-            Consistency::Confirmed(least) => replica.confirm(least as usize, deadline.unwrap_or(now + CONFIRMING).min(now + CONFIRMING)),
+            Consistency::Confirmed(least) => replica.confirm(least as usize, deadline),
         };
         told(confirmed.and_then(|()| replica.ask(&question)))
     };
-    Ok(working_in(lane::PEERS_READS.place().await, work).await)
+    let cut_short = || Reply::Failed(ServiceError::internal("the work was cut short"));
+    lane::PEERS_READS.place().await.work(work).await.unwrap_or_else(cut_short)
+}
+
+fn timed(mut question: Question, within: Option<u64>) -> Arc<Question> {
+    question.set_deadline(within.map(|within| Instant::now() + Duration::from_millis(within)));
+    Arc::new(question)
+}
+
+async fn ask(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
+    let Ask { shard, within, consistency, question } = read(&body)?;
+    Ok(reply(&answered(&node, shard, within, consistency, timed(question, within)).await))
+}
+
+async fn ask_each(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
+    let AskEach { shards, within, consistency, question } = read(&body)?;
+    let question = timed(question, within);
+    let answers = shards.into_iter().map(|shard| answered(&node, shard, within, consistency, Arc::clone(&question)));
+    Ok(reply(&join_all(answers).await))
 }
 
 async fn write(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {

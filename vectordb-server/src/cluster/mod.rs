@@ -2,7 +2,8 @@
 //!
 //! Files: `state` (what is agreed on, pure), `placement` (where replicas are to lie, pure), `raft` (agreement), `replica` (one
 //! replica, primary or backup), `sender` (copies a primary's log), `resharding` (another number of shards, pure), `feed` (brings
-//! points into new shards), `route` (this node's way to a shard), `cut` (shards at one moment), `node` (all of it together, and the
+//! points into new shards), `route` (this node's way to a shard), `fan` (the
+//! ways to several), `cut` (shards at one moment), `node` (all of it together, and the
 //! reconciliation of what is here with what is agreed), `leader` (what the leader does beside), `entry` (how a node comes into a
 //! cluster), `door` (what other nodes call), `client` (calling them), `files` (a shard on its way), `identity` (who this node is),
 //! `answers` (what callers of the API are told), `figures` (how many replicas are how, pure), `overseer` (tells the Kubernetes around
@@ -13,6 +14,7 @@ mod client;
 mod cut;
 mod door;
 mod entry;
+mod fan;
 mod feed;
 mod figures;
 mod files;

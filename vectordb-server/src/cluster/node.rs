@@ -317,8 +317,8 @@ impl Shared {
     }
 
     /// Does something beside whatever else happens.
-    pub(super) fn spawn(&self, what: impl Future<Output = ()> + Send + 'static) {
-        self.handle.spawn(what);
+    pub(super) fn spawn<T: Send + 'static>(&self, what: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.handle.spawn(what)
     }
 
     pub(crate) fn uri_of(&self, peer: PeerId) -> Option<String> {

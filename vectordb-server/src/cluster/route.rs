@@ -1,5 +1,6 @@
 //! The way from this node to a shard: to the replica here if it has everything acknowledged, or to another node.
 
+use std::any::Any;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -7,17 +8,18 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use vectordb_core::{Collection, CollectionConfig, ConfigDiff, Update, UpdateResult};
-use vectordb_service::{Answer, Consistency, Fault, HeldShard, Question, ServiceError, ShardRoute, Written, is_about_points};
+use vectordb_service::{Answer, Consistency, Fault, HeldShard, Question, ServiceError, ShardRoute, Written, is_about_points, on_each};
 
 use super::client::PeerError;
+use super::fan;
 use super::node::Shared;
 use super::resharding::{Admission, Pass};
 use super::state::{ClusterState, CollectionMeta, PeerId, ShardRef};
 
 /// How long to look for a replica that answers, when nobody said.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a node may take to answer a question before another is asked as well: it may be gone without a word.
-const SLOW: Duration = Duration::from_secs(1);
+pub(super) const SLOW: Duration = Duration::from_secs(1);
 /// How long a primary may take to be sure that it is one. By then whoever stays silent has left the in-sync set.
 pub(super) const CONFIRMING: Duration = Duration::from_secs(4);
 /// How long to wait before looking again.
@@ -90,7 +92,7 @@ impl Route {
     }
 
     /// The data on this node, if it is good enough for a read.
-    fn data_here(&self, node: &Shared, deadline: Instant) -> Result<Option<Collection>, ServiceError> {
+    pub(super) fn data_here(&self, node: &Shared, deadline: Instant) -> Result<Option<Collection>, ServiceError> {
         let Some(replica) = node.replica(self.shard).filter(|_| node.is_in_sync(self.shard)) else { return Ok(None) };
         match self.consistency {
             Consistency::Usual => Ok(replica.readable()),
@@ -181,8 +183,17 @@ impl Route {
 
 /// Asks other nodes for a shard's points, each when the one before did not know or says nothing for a while. The first answer; or
 /// why there is none, if anybody said so.
-async fn ask_others(node: &Shared, ask: &Ask, patience: Duration) -> Result<Result<Answer, ServiceError>, Option<String>> {
-    let mut readers = node.readers(ask.shard, ask.consistency).into_iter();
+///
+/// One that was asked already may be passed over until the others have been.
+async fn ask_others(
+    node: &Shared,
+    ask: &Ask,
+    patience: Duration,
+    last: Option<PeerId>,
+) -> Result<Result<Answer, ServiceError>, Option<String>> {
+    let mut readers = node.readers(ask.shard, ask.consistency);
+    readers.sort_by_key(|(peer, _)| Some(*peer) == last);
+    let mut readers = readers.into_iter();
     let mut asked = FuturesUnordered::new();
     let (mut reason, mut next) = (None, readers.next());
     loop {
@@ -208,8 +219,9 @@ async fn ask_others(node: &Shared, ask: &Ask, patience: Duration) -> Result<Resu
     }
 }
 
-impl ShardRoute for Route {
-    fn ask(&self, mut question: Question) -> Result<Answer, ServiceError> {
+impl Route {
+    /// Asks whoever has the shard's points, a certain peer last.
+    pub(super) fn ask_but(&self, mut question: Question, but: Option<PeerId>) -> Result<Answer, ServiceError> {
         let deadline = question.deadline().unwrap_or_else(|| Instant::now() + PATIENCE);
         let mut last = None;
         loop {
@@ -228,13 +240,27 @@ impl ShardRoute for Route {
             let kept = question.deadline();
             question.set_deadline(None);
             let ask = Ask { shard: self.shard, within, consistency: self.consistency, question };
-            match node.wait_for(ask_others(&node, &ask, left.min(PATIENCE))) {
+            match node.wait_for(ask_others(&node, &ask, left.min(PATIENCE), but)) {
                 Ok(answer) => return answer,
                 Err(reason) => last = reason.or(last),
             }
             question = ask.question;
             question.set_deadline(kept);
             std::thread::sleep(PAUSE.min(left));
+        }
+    }
+}
+
+impl ShardRoute for Route {
+    fn ask(&self, question: Question) -> Result<Answer, ServiceError> {
+        self.ask_but(question, None)
+    }
+
+    fn ask_each(&self, ways: &[&dyn ShardRoute], question: &Question) -> Vec<Result<Answer, ServiceError>> {
+        let routes: Vec<&Self> = ways.iter().filter_map(|way| (*way as &dyn Any).downcast_ref()).collect();
+        match self.node() {
+            Ok(node) if routes.len() == ways.len() => fan::ask(&node, &routes, question),
+            _ => on_each(ways.to_vec(), |way| way.ask(question.clone())),
         }
     }
 

@@ -1,12 +1,14 @@
 //! What a shard is asked, as values, so that it can be asked wherever it lies.
 
 use serde::{Deserialize, Serialize};
+use tracing::Span;
 use vectordb_core::{
     Collection, CollectionConfig, CollectionInfo, ConfigDiff, CorpusCounts, DistanceMatrix, Explanation, FacetHit, FacetRequest, Filter,
     GroupsRequest, MatrixRequest, MemoryReport, PayloadSelector, PointGroup, PointId, QueryRequest, Record, ScoredPoint, ScrollPage,
     ScrollRequest, Update, UpdateResult, VectorSelector,
 };
 
+use super::collection::{Shard, on_each};
 use crate::error::{Fault, Result, ServiceError};
 
 /// A question to one shard. Budgets do not travel: who sends it gives the time that is left beside it.
@@ -144,12 +146,15 @@ pub enum Written {
 }
 
 /// The way to a shard whose replicas lie anywhere in a cluster.
-pub trait ShardRoute: std::fmt::Debug + Send + Sync {
+pub trait ShardRoute: std::any::Any + std::fmt::Debug + Send + Sync {
     /// Asks a replica that knows everything acknowledged.
     ///
     /// # Errors
     /// Those of the question, and [`Unavailable`](crate::Fault::Unavailable) when no such replica answers in time.
     fn ask(&self, question: Question) -> Result<Answer>;
+
+    /// Asks several shards the same, each by its way, of which this is one. Their answers in that order.
+    fn ask_each(&self, ways: &[&dyn ShardRoute], question: &Question) -> Vec<Result<Answer>>;
 
     /// The same way for reads of another consistency.
     fn with(&self, consistency: Consistency) -> std::sync::Arc<dyn ShardRoute>;
@@ -210,7 +215,7 @@ pub(crate) enum ShardData {
 }
 
 /// An answer of another kind than the question.
-fn strange() -> ServiceError {
+pub(super) fn strange() -> ServiceError {
     ServiceError::internal("a shard answered something else than it was asked")
 }
 
@@ -221,6 +226,34 @@ macro_rules! asked {
             _ => Err(strange()),
         }
     };
+}
+
+/// Asks each of some shards the same: `ask_each!(shards, "shard count", Question::..., Answer::Count)`.
+macro_rules! ask_each {
+    ($shards:expr, $operation:expr, $question:expr, $answer:path) => {
+        $crate::shards::ask::answers_of($shards, $operation, &$question)?
+            .into_iter()
+            .map(|answer| match answer {
+                $answer(value) => Ok(value),
+                _ => Err($crate::shards::ask::strange()),
+            })
+            .collect::<Result<Vec<_>>>()
+    };
+}
+pub(super) use ask_each;
+
+/// Asks shards the same. Those of a cluster are asked together, so that each node gets one message.
+pub(super) fn answers_of(shards: &[&Shard], operation: &'static str, question: &Question) -> Result<Vec<Answer>> {
+    let caller = Span::current();
+    let ways: Option<Vec<_>> = shards.iter().map(|shard| shard.data.route()).collect();
+    let answers = match ways {
+        Some(ways) if ways.len() > 1 => {
+            let span = tracing::debug_span!(parent: &caller, "shards", operation, shards = ways.len());
+            span.in_scope(|| ways[0].ask_each(&ways, question))
+        }
+        _ => on_each(shards.to_vec(), |shard| shard.step(&caller, operation, |data| data.ask(question.clone()))),
+    };
+    answers.into_iter().collect()
 }
 
 impl ShardData {
@@ -235,16 +268,6 @@ impl ShardData {
         match self {
             Self::Here(data) => Ok(data.query_points(request)?),
             Self::Routed(_) => asked!(self, Question::Query(Box::new(request.clone())), Answer::Points),
-        }
-    }
-
-    pub(crate) fn retrieve(&self, ids: &[PointId], payload: &PayloadSelector, vectors: &VectorSelector) -> Result<Vec<Record>> {
-        match self {
-            Self::Here(data) => Ok(data.retrieve(ids, payload, vectors)?),
-            Self::Routed(_) => {
-                let question = Question::Retrieve { ids: ids.to_vec(), payload: payload.clone(), vectors: vectors.clone() };
-                asked!(self, question, Answer::Records)
-            }
         }
     }
 
@@ -273,10 +296,6 @@ impl ShardData {
 
     pub(crate) fn explain(&self, request: &QueryRequest) -> Result<Explanation> {
         asked!(self, Question::Explain(Box::new(request.clone())), Answer::Explanation).map(|explanation| *explanation)
-    }
-
-    pub(crate) fn corpus_counts(&self, request: &QueryRequest) -> Result<CorpusCounts> {
-        asked!(self, Question::Counts(Box::new(request.clone())), Answer::Counts)
     }
 
     pub(crate) fn info(&self) -> Result<CollectionInfo> {

@@ -292,21 +292,16 @@ fn held_at_once(routes: &[&dyn ShardRoute]) -> Result<Vec<Box<dyn HeldShard>>> {
     released.map(|()| held)
 }
 
-/// Does something with each of several things, beside each other when there is more than one.
-pub(crate) fn on_each<T: Send, R: Send>(things: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    if things.len() < 2 {
-        return things.into_iter().map(work).collect();
-    }
-    let work = Arc::new(&work);
+/// Does something with each of several things, beside each other when there is more than one; the first on this thread.
+pub fn on_each<T: Send, R: Send>(things: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let work = &work;
+    let mut things = things.into_iter();
+    let Some(first) = things.next() else { return Vec::new() };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = things
-            .into_iter()
-            .map(|thing| {
-                let work = Arc::clone(&work);
-                scope.spawn(move || work(thing))
-            })
-            .collect();
+        let threads: Vec<_> = things.map(|thing| scope.spawn(move || work(thing))).collect();
+        let mut done = vec![work(first)];
         // A panic of the work is one of the caller.
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        done.extend(threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))));
+        done
     })
 }

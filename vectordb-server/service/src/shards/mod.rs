@@ -20,6 +20,7 @@ mod tree;
 
 pub use ask::{Answer, Consistency, HeldShard, Question, ShardRoute, Written};
 pub(crate) use catalog::{Catalog, CollectionEntry, Resharding, ShardEntry};
+pub use collection::on_each;
 pub(crate) use collection::{Moved, Shard, ShardedCollection, Writing};
 pub use migration::{Touched, filters, is_about_points, matching, named, place, taken_over, whole_points};
 pub(crate) use migration::{matching_anywhere, target_mut};

@@ -12,8 +12,8 @@ use vectordb_core::{
     ScrollRequest, SearchTarget, Value, VectorSelector,
 };
 
-use super::ask::ShardData;
-use super::collection::{Shard, on_each};
+use super::ask::{Answer, Question, ask_each};
+use super::collection::Shard;
 use super::ring::ShardId;
 use super::tree;
 use crate::error::Result;
@@ -21,20 +21,10 @@ use crate::error::Result;
 /// Records of a page when no limit is given.
 const PAGE: usize = 10;
 
-/// Asks every shard the same.
-pub(super) fn ask<R: Send>(
-    shards: &[&Shard],
-    operation: &'static str,
-    question: impl Fn(&ShardData) -> Result<R> + Sync,
-) -> Result<Vec<R>> {
-    let caller = Span::current();
-    let answers = on_each(shards.to_vec(), |shard| shard.step(&caller, operation, &question));
-    answers.into_iter().collect()
-}
-
 /// The records of those ids that exist, in the order asked for, each once.
 pub(crate) fn retrieve(shards: &[&Shard], ids: &[PointId], payload: &PayloadSelector, vectors: &VectorSelector) -> Result<Vec<Record>> {
-    let mut answers = ask(shards, "shard retrieve", |shard| shard.retrieve(ids, payload, vectors))?;
+    let question = Question::Retrieve { ids: ids.to_vec(), payload: payload.clone(), vectors: vectors.clone() };
+    let mut answers = ask_each!(shards, "shard retrieve", question, Answer::Records)?;
     if answers.len() == 1 {
         return Ok(answers.remove(0));
     }
@@ -44,12 +34,13 @@ pub(crate) fn retrieve(shards: &[&Shard], ids: &[PointId], payload: &PayloadSele
 
 /// How many points satisfy a filter.
 pub(crate) fn count(shards: &[&Shard], filter: Option<&Filter>, exact: bool) -> Result<u64> {
-    Ok(ask(shards, "shard count", |shard| shard.count(filter, exact))?.into_iter().sum())
+    let question = Question::Count { filter: filter.cloned(), exact };
+    Ok(ask_each!(shards, "shard count", question, Answer::Count)?.into_iter().sum())
 }
 
 /// One page of a walk.
 pub(crate) fn scroll(shards: &[&Shard], request: &ScrollRequest) -> Result<ScrollPage> {
-    let mut pages = ask(shards, "shard scroll", |shard| shard.scroll(request))?;
+    let mut pages = ask_each!(shards, "shard scroll", Question::Scroll(request.clone()), Answer::Page)?;
     if pages.len() == 1 {
         return Ok(pages.remove(0));
     }
@@ -105,7 +96,8 @@ pub(crate) fn explained(shards: &[&Shard], request: &QueryRequest) -> Result<Exp
     }
     let mut alone = tree::without_ids(shards, request)?;
     alone.params.corpus = tree::counted(shards, &alone)?;
-    let explanations = ask(shards, "shard explain", |shard| shard.explain(&alone))?;
+    let explanations = ask_each!(shards, "shard explain", Question::Explain(Box::new(alone)), Answer::Explanation)?;
+    let explanations = explanations.into_iter().map(|explanation| *explanation);
     Ok(Explained { hits: tree::query(shards, request)?, shards: ids.zip(explanations).collect() })
 }
 
@@ -135,7 +127,7 @@ pub(crate) fn facet(shards: &[&Shard], request: &FacetRequest) -> Result<Vec<Fac
     // A value may be rare in each shard and frequent in all, so nothing is cut before the sum.
     let whole = FacetRequest { limit: MAX_RESULTS, ..request.clone() };
     let mut counts: HashMap<String, FacetHit> = HashMap::new();
-    for hit in ask(shards, "shard facet", |shard| shard.facet(&whole))?.into_iter().flatten() {
+    for hit in ask_each!(shards, "shard facet", Question::Facet(whole), Answer::Facets)?.into_iter().flatten() {
         counts.entry(hit.value.to_string()).and_modify(|sum| sum.count += hit.count).or_insert(hit);
     }
     let mut hits: Vec<FacetHit> = counts.into_values().collect();
@@ -180,7 +172,7 @@ pub(crate) fn groups(shards: &[&Shard], request: &GroupsRequest) -> Result<Vec<P
     };
     let asked = GroupsRequest { query, with_lookup: None, ..request.clone() };
     let mut best: HashMap<String, (f32, Value)> = HashMap::new();
-    for group in ask(shards, "shard groups", |shard| shard.groups(&asked))?.into_iter().flatten() {
+    for group in ask_each!(shards, "shard groups", Question::Groups(Box::new(asked.clone())), Answer::Groups)?.into_iter().flatten() {
         let Some(score) = group.hits.first().map(|hit| if closer { hit.score } else { -hit.score }) else { continue };
         let entry = best.entry(group.id.to_string()).or_insert((score, group.id));
         entry.0 = entry.0.max(score);

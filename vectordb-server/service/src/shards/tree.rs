@@ -15,9 +15,15 @@ use vectordb_core::{
     VectorSelector, fuse,
 };
 
+use super::ask::{Answer, Question, ask_each};
 use super::collection::Shard;
 use super::reads::{merged, retrieve};
 use crate::error::{Result, ServiceError};
+
+/// Hits of a shard that come with their payloads, and shards that send them: of ten times as many payloads as are wanted the most are
+/// sent in vain.
+const HITS_AT_ONCE: usize = 100;
+const MOST_AT_ONCE: usize = 10;
 
 /// The best points of a query of any kind, over two shards or more.
 pub(crate) fn query(shards: &[&Shard], request: &QueryRequest) -> Result<Vec<ScoredPoint>> {
@@ -32,8 +38,17 @@ pub(crate) fn query(shards: &[&Shard], request: &QueryRequest) -> Result<Vec<Sco
         limit: request.limit,
         offset: request.offset,
     };
-    let hits = Walk { shards, root: &request }.run(&node, 0)?;
-    hydrated(shards, hits, &request)
+    let at_once = is_asked_at_once(shards.len(), &request);
+    let hits = Walk { shards, root: &request, at_once }.run(&node, 0)?;
+    if at_once { Ok(hits) } else { hydrated(shards, hits, &request) }
+}
+
+/// Whether every shard sends the payloads of all its hits at once, of which most are not among the best of all, so that the shards need
+/// not be asked for them again.
+fn is_asked_at_once(shards: usize, request: &QueryRequest) -> bool {
+    let is_leaf = !matches!(request.query, Some(Query::Sample { .. } | Query::Nearest { mmr: Some(_), .. }));
+    let few = shards <= MOST_AT_ONCE && request.offset.saturating_add(request.limit) <= HITS_AT_ONCE;
+    few && is_leaf && request.prefetch.is_empty() && request.with_vectors == VectorSelector::None
 }
 
 /// Whether the scores of a query's hits grow with closeness.
@@ -98,6 +113,8 @@ struct Walk<'w> {
     shards: &'w [&'w Shard],
     /// Whose budget holds.
     root: &'w QueryRequest,
+    /// Whether hits come with their payloads.
+    at_once: bool,
 }
 
 impl Walk<'_> {
@@ -164,12 +181,12 @@ impl Walk<'_> {
         }
     }
 
-    /// Asks every shard and merges; hits come without payloads.
+    /// Asks every shard and merges; hits come without payloads, unless all is asked at once.
     fn ask(&self, node: &Node<'_>, prefetch: Vec<Prefetch>) -> Result<Vec<ScoredPoint>> {
         let mut request = QueryRequest { prefetch, limit: node.offset + node.limit, ..self.request(node) };
         request.params.corpus = counted(self.shards, &request)?;
         let closer = larger_is_closer(self.shards, &request);
-        let answers = super::reads::ask(self.shards, "shard query", |shard| shard.query_points(&request))?;
+        let answers = ask_each!(self.shards, "shard query", Question::Query(Box::new(request.clone())), Answer::Points)?;
         let mut hits = merged(&request, closer, answers);
         hits.truncate(request.limit);
         Ok(hits.into_iter().skip(node.offset).collect())
@@ -181,7 +198,7 @@ impl Walk<'_> {
             filter: node.filter.clone(),
             params: node.params.clone(),
             score_threshold: node.threshold,
-            with_payload: PayloadSelector::None,
+            with_payload: if self.at_once { self.root.with_payload.clone() } else { PayloadSelector::None },
             budget: self.root.budget.clone(),
             ..QueryRequest::new(node.query.cloned())
         }
@@ -190,8 +207,8 @@ impl Walk<'_> {
     /// A sample of each shard, from which each place is drawn with the weight of what is left of its shard.
     fn sample(&self, node: &Node<'_>, seed: Option<u64>) -> Result<Vec<ScoredPoint>> {
         let request = QueryRequest { limit: node.limit, ..self.request(node) };
-        let mut left = super::reads::ask(self.shards, "shard count", |shard| shard.count(node.filter.as_ref(), false))?;
-        let samples = super::reads::ask(self.shards, "shard query", |shard| shard.query_points(&request))?;
+        let mut left = ask_each!(self.shards, "shard count", Question::Count { filter: node.filter.clone(), exact: false }, Answer::Count)?;
+        let samples = ask_each!(self.shards, "shard query", Question::Query(Box::new(request)), Answer::Points)?;
         let mut samples: Vec<_> = samples.into_iter().map(Vec::into_iter).collect();
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
         let mut drawn = Vec::with_capacity(node.limit.min(1024));
@@ -278,7 +295,7 @@ pub(crate) fn counted(shards: &[&Shard], request: &QueryRequest) -> Result<Optio
         return Ok(None);
     }
     let mut counts = CorpusCounts::default();
-    for part in super::reads::ask(shards, "shard counts", |shard| shard.corpus_counts(request))? {
+    for part in ask_each!(shards, "shard counts", Question::Counts(Box::new(request.clone())), Answer::Counts)? {
         counts.add(&part);
     }
     Ok(Some(Arc::new(counts)))

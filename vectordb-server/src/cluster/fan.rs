@@ -1,0 +1,81 @@
+//! One question to several shards: a message for each node, and not for each shard.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use vectordb_service::{Answer, Consistency, Fault, Question, ServiceError, on_each};
+
+use super::node::Shared;
+use super::route::{PATIENCE, Reply, Route, SLOW};
+use super::state::{PeerId, ShardRef};
+
+/// A question to the replicas of several shards on another node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AskEach {
+    pub(crate) shards: Vec<ShardRef>,
+    /// Milliseconds that are left.
+    pub(crate) within: Option<u64>,
+    pub(crate) consistency: Consistency,
+    pub(crate) question: Question,
+}
+
+/// Asks several shards the same: those that are here, and each other node about all that it has in one message. Who does not answer,
+/// or not well, is asked about each of its shards by itself, behind those that have them too.
+pub(super) fn ask(node: &Arc<Shared>, routes: &[&Route], question: &Question) -> Vec<Result<Answer, ServiceError>> {
+    let began = Instant::now();
+    let deadline = question.deadline().unwrap_or(began + PATIENCE);
+    let (mut here, mut there) = (Vec::new(), BTreeMap::<PeerId, (String, Vec<usize>)>::new());
+    let mut asked: Vec<Option<PeerId>> = vec![None; routes.len()];
+    let mut patience = deadline.saturating_duration_since(began).min(PATIENCE);
+    for (at, route) in routes.iter().enumerate() {
+        if let Ok(Some(data)) = route.data_here(node, deadline) {
+            here.push((at, data));
+            continue;
+        }
+        let readers = node.readers(route.shard, route.consistency);
+        if readers.len() > 1 {
+            patience = patience.min(SLOW);
+        }
+        if let Some((peer, uri)) = readers.into_iter().next() {
+            asked[at] = Some(peer);
+            there.entry(peer).or_insert((uri, Vec::new())).1.push(at);
+        }
+    }
+    let within = question.deadline().map(|deadline| deadline.saturating_duration_since(began).as_millis().try_into().unwrap_or(u64::MAX));
+    let mut question = question.clone();
+    let kept = question.deadline();
+    question.set_deadline(None);
+    let messages = there.into_values().map(|(uri, places)| {
+        let shards = places.iter().map(|&at| routes[at].shard).collect();
+        let message = AskEach { shards, within, consistency: routes[places[0]].consistency, question: question.clone() };
+        let calling = Arc::clone(node);
+        node.spawn(async move {
+            let answered = calling.client.call::<_, Vec<Reply<Answer>>>(&uri, "/shard/asks", &message, patience).await;
+            (places, answered)
+        })
+    });
+    let messages: Vec<_> = messages.collect();
+    question.set_deadline(kept);
+    let mut answers: Vec<Option<Result<Answer, ServiceError>>> = routes.iter().map(|_| None).collect();
+    for (at, answer) in on_each(here, |(at, data)| (at, question.answer(&data))) {
+        answers[at] = Some(answer);
+    }
+    for message in messages {
+        // What did not come back is asked for again below.
+        let Ok((places, Ok(replies))) = node.wait_for(message) else { continue };
+        for (at, reply) in places.into_iter().zip(replies) {
+            answers[at] = match reply {
+                Reply::Done(answer) => Some(Ok(answer)),
+                Reply::Failed(error) if error.fault != Fault::Unavailable => Some(Err(error)),
+                Reply::Failed(_) | Reply::NotHere => None,
+            };
+        }
+    }
+    let left: Vec<usize> = (0..routes.len()).filter(|&at| answers[at].is_none()).collect();
+    for (at, answer) in on_each(left, |at| (at, routes[at].ask_but(question.clone(), asked[at]))) {
+        answers[at] = Some(answer);
+    }
+    answers.into_iter().flatten().collect()
+}
