@@ -43,10 +43,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[non_exhaustive]
 pub enum TlsError {
     /// Encryption is switched on, and no certificate is named.
-    #[error("service.enable_tls needs tls.cert and tls.key, and so does cluster.p2p.enable_tls")]
+    #[error("service.enable_tls needs tls.cert and tls.key")]
     NoCertificate,
     /// Certificates of callers are to be verified, and nobody is named who signs them.
-    #[error("service.verify_https_client_certificate needs tls.ca_cert, and so does cluster.p2p.enable_tls")]
+    #[error("service.verify_https_client_certificate needs tls.ca_cert")]
     NoAuthority,
     /// A file cannot be read.
     #[error("{}: {source}", .path.display())]

@@ -147,7 +147,7 @@ impl Node {
     ) -> Result<Self, ClusterError> {
         let identity = identity(storage, config)?;
         check_scheme(config)?;
-        let tls = if config.p2p.enable_tls { Some(tls.ok_or(TlsError::NoCertificate)?) } else { None };
+        let tls = if config.p2p.enable_tls { Some(whole(tls)?) } else { None };
         let client = PeerClient::new(identity.peer_id, config.p2p.secret.clone(), tls).map_err(ClusterError::Settings)?;
         let certificates = tls.map(|files| Certificates::read(files, true)).transpose()?.map(Arc::new);
         let kubernetes = entry::kubernetes(config).await?;
@@ -223,6 +223,12 @@ impl Node {
 
 fn scheme(config: &ClusterConfig) -> &'static str {
     if config.p2p.enable_tls { "https" } else { "http" }
+}
+
+/// What nodes know each other by.
+fn whole(tls: Option<&TlsConfig>) -> Result<&TlsConfig, ClusterError> {
+    let is_whole = |tls: &&TlsConfig| tls.cert.is_some() && tls.key.is_some() && tls.ca_cert.is_some();
+    tls.filter(is_whole).ok_or_else(|| ClusterError::Settings("cluster.p2p.enable_tls needs tls.cert, tls.key and tls.ca_cert".to_owned()))
 }
 
 /// Addresses say whether they are those of encrypted doors.
