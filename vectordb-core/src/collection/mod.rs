@@ -154,6 +154,13 @@ impl Collection {
         self.backlog.1.notify_all();
     }
 
+    /// Closes, and waits until nobody works on the files any more.
+    pub(crate) fn end(&self) {
+        self.close();
+        drop(self.maintenance.lock());
+        drop(self.removal.write());
+    }
+
     /// Makes everything durable and marks the end of the log.
     pub(crate) fn flush(&self) -> Result<()> {
         self.wal.as_ref().map_or(Ok(()), Wal::close)

@@ -244,8 +244,10 @@ impl Database {
         let Some(directory) = changed.collections.remove(name) else { return Ok(false) };
         changed.write(&self.inner.around.fs, &self.inner.path)?;
         *catalog = changed;
-        if let Some(collection) = self.inner.open.write().remove(name) {
-            collection.close();
+        let dropped = self.inner.open.write().remove(name);
+        if let Some(collection) = dropped {
+            // A job that went on writing would be in the way of those who remove its files.
+            collection.end();
         }
         // Without its entry in the catalog the directory is rubbish; what cannot be removed now goes at the next open.
         self.inner.around.fs.remove_dir_all(&self.inner.directory(&directory))?;

@@ -265,6 +265,34 @@ fn a_search_by_id_leaves_the_point_out() {
 }
 
 #[test]
+fn a_collection_is_dropped_while_jobs_write_its_files() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let db = Database::open(dir.path().join("db")).expect("it opens");
+    let mut random = Random::new(10);
+    let mut busy = 0;
+    for round in 0..40 {
+        let mut config = small_segments(16, Distance::Dot);
+        config.hnsw_config.ef_construct = 200;
+        let collection = db.create_collection("c", config).expect("it is made");
+        collection.upsert((0..1500u64).map(|id| Point::new(id, random.vector(16)))).expect("good points");
+        std::thread::scope(|scope| {
+            let optimizing = scope.spawn(|| collection.optimize());
+            // At another moment of the job each time.
+            std::thread::sleep(std::time::Duration::from_millis(round));
+            busy += u32::from(collection.info().is_ok_and(|info| info.running_job.is_some()));
+            assert!(db.drop_collection("c").expect("dropping works"));
+            // It was done before, or is told that the collection is gone.
+            let done = optimizing.join().expect("no panic");
+            assert!(done.is_ok() || matches!(done, Err(Error::Closed { .. } | Error::Cancelled)), "{done:?}");
+        });
+        assert!(db.collections().is_empty());
+    }
+    println!("{busy} were dropped beside a job");
+    let left = std::fs::read_dir(dir.path().join("db/collections")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "directories are left behind");
+}
+
+#[test]
 fn snapshots_are_made_while_jobs_replace_files() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let db = Database::open(dir.path().join("db")).expect("it opens");
