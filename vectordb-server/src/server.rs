@@ -246,6 +246,9 @@ impl Server {
 
     /// Takes no more requests, finishes those that came, and closes the data.
     pub async fn stop(self) {
+        if let Some(node) = &self.node {
+            node.step_aside().await;
+        }
         let _ = self.stop.send(true);
         for door in self.doors {
             // A door that panicked has nothing more to finish.

@@ -162,6 +162,15 @@ pub enum ReplicaOperation {
         /// Whose.
         from: u64,
     },
+    /// Makes a replica the primary.
+    Promote {
+        /// The shard.
+        shard: ShardId,
+        /// Whose.
+        to: u64,
+        /// Even if it lacks something that was acknowledged, which is lost then: what others have besides is given up.
+        accept_loss: bool,
+    },
     /// Gives up making a replica.
     Abort {
         /// The shard.

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::client::{Client, ServerArgs};
+use super::client::{Client, ServerArgs, encoded};
 use super::failure::Failure;
 use super::output::{count_bar, json as print_json};
 use crate::config::Config;
@@ -62,6 +62,18 @@ enum Verb {
         #[arg(long, value_name = "SECONDS", default_value_t = 0)]
         linger: u64,
     },
+    /// Make a peer's replica the primary of its shard.
+    Promote {
+        /// The collection.
+        collection: String,
+        /// The shard's number.
+        shard: u32,
+        /// The peer's number.
+        peer: u64,
+        /// Even if it is not in sync, and nobody who is answers any more: what it lacks is lost then, whoever comes back.
+        #[arg(long)]
+        accept_loss: bool,
+    },
     /// Take a peer out of the cluster.
     Remove {
         /// The peer's number.
@@ -106,6 +118,11 @@ pub(super) fn run(ctl: &Ctl) -> Result<(), Failure> {
             let done = prestop(&ctl.server, Duration::from_secs(*timeout));
             std::thread::sleep(Duration::from_secs(*linger));
             done
+        }
+        Verb::Promote { collection, shard, peer, accept_loss } => {
+            let replica = json!({"shard_id": shard, "peer_id": peer, "accept_loss": accept_loss});
+            let path = format!("/collections/{}/cluster", encoded(collection));
+            client()?.call::<bool>("POST", &path, &json!({"promote_replica": replica})).map(drop)
         }
         Verb::Remove { peer, force } => remove(&client()?, *peer, *force),
     }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use openraft::ServerState;
 use vectordb_core::{CollectionConfig, ConfigDiff};
 use vectordb_service::{
-    Cluster, ClusterStatus, Fault, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, ReshardingState, Result, ServiceError,
-    ShardId, ShardKey, SnapshotDescription, SnapshotFile, SnapshotScope,
+    Cluster, ClusterStatus, Fault, PeerStatus, Question, ReplicaFigures, ReplicaOperation, ReplicaState, ReshardingState, Result,
+    ServiceError, ShardId, ShardKey, ShardRoute, SnapshotDescription, SnapshotFile, SnapshotScope,
 };
 
 use super::figures::{figures, state_of};
@@ -39,6 +39,29 @@ impl Shared {
         let found = meta.shards.into_iter().find(|of| of.id == shard);
         let found = found.ok_or_else(|| ServiceError::new(Fault::NotFound, format!("Shard {shard} of collection {name} not found")))?;
         Ok((ShardRef { uid: meta.uid, shard }, found))
+    }
+
+    /// What makes a peer's replica the primary.
+    fn promotion(&self, shard: ShardRef, meta: &ShardMeta, to: PeerId, accept_loss: bool) -> Result<Command> {
+        let epoch = meta.epoch;
+        if let Some(&primary) = meta.in_sync.iter().find(|member| member.peer == to) {
+            return Ok(Command::SetPrimary { shard, epoch, primary, keep_old: true });
+        }
+        if !meta.replicas.contains(&to) {
+            return Err(ServiceError::request(format!("Shard {} does not exist on peer {to}", meta.id)));
+        }
+        if !accept_loss {
+            let message = format!("peer {to} is not in sync, and what it lacks would be lost: `accept_loss` says that this is meant");
+            return Err(ServiceError::request(message));
+        }
+        // Someone who is asleep may wake up; someone who answers has everything.
+        if self.route(shard).is_some_and(|route| route.ask(&Question::Info).is_ok()) {
+            let message = format!("another replica of shard {} is in sync and answers: nothing needs to be lost", meta.id);
+            return Err(ServiceError::request(message));
+        }
+        let state = self.agreed();
+        let disk = state.peers.get(&to).map(|peer| peer.disk).ok_or_else(|| ServiceError::request(format!("Peer {to} does not exist")))?;
+        Ok(Command::Choose { shard, epoch, primary: Member { peer: to, disk } })
     }
 }
 
@@ -113,7 +136,9 @@ impl Cluster for Shared {
             return Err(ServiceError::resharding(name));
         }
         let (id, peers) = match operation {
-            ReplicaOperation::Replicate { shard, to } | ReplicaOperation::Abort { shard, to } => (*shard, vec![*to]),
+            ReplicaOperation::Replicate { shard, to }
+            | ReplicaOperation::Abort { shard, to }
+            | ReplicaOperation::Promote { shard, to, .. } => (*shard, vec![*to]),
             ReplicaOperation::Move { shard, from, to } => (*shard, vec![*from, *to]),
             ReplicaOperation::Drop { shard, from } => (*shard, vec![*from]),
         };
@@ -133,12 +158,20 @@ impl Cluster for Shared {
             ReplicaOperation::Abort { to, .. } if !has(to) || meta.is_in_sync(*to) => {
                 return Err(ServiceError::new(Fault::NotFound, format!("Shard {id} is not being transferred to peer {to}")));
             }
+            ReplicaOperation::Promote { to, accept_loss, .. } => self.promotion(shard, &meta, *to, *accept_loss)?,
             ReplicaOperation::Replicate { to, .. } => Command::Assign { shard, peer: *to, instead_of: None },
             ReplicaOperation::Move { from, to, .. } => Command::Assign { shard, peer: *to, instead_of: Some(*from) },
             ReplicaOperation::Drop { from: peer, .. } | ReplicaOperation::Abort { to: peer, .. } => {
                 Command::Unassign { shard, peer: *peer }
             }
         };
+        if let Command::Unassign { shard, peer } = command
+            && meta.primary.peer == peer
+            && let Some(&primary) = meta.in_sync.iter().find(|member| member.peer != peer)
+        {
+            // What it has begun to write comes to an end before its replica goes.
+            self.agree(Command::SetPrimary { shard, epoch: meta.epoch, primary, keep_old: true })?;
+        }
         self.agree(command).map(drop)
     }
 

@@ -23,13 +23,13 @@ use vectordb_service::{Answer, Consistency, Fault, Question, ServiceError, Snaps
 use super::client::{SECRET_HEADER, decode, encode};
 use super::cut::{Cut, Step};
 use super::fan::AskEach;
-use super::leader::{is_leader, known_to_be_agreed};
+use super::leader::{Beat, is_leader, known_to_be_agreed};
 use super::node::Shared;
 use super::placement::only_copies;
 use super::raft::Types;
 use super::replica::Append;
 use super::route::{Ask, CONFIRMING, Reply, Write};
-use super::state::{CollectionMeta, Command, Member, Outcome, PeerId, ShardRef};
+use super::state::{CollectionMeta, Command, Outcome, PeerId, ShardRef};
 use crate::lane::{self, Place};
 
 type Node = Arc<Shared>;
@@ -214,11 +214,11 @@ async fn propose(State(node): State<Node>, body: Bytes) -> Result<Response, Refu
 
 /// Notes that a node lives, and tells it what is agreed on.
 async fn beat(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
-    let member: Member = read(&body)?;
+    let beat: Beat = read(&body)?;
     if !is_leader(&node) {
         return Err((StatusCode::CONFLICT, "not the leader".to_owned()));
     }
-    node.beats.lock().note(member, Instant::now());
+    node.beats.lock().note(beat, Instant::now());
     Ok(reply(&known_to_be_agreed(&node)))
 }
 
@@ -230,7 +230,8 @@ async fn settled(State(node): State<Node>, body: Bytes) -> Result<Response, Refu
 async fn append(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     let message: Append = read(&body)?;
     let Some(replica) = node.replica(message.shard) else { return Ok(reply(&Reply::<super::replica::AppendReply>::NotHere)) };
-    Ok(working(move || told(replica.append(&message, Instant::now()))).await)
+    let work = move || told(replica.append(&message, Instant::now()).map(|reply| reply.by_one_that(node.is_stepping_aside())));
+    Ok(working(work).await)
 }
 
 /// What a replica here answers.

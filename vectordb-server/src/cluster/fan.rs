@@ -7,18 +7,19 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use vectordb_service::{Answer, Consistency, Fault, Question, ServiceError, on_each};
 
+use super::client::{PeerError, encode};
 use super::node::Shared;
 use super::route::{PATIENCE, Reply, Route, SLOW};
 use super::state::{PeerId, ShardRef};
 
 /// A question to the replicas of several shards on another node.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct AskEach {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AskEach<Q = Question> {
     pub(crate) shards: Vec<ShardRef>,
     /// Milliseconds that are left.
     pub(crate) within: Option<u64>,
     pub(crate) consistency: Consistency,
-    pub(crate) question: Question,
+    pub(crate) question: Q,
 }
 
 /// Asks several shards the same: those that are here, and each other node about all that it has in one message. Who does not answer,
@@ -30,8 +31,8 @@ pub(super) fn ask(node: &Arc<Shared>, routes: &[&Route], question: &Question) ->
     let mut asked: Vec<Option<PeerId>> = vec![None; routes.len()];
     let mut patience = deadline.saturating_duration_since(began).min(PATIENCE);
     for (at, route) in routes.iter().enumerate() {
-        if let Ok(Some(data)) = route.data_here(node, deadline) {
-            here.push((at, data));
+        if route.may_answer_here(node) {
+            here.push(at);
             continue;
         }
         let readers = node.readers(route.shard, route.consistency);
@@ -44,23 +45,25 @@ pub(super) fn ask(node: &Arc<Shared>, routes: &[&Route], question: &Question) ->
         }
     }
     let within = question.deadline().map(|deadline| deadline.saturating_duration_since(began).as_millis().try_into().unwrap_or(u64::MAX));
-    let mut question = question.clone();
-    let kept = question.deadline();
-    question.set_deadline(None);
     let messages = there.into_values().map(|(uri, places)| {
         let shards = places.iter().map(|&at| routes[at].shard).collect();
-        let message = AskEach { shards, within, consistency: routes[places[0]].consistency, question: question.clone() };
+        let message = encode(&AskEach { shards, within, consistency: routes[places[0]].consistency, question });
         let calling = Arc::clone(node);
         node.spawn(async move {
-            let answered = calling.client.call::<_, Vec<Reply<Answer>>>(&uri, "/shard/asks", &message, patience).await;
+            let body = message.map_err(PeerError::Unreachable);
+            let answered = match body {
+                Ok(body) => calling.client.send::<Vec<Reply<Answer>>>(&uri, "/shard/asks", body, patience).await,
+                Err(error) => Err(error),
+            };
             (places, answered)
         })
     });
+    // Others begin before this node does, which may have to be sure first that it is the primary.
     let messages: Vec<_> = messages.collect();
-    question.set_deadline(kept);
     let mut answers: Vec<Option<Result<Answer, ServiceError>>> = routes.iter().map(|_| None).collect();
-    for (at, answer) in on_each(here, |(at, data)| (at, question.answer(&data))) {
-        answers[at] = Some(answer);
+    let answer_here = |at: usize| routes[at].data_here(node, deadline).ok().flatten().map(|data| question.answer(&data));
+    for (at, answer) in on_each(here, |at| (at, answer_here(at))) {
+        answers[at] = answer;
     }
     for message in messages {
         // What did not come back is asked for again below.
@@ -74,7 +77,7 @@ pub(super) fn ask(node: &Arc<Shared>, routes: &[&Route], question: &Question) ->
         }
     }
     let left: Vec<usize> = (0..routes.len()).filter(|&at| answers[at].is_none()).collect();
-    for (at, answer) in on_each(left, |at| (at, routes[at].ask_but(question.clone(), asked[at]))) {
+    for (at, answer) in on_each(left, |at| (at, routes[at].ask_but(question, asked[at]))) {
         answers[at] = Some(answer);
     }
     answers.into_iter().flatten().collect()

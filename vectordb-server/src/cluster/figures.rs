@@ -44,8 +44,6 @@ pub(super) fn figures(state: &ClusterState, here: PeerId, health: Option<&Health
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::super::state::tests::{member, of_peers, with_collection};
     use super::super::state::{Command, ShardRef};
     use super::*;
@@ -60,7 +58,7 @@ mod tests {
         assert_eq!(seen.by_state, [("Active", 3), ("Dead", 0), ("Partial", 1)].into());
         assert_eq!((seen.active, &seen.transfers), (Some((1, 2)), &[("books".to_owned(), (1, 0))].into()));
         assert_eq!((seen.alive, seen.without_primary), (None, None), "who does not lead does not know");
-        let health = Health { alive: [(1, member(1)), (3, member(3))].into(), given_up: BTreeSet::new() };
+        let health = Health { alive: [(1, member(1)), (3, member(3))].into(), ..Health::default() };
         let led = figures(&state, 2, Some(&health));
         assert_eq!((led.alive, led.without_primary, &led.transfers["books"]), (Some(2), Some(1), &(0, 1)));
         assert_eq!(figures(&of_peers(1), 1, None).active, None);

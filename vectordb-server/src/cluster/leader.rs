@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openraft::{BasicNode, ChangeMembers, ServerState};
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 use vectordb_service::ShardId;
 
 use super::node::Shared;
@@ -22,16 +24,36 @@ const MOST_HELD: Duration = Duration::from_secs(5);
 /// How long old shards of a resharding are kept for reads that found them. Reads give up after 10 s.
 const READS: Duration = Duration::from_secs(12);
 
+/// What a node tells the leader as long as it lives.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Beat {
+    peer: PeerId,
+    disk: Uuid,
+    /// It is about to stop.
+    #[serde(default)]
+    stopping: bool,
+}
+
+impl Beat {
+    pub(super) fn new(member: Member, stopping: bool) -> Self {
+        Self { peer: member.peer, disk: member.disk, stopping }
+    }
+
+    pub(super) fn member(&self) -> Member {
+        Member { peer: self.peer, disk: self.disk }
+    }
+}
+
 /// Whom the leader has heard of.
 #[derive(Debug, Default)]
 pub(super) struct Beats {
-    heard: BTreeMap<PeerId, (Member, Instant)>,
+    heard: BTreeMap<PeerId, (Beat, Instant)>,
     leading_since: Option<Instant>,
 }
 
 impl Beats {
-    pub(super) fn note(&mut self, member: Member, now: Instant) {
-        self.heard.insert(member.peer, (member, now));
+    pub(super) fn note(&mut self, beat: Beat, now: Instant) {
+        self.heard.insert(beat.peer, (beat, now));
     }
 
     /// Who lives, as far as a leader of so long can know.
@@ -47,9 +69,10 @@ impl Beats {
             let heard = self.heard.get(&peer);
             let silent_for = now.saturating_duration_since(heard.map_or(since, |(_, at)| *at));
             // A new leader believes in everybody for a while.
-            let member = heard.map_or(Member { peer, disk: known.disk }, |(member, _)| *member);
+            let beat = heard.map_or(Beat { peer, disk: known.disk, stopping: false }, |(beat, _)| *beat);
             if silent_for < DOWN_AFTER {
-                health.alive.insert(peer, member);
+                let those = if beat.stopping { &mut health.stopping } else { &mut health.alive };
+                those.insert(peer, beat.member());
             } else if silent_for >= give_up_after {
                 health.given_up.insert(peer);
             }
@@ -224,7 +247,7 @@ mod tests {
     use super::*;
 
     fn healthy(peers: std::ops::RangeInclusive<u64>) -> Health {
-        Health { alive: peers.map(|peer| (peer, member(peer))).collect(), given_up: BTreeSet::new() }
+        Health { alive: peers.map(|peer| (peer, member(peer))).collect(), ..Health::default() }
     }
 
     #[test]
@@ -253,10 +276,21 @@ mod tests {
         let start = Instant::now();
         assert!(beats.health(&state, false, DOWN_AFTER, start).alive.is_empty());
         assert_eq!(beats.health(&state, true, DOWN_AFTER * 2, start).alive.len(), 2);
-        beats.note(member(1), start + DOWN_AFTER);
+        beats.note(Beat::new(member(1), false), start + DOWN_AFTER);
         let health = beats.health(&state, true, DOWN_AFTER * 2, start + DOWN_AFTER * 3 / 2);
         assert_eq!((health.alive.len(), health.given_up.len()), (1, 0));
         let health = beats.health(&state, true, DOWN_AFTER * 2, start + DOWN_AFTER * 2);
         assert_eq!(health.given_up, BTreeSet::from([2]));
+    }
+
+    #[test]
+    fn who_is_about_to_stop_is_not_counted_on_until_it_is_back() {
+        let (state, start) = (of_peers(1), Instant::now());
+        let mut beats = Beats::default();
+        for (stopping, expected) in [(false, (1, 0)), (true, (0, 1)), (false, (1, 0))] {
+            beats.note(Beat::new(member(1), stopping), start);
+            let health = beats.health(&state, true, DOWN_AFTER * 2, start);
+            assert_eq!((health.alive.len(), health.stopping.len()), expected);
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 use vectordb_core::{StdFs, UpdateResult};
@@ -22,14 +22,14 @@ use super::door;
 use super::entry;
 use super::feed;
 use super::identity::Identity;
-use super::leader::{self, Beats};
+use super::leader::{self, Beat, Beats};
 use super::overseer;
 use super::raft::{ConsensusError, Group};
 use super::replica::{Home, Replica, Work};
 use super::resharding::{Admission, Pass, Resharding};
 use super::route::{Change, Route};
 use super::sender;
-use super::state::{ClusterState, CollectionMeta, Command, Member, Outcome, PeerId, ShardRef};
+use super::state::{ClusterState, CollectionMeta, Command, Member, Outcome, PeerId, ShardMeta, ShardRef};
 use crate::config::{ClusterConfig, TlsConfig};
 use crate::kubernetes::Kubernetes;
 use crate::tls::{Certificates, TlsError, TlsListener};
@@ -108,7 +108,11 @@ pub(crate) struct Shared {
     pub(super) first_heard: Mutex<Option<u64>>,
     /// Set once everything was in order, and never reset: troubles of others are not this node's.
     was_ready: AtomicBool,
+    /// Others take over what is here, as this node is about to stop.
+    stepping_aside: AtomicBool,
     stopping: AtomicBool,
+    /// There is something to tell the leader.
+    beat: Notify,
 }
 
 impl std::fmt::Debug for Shared {
@@ -175,7 +179,9 @@ impl Node {
             reconciled: watch::Sender::new(0),
             first_heard: Mutex::default(),
             was_ready: AtomicBool::new(false),
+            stepping_aside: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            beat: Notify::new(),
         });
         shared.prepare()?;
         let (stop, stopped) = watch::channel(false);
@@ -202,6 +208,23 @@ impl Node {
         tasks.push(tokio::spawn(leader::run(Arc::clone(&shared))));
         tasks.push(tokio::spawn(overseer::run(Arc::clone(&shared), stopped)));
         Ok(Self { shared, tasks, stop })
+    }
+
+    /// Has others take over what this node is primary of, and leaves the in-sync sets of others, so that no write waits for it when it
+    /// stops. What nobody else has stays, and so does everything after a few seconds without an agreement.
+    pub(crate) async fn step_aside(&self) {
+        const PATIENCE: Duration = Duration::from_secs(3);
+        let me = self.shared.me;
+        self.shared.stepping_aside.store(true, Ordering::Release);
+        self.shared.beat.notify_one();
+        let mut agreed = self.shared.group.agreed.clone();
+        let is_free = agreed.wait_for(|agreed| {
+            let mut shards = agreed.state.collections.values().flat_map(CollectionMeta::all_shards);
+            shards.all(|shard| !shard.in_sync.contains(&me) || shard.in_sync.len() == 1)
+        });
+        if tokio::time::timeout(PATIENCE, is_free).await.is_err() {
+            tracing::warn!("stopping although others count on replicas here");
+        }
     }
 
     /// Takes no more part. Replicas of others take over.
@@ -282,26 +305,37 @@ async fn beat_always(node: Arc<Shared>) {
         let leader = node.leader();
         match leader {
             Some((id, _)) if id == node.me.peer => {
-                node.beats.lock().note(node.me, Instant::now());
+                node.beats.lock().note(node.beat(), Instant::now());
                 if let Some(agreed) = leader::known_to_be_agreed(&node) {
                     node.first_heard.lock().get_or_insert(agreed);
                 }
             }
             Some((_, uri)) => {
-                let answer: Result<Option<u64>, _> = node.client.call(&uri, "/beat", &node.me, leader::BEAT).await;
+                let answer: Result<Option<u64>, _> = node.client.call(&uri, "/beat", &node.beat(), leader::BEAT).await;
                 if let Ok(Some(agreed)) = answer {
                     node.first_heard.lock().get_or_insert(agreed);
                 }
             }
             None => {}
         }
-        tokio::time::sleep(leader::BEAT).await;
+        tokio::select! {
+            () = tokio::time::sleep(leader::BEAT) => {}
+            () = node.beat.notified() => {}
+        }
     }
 }
 
 impl Shared {
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_stepping_aside(&self) -> bool {
+        self.stepping_aside.load(Ordering::Acquire)
+    }
+
+    fn beat(&self) -> Beat {
+        Beat::new(self.me, self.is_stepping_aside())
     }
 
     /// The service that the node is of, until that ends.
@@ -335,6 +369,10 @@ impl Shared {
         self.replicas.read().get(&shard).cloned()
     }
 
+    pub(super) fn route(&self, shard: ShardRef) -> Option<Arc<Route>> {
+        self.routes.lock().get(&shard).cloned()
+    }
+
     pub(crate) fn is_in_sync(&self, shard: ShardRef) -> bool {
         self.agreed().shard(shard).is_some_and(|(_, _, meta)| meta.in_sync.contains(&self.me))
     }
@@ -348,18 +386,18 @@ impl Shared {
         all.filter_map(|member| Some((member.peer, state.peers.get(&member.peer)?.uri.clone()))).collect()
     }
 
-    /// Returns when a peer is agreed not to be the primary of a shard any more.
+    /// Returns when there is no answer to be expected any more from a peer that was the primary of a shard. One that lives hears from
+    /// the next primary what became of the writes that it had begun; where points have moved on, they were done before that.
     pub(crate) async fn deposed(&self, shard: ShardRef, peer: PeerId) {
+        const ANSWER: Duration = Duration::from_secs(1);
         let mut agreed = self.group.agreed.clone();
-        let changed = agreed.wait_for(|agreed| agreed.state.shard(shard).is_none_or(|(_, _, meta)| meta.primary.peer != peer));
-        let changed = changed.await.map(|agreed| agreed.state.shard(shard).is_none());
-        match changed {
-            Ok(false) => {}
-            // Its points have moved on, and before that the write was done: the answer is on its way.
-            Ok(true) => tokio::time::sleep(Duration::from_secs(1)).await,
+        let counts = |meta: &ShardMeta| meta.primary.peer == peer || meta.is_in_sync(peer);
+        let changed = agreed.wait_for(|agreed| !agreed.state.shard(shard).is_some_and(|(_, _, meta)| counts(meta)));
+        if changed.await.is_err() {
             // Nothing will change any more: the node is stopping, and its calls end by themselves.
-            Err(_) => std::future::pending::<()>().await,
+            std::future::pending::<()>().await;
         }
+        tokio::time::sleep(ANSWER).await;
     }
 
     pub(super) fn leader(&self) -> Option<(PeerId, String)> {
@@ -500,12 +538,7 @@ impl Shared {
         }
     }
 
-    fn reconcile_shard(
-        self: &Arc<Self>,
-        shard: ShardRef,
-        collection: &CollectionMeta,
-        meta: &super::state::ShardMeta,
-    ) -> Result<(), ServiceError> {
+    fn reconcile_shard(self: &Arc<Self>, shard: ShardRef, collection: &CollectionMeta, meta: &ShardMeta) -> Result<(), ServiceError> {
         if !meta.replicas.contains(&self.me.peer) {
             return Ok(());
         }

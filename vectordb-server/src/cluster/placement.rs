@@ -14,6 +14,8 @@ const MOST_TRANSFERS: usize = 2;
 pub(crate) struct Health {
     /// Peers that were heard of lately, with the disks they have.
     pub(crate) alive: BTreeMap<PeerId, Member>,
+    /// Others, which have said that they are about to stop.
+    pub(crate) stopping: BTreeMap<PeerId, Member>,
     /// Peers that have been silent for so long that others take their place.
     pub(crate) given_up: BTreeSet<PeerId>,
 }
@@ -21,6 +23,10 @@ pub(crate) struct Health {
 impl Health {
     pub(super) fn has(&self, member: &Member) -> bool {
         self.alive.get(&member.peer) == Some(member)
+    }
+
+    fn sees_off(&self, member: &Member) -> bool {
+        self.stopping.get(&member.peer) == Some(member)
     }
 }
 
@@ -58,7 +64,14 @@ pub(crate) fn plan(state: &ClusterState, health: &Health, balances: bool) -> Vec
     let mut loads = loads(state);
     for (of, collection, shard) in shards(state).filter(|(_, collection, shard)| !collection.is_replaced(shard)) {
         if let Some(gone) = surplus(state, collection, shard, health, balances.then_some(&loads)) {
-            commands.push(Command::Unassign { shard: of, peer: gone });
+            let next = shard.in_sync.iter().find(|member| member.peer != gone && health.has(member));
+            commands.push(match next {
+                // What it has begun to write comes to an end before its replica goes.
+                Some(&primary) if shard.primary.peer == gone => {
+                    Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: true }
+                }
+                _ => Command::Unassign { shard: of, peer: gone },
+            });
             continue;
         }
         if transfers >= MOST_TRANSFERS || shard.learners().next().is_some() {
@@ -92,13 +105,14 @@ fn making(shard: &ShardMeta, health: &Health) -> usize {
     shard.learners().filter(|peer| health.alive.contains_key(peer)).count()
 }
 
-/// Another primary for a shard whose own is silent, or has another disk.
+/// Another primary for a shard whose own is silent, is about to stop, or has another disk. One that stops stays in the set, for the
+/// other may have gone without a word: if it lives, it will see to that.
 fn fail_over(of: ShardRef, shard: &ShardMeta, health: &Health) -> Option<Command> {
     if health.has(&shard.primary) {
         return None;
     }
     let primary = *shard.in_sync.iter().find(|member| health.has(member))?;
-    Some(Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: false })
+    Some(Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: health.sees_off(&shard.primary) })
 }
 
 fn is_leaving(state: &ClusterState, health: &Health, peer: PeerId) -> bool {
@@ -131,7 +145,8 @@ fn surplus(
     let moved = shard.moving.iter().find(|(to, _)| shard.is_in_sync(**to)).map(|(_, from)| *from);
     let leaving = shard.replicas.iter().copied().find(|&peer| is_leaving(state, health, peer));
     let too_many = || {
-        let extra = shard.in_sync.len() > wanted && shard.moving.is_empty();
+        let well = shard.in_sync.iter().filter(|member| health.has(member)).count();
+        let extra = well > wanted && shard.moving.is_empty();
         let most = shard.in_sync.iter().map(|member| member.peer).filter(|&peer| peer != shard.primary.peer);
         let loads = loads.filter(|_| extra)?;
         most.max_by_key(|peer| loads.get(peer).copied().unwrap_or(0))
@@ -206,7 +221,7 @@ mod tests {
     use super::*;
 
     fn healthy(peers: impl IntoIterator<Item = PeerId>) -> Health {
-        Health { alive: peers.into_iter().map(|peer| (peer, member(peer))).collect(), given_up: BTreeSet::new() }
+        Health { alive: peers.into_iter().map(|peer| (peer, member(peer))).collect(), ..Health::default() }
     }
 
     /// Does what is planned, with replicas that catch up at once, until nothing is left to do.
@@ -287,6 +302,37 @@ mod tests {
         settle(&mut state, &health);
         assert_eq!(shard(&state).replicas, BTreeSet::from([2, 3]));
         assert_eq!(shard(&state).in_sync.len(), 2);
+    }
+
+    #[test]
+    fn who_stops_hands_over_first_and_keeps_its_replicas() {
+        let mut state = of_peers(3);
+        with_collection(&mut state, "books", 3, &[&[1, 2, 3], &[2, 3, 1]]);
+        let health = Health { stopping: [(1, member(1))].into(), ..healthy([2, 3]) };
+        let commands = plan(&state, &health, true);
+        assert!(matches!(commands[..], [Command::SetPrimary { keep_old: true, .. }]), "{commands:?}");
+        settle(&mut state, &health);
+        assert!(shards(&state).all(|(_, _, shard)| shard.primary.peer != 1 && shard.in_sync.len() == 3 && shard.replicas.len() == 3));
+        // Nobody can follow on the only one.
+        let mut state = of_peers(2);
+        with_collection(&mut state, "books", 1, &[&[1]]);
+        assert!(plan(&state, &Health { stopping: [(1, member(1))].into(), ..healthy([2]) }, true).is_empty());
+    }
+
+    #[test]
+    fn a_primary_that_moves_hands_over_before_its_replica_goes() {
+        let mut state = of_peers(2);
+        let uid = with_collection(&mut state, "books", 1, &[&[1]]);
+        let shard = ShardRef { uid, shard: ShardId(0) };
+        state.apply(&Command::Assign { shard, peer: 2, instead_of: Some(1) }).expect("2 is a peer");
+        state.apply(&Command::Expand { shard, epoch: 2, member: member(2) }).expect("2 caught up");
+        let health = healthy([1, 2]);
+        let first = plan(&state, &health, false);
+        assert_eq!(first, [Command::SetPrimary { shard, epoch: 3, primary: member(2), keep_old: true }]);
+        for command in &first {
+            state.apply(command).expect("2 is in sync");
+        }
+        assert_eq!(plan(&state, &health, false), [Command::Unassign { shard, peer: 1 }]);
     }
 
     #[test]

@@ -27,13 +27,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A question to the replica of another node.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Ask {
+pub(crate) struct Ask<Q = Question> {
     pub(crate) shard: ShardRef,
     /// Milliseconds that are left.
     pub(crate) within: Option<u64>,
     #[serde(default)]
     pub(crate) consistency: Consistency,
-    pub(crate) question: Question,
+    pub(crate) question: Q,
 }
 
 /// A write for the primary on another node.
@@ -89,6 +89,15 @@ pub(super) fn stopping() -> ServiceError {
 impl Route {
     fn node(&self) -> Result<Arc<Shared>, ServiceError> {
         self.node.upgrade().ok_or_else(stopping)
+    }
+
+    /// Whether a read may be answered on this node, as far as it knows.
+    pub(super) fn may_answer_here(&self, node: &Shared) -> bool {
+        let Some(replica) = node.replica(self.shard).filter(|_| node.is_in_sync(self.shard)) else { return false };
+        match self.consistency {
+            Consistency::Usual => replica.readable().is_some(),
+            Consistency::Confirmed(_) => replica.is_primary(),
+        }
     }
 
     /// The data on this node, if it is good enough for a read.
@@ -187,7 +196,7 @@ impl Route {
 /// One that was asked already may be passed over until the others have been.
 async fn ask_others(
     node: &Shared,
-    ask: &Ask,
+    ask: &Ask<&Question>,
     patience: Duration,
     last: Option<PeerId>,
 ) -> Result<Result<Answer, ServiceError>, Option<String>> {
@@ -221,7 +230,7 @@ async fn ask_others(
 
 impl Route {
     /// Asks whoever has the shard's points, a certain peer last.
-    pub(super) fn ask_but(&self, mut question: Question, but: Option<PeerId>) -> Result<Answer, ServiceError> {
+    pub(super) fn ask_but(&self, question: &Question, but: Option<PeerId>) -> Result<Answer, ServiceError> {
         let deadline = question.deadline().unwrap_or_else(|| Instant::now() + PATIENCE);
         let mut last = None;
         loop {
@@ -237,22 +246,18 @@ impl Route {
                 return Err(ServiceError::new(Fault::Unavailable, message));
             }
             let within = question.deadline().map(|_| left.as_millis().try_into().unwrap_or(u64::MAX));
-            let kept = question.deadline();
-            question.set_deadline(None);
             let ask = Ask { shard: self.shard, within, consistency: self.consistency, question };
             match node.wait_for(ask_others(&node, &ask, left.min(PATIENCE), but)) {
                 Ok(answer) => return answer,
                 Err(reason) => last = reason.or(last),
             }
-            question = ask.question;
-            question.set_deadline(kept);
             std::thread::sleep(PAUSE.min(left));
         }
     }
 }
 
 impl ShardRoute for Route {
-    fn ask(&self, question: Question) -> Result<Answer, ServiceError> {
+    fn ask(&self, question: &Question) -> Result<Answer, ServiceError> {
         self.ask_but(question, None)
     }
 
@@ -260,7 +265,7 @@ impl ShardRoute for Route {
         let routes: Vec<&Self> = ways.iter().filter_map(|way| (*way as &dyn Any).downcast_ref()).collect();
         match self.node() {
             Ok(node) if routes.len() == ways.len() => fan::ask(&node, &routes, question),
-            _ => on_each(ways.to_vec(), |way| way.ask(question.clone())),
+            _ => on_each(ways.to_vec(), |way| way.ask(question)),
         }
     }
 

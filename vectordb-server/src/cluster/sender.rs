@@ -7,7 +7,7 @@ use super::client::PeerError;
 use super::node::Shared;
 use super::replica::{Append, AppendReply, Matched, Outgoing, Replica};
 use super::route::Reply;
-use super::state::{ClusterState, Command, PeerId};
+use super::state::{ClusterState, Command, Member, PeerId};
 use vectordb_core::Lsn;
 use vectordb_service::ServiceError;
 
@@ -17,6 +17,8 @@ pub(super) const BEAT: Duration = Duration::from_millis(300);
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a member may be silent while writes wait for it.
 const SILENCE: Duration = Duration::from_millis(2500);
+/// How long to wait before a proposal is made again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long to wait after a failure.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
@@ -40,11 +42,13 @@ pub(super) struct Copying {
     /// The last batch that the peer is thought to have.
     after: Option<Lsn>,
     failing: Option<Instant>,
+    /// When it was proposed that the peer leaves, as it is about to stop.
+    seen_off: Option<Instant>,
 }
 
 impl Copying {
     pub(super) fn new(replica: Arc<Replica>, peer: PeerId, epoch: u64) -> Self {
-        Self { replica, peer, epoch, after: None, failing: None }
+        Self { replica, peer, epoch, after: None, failing: None, seen_off: None }
     }
 
     /// Whether the peer is to have a replica; it may have been dismissed, and counts until its epoch is over all the same.
@@ -69,13 +73,18 @@ impl Copying {
         now: Instant,
     ) -> (Next, Option<Command>) {
         match reply {
-            Some(&AppendReply::Has { member, upto, shown }) => {
+            Some(&AppendReply::Has { member, upto, shown, leaving }) => {
                 self.failing = None;
                 self.after = Some(upto);
-                let known = Matched { upto, shown, question: sent.question };
-                let admits = self.replica.acknowledged(self.epoch, member, known, self.is_assigned(state), now);
-                let command = Command::Expand { shard: self.replica.shard, epoch: self.epoch, member };
-                (if sent.all { Next::News } else { Next::More }, admits.then_some(command))
+                let known = Matched { upto, shown, question: sent.question, whole: sent.all };
+                let admits = self.replica.acknowledged(self.epoch, member, known, self.is_assigned(state) && !leaving, now);
+                let (shard, epoch) = (self.replica.shard, self.epoch);
+                let command = if leaving && self.sees_off(member, now) {
+                    Some(Command::Shrink { shard, epoch, member })
+                } else {
+                    admits.then_some(Command::Expand { shard, epoch, member })
+                };
+                (if sent.all { Next::News } else { Next::More }, command)
             }
             Some(&AppendReply::Wants { after }) => {
                 self.failing = None;
@@ -97,6 +106,17 @@ impl Copying {
             return (Next::More, None);
         }
         (Next::Pause, self.complaint(now, now))
+    }
+
+    /// Whether to propose now that a member leaves, for it says that it is about to stop. This is the primary, so another one has
+    /// everything; nobody else can know that.
+    fn sees_off(&mut self, member: Member, now: Instant) -> bool {
+        let is_due = self.seen_off.is_none_or(|at| now.saturating_duration_since(at) >= AGAIN);
+        let leaves = is_due && self.replica.counts(self.peer) == Some(member);
+        if leaves {
+            self.seen_off = Some(now);
+        }
+        leaves
     }
 
     /// A member that writes wait for and that stays silent has to leave the set. It was asked when this `begun`.

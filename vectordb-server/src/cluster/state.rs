@@ -37,6 +37,9 @@ pub(crate) struct ShardMeta {
     /// Grows with every change of the primary or of the in-sync set.
     pub(crate) epoch: u64,
     pub(crate) primary: Member,
+    /// The epoch in which an operator last chose the primary: whatever else replicas had before that is given up.
+    #[serde(default)]
+    pub(crate) chosen: u64,
     /// Those that have everything acknowledged; the primary is one of them.
     pub(crate) in_sync: BTreeSet<Member>,
     /// Peers that have a replica or are to get one.
@@ -173,6 +176,12 @@ pub(crate) enum Command {
         primary: Member,
         keep_old: bool,
     },
+    /// A replica that may lack what was acknowledged is the primary from now on, because somebody said so.
+    Choose {
+        shard: ShardRef,
+        epoch: u64,
+        primary: Member,
+    },
     /// The primary was restarted and goes on in an epoch of its own.
     Regrant {
         shard: ShardRef,
@@ -299,6 +308,7 @@ impl ClusterState {
             Command::ReleaseWrites { uid, round } => self.release_writes(*uid, *round),
             Command::EndResharding { uid } => self.end_resharding(*uid),
             Command::DropReplaced { uid, first } => self.drop_replaced(*uid, *first),
+            Command::Choose { shard, epoch, primary } => self.choose(*shard, *epoch, *primary),
             replicas => self.change_replicas(replicas),
         }
     }
@@ -316,6 +326,7 @@ impl ClusterState {
             key: key.cloned(),
             epoch: 1,
             primary,
+            chosen: 0,
             in_sync: members.into_iter().collect(),
             replicas: peers.iter().copied().collect(),
             moving: BTreeMap::new(),
@@ -424,6 +435,22 @@ impl ClusterState {
             return Err(refused(format!("shard {of} is in epoch {}, no longer in {epoch}", shard.epoch)));
         }
         Ok(shard)
+    }
+
+    fn choose(&mut self, of: ShardRef, epoch: u64, primary: Member) -> Outcome {
+        let known = self.peers.get(&primary.peer).map(|peer| peer.disk);
+        let shard = self.shard_at(of, epoch)?;
+        if known != Some(primary.disk) || !shard.replicas.contains(&primary.peer) {
+            return Err(refused(format!("peer {} has no replica", primary.peer)));
+        }
+        if shard.in_sync.contains(&primary) {
+            return Err(refused(format!("peer {} is in sync, and nothing needs to be given up for it", primary.peer)));
+        }
+        shard.in_sync = BTreeSet::from([primary]);
+        shard.primary = primary;
+        shard.epoch += 1;
+        shard.chosen = shard.epoch;
+        Ok(true)
     }
 
     fn change_replicas(&mut self, command: &Command) -> Outcome {
@@ -560,6 +587,22 @@ pub(super) mod tests {
         let meta = &state.collections["books"].shards[0];
         assert_eq!((meta.epoch, meta.primary, meta.moving.len()), (4, member(2), 0));
         assert!(state.apply(&Command::RemovePeer { id: 1, force: false }).expect("it has nothing"));
+    }
+
+    #[test]
+    fn who_is_chosen_is_the_only_one_in_sync_and_needs_a_replica() {
+        let mut state = of_peers(3);
+        let uid = with_collection(&mut state, "books", 2, &[&[1, 2]]);
+        let shard = ShardRef { uid, shard: ShardId(0) };
+        let choose = |epoch, peer| Command::Choose { shard, epoch, primary: member(peer) };
+        assert!(state.apply(&choose(1, 2)).is_err(), "2 is in sync");
+        assert!(state.apply(&choose(1, 3)).is_err(), "3 has no replica");
+        state.apply(&Command::Shrink { shard, epoch: 1, member: member(2) }).expect("2 fell behind");
+        assert!(state.apply(&choose(1, 2)).is_err(), "that was another epoch");
+        state.apply(&choose(2, 2)).expect("2 has a replica");
+        let meta = &state.collections["books"].shards[0];
+        assert_eq!((meta.epoch, meta.chosen, meta.primary, &meta.in_sync), (3, 3, member(2), &BTreeSet::from([member(2)])));
+        assert!(meta.replicas.contains(&1));
     }
 
     #[test]

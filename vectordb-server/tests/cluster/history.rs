@@ -50,6 +50,14 @@ impl History {
         key.acknowledged = key.unknown.take();
     }
 
+    /// When it was said that it was not done, and never will be.
+    pub(crate) fn refused(&mut self, key: u64) {
+        let key = self.keys.entry(key).or_default();
+        if key.unknown.take().is_some() {
+            key.tried.pop();
+        }
+    }
+
     /// Whether a write's outcome is not known, so that the key is to be left alone.
     pub(crate) fn is_in_doubt(&self, key: u64) -> bool {
         self.keys.get(&key).is_some_and(|key| key.unknown.is_some())
@@ -148,6 +156,8 @@ fn violations_are_noticed_and_doubts_are_not_violations() {
     history.tries(3, Written::Deleted);
     history.acknowledged(3);
     history.tries(5, Written::Serial(50));
+    history.tries(4, Written::Serial(41));
+    history.refused(4);
     let good = BTreeMap::from([(1, 10), (2, 20), (4, 40)]);
     assert_eq!(history.violations(&good), []);
     assert!(history.is_in_doubt(2) && history.is_in_doubt(5) && !history.is_in_doubt(1));
@@ -186,7 +196,14 @@ fn violations_are_noticed_and_doubts_are_not_violations() {
         with(&|found| {
             found.insert(4, 41);
         }),
-        [Violation::Phantom { key: 4, found: 41 }]
+        [Violation::Phantom { key: 4, found: 41 }],
+        "it was refused"
+    );
+    assert_eq!(
+        with(&|found| {
+            found.insert(4, 42);
+        }),
+        [Violation::Phantom { key: 4, found: 42 }]
     );
     assert_eq!(
         with(&|found| {

@@ -14,6 +14,7 @@ mod kubernetes;
 mod links;
 mod load;
 mod nodes;
+mod promotion;
 mod snapshots;
 
 use std::sync::Arc;
@@ -140,6 +141,30 @@ fn nothing_acknowledged_is_lost_while_nodes_are_in_trouble() {
         println!("factor {factor}: healed after {healed:?}");
         check(&nodes, &seen);
     }
+}
+
+#[test]
+fn nobody_notices_that_nodes_are_stopped_one_after_the_other() {
+    let nodes = Nodes::start(3);
+    create(&nodes.all()[0], 3, 2);
+    let seen = under_load(&nodes, || {
+        for node in nodes.all() {
+            // As a balancer does, which hears of it before.
+            node.is_well.store(false, Ordering::Release);
+            std::thread::sleep(Duration::from_secs(1));
+            node.stop();
+            std::thread::sleep(Duration::from_millis(500));
+            node.start();
+            nodes.wait("it is back", Duration::from_secs(60), |_| node.is_ready());
+            nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
+            node.is_well.store(true, Ordering::Release);
+        }
+    });
+    check(&nodes, &seen);
+    let [in_doubt, failed] = [&seen.in_doubt, &seen.failed_reads].map(|count| count.load(Ordering::Relaxed));
+    assert_eq!((in_doubt, failed), (0, 0), "{}", nodes.logs());
+    let early = nodes.all().iter().filter(|node| node.log().contains("stopping although")).count();
+    assert_eq!(early, 0, "{}", nodes.logs());
 }
 
 /// A minority of five is cut off from the others, or two of them from each other, while all take writes.

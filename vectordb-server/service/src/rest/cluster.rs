@@ -166,6 +166,15 @@ struct Replica {
     peer_id: u64,
 }
 
+/// A replica that is to be the primary. No other database of this API has that.
+#[derive(Deserialize)]
+struct Promotion {
+    shard_id: ShardId,
+    peer_id: u64,
+    #[serde(default)]
+    accept_loss: bool,
+}
+
 pub(super) fn change(call: &Call<'_>) -> Result<Reply> {
     call.access.check_manage()?;
     let body = call.json()?;
@@ -220,6 +229,10 @@ pub(super) fn change(call: &Call<'_>) -> Result<Reply> {
         "drop_replica" => {
             let Replica { shard_id: shard, peer_id: from } = serde_json::from_value(given.clone()).map_err(form)?;
             operate(ReplicaOperation::Drop { shard, from })?;
+        }
+        "promote_replica" => {
+            let Promotion { shard_id: shard, peer_id: to, accept_loss } = serde_json::from_value(given.clone()).map_err(form)?;
+            operate(ReplicaOperation::Promote { shard, to, accept_loss })?;
         }
         other => {
             call.service.state(call.collection(), call.access)?;

@@ -151,7 +151,7 @@ pub trait ShardRoute: std::any::Any + std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Those of the question, and [`Unavailable`](crate::Fault::Unavailable) when no such replica answers in time.
-    fn ask(&self, question: Question) -> Result<Answer>;
+    fn ask(&self, question: &Question) -> Result<Answer>;
 
     /// Asks several shards the same, each by its way, of which this is one. Their answers in that order.
     fn ask_each(&self, ways: &[&dyn ShardRoute], question: &Question) -> Vec<Result<Answer>>;
@@ -221,7 +221,7 @@ pub(super) fn strange() -> ServiceError {
 
 macro_rules! asked {
     ($self:ident, $question:expr, $answer:path) => {
-        match $self.ask($question)? {
+        match $self.ask(&$question)? {
             $answer(value) => Ok(value),
             _ => Err(strange()),
         }
@@ -251,13 +251,13 @@ pub(super) fn answers_of(shards: &[&Shard], operation: &'static str, question: &
             let span = tracing::debug_span!(parent: &caller, "shards", operation, shards = ways.len());
             span.in_scope(|| ways[0].ask_each(&ways, question))
         }
-        _ => on_each(shards.to_vec(), |shard| shard.step(&caller, operation, |data| data.ask(question.clone()))),
+        _ => on_each(shards.to_vec(), |shard| shard.step(&caller, operation, |data| data.ask(question))),
     };
     answers.into_iter().collect()
 }
 
 impl ShardData {
-    fn ask(&self, question: Question) -> Result<Answer> {
+    fn ask(&self, question: &Question) -> Result<Answer> {
         match self {
             Self::Here(data) => question.answer(data),
             Self::Routed(route) => route.ask(question),

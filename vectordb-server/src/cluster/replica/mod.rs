@@ -61,6 +61,12 @@ pub(crate) struct Append {
     pub(crate) commit: Lsn,
     /// Whether the primary has committed everything that its predecessor may have acknowledged.
     pub(crate) settled: bool,
+    /// Whether no member that counts has a batch of an earlier primary that this one lacks.
+    #[serde(default)]
+    pub(crate) purged: bool,
+    /// The epoch in which an operator last chose the primary.
+    #[serde(default)]
+    pub(crate) chosen: u64,
     /// Of the questions whether it is still the primary, the last one that came before the message. It stays where it is.
     #[serde(skip)]
     pub(crate) question: u64,
@@ -70,13 +76,30 @@ pub(crate) struct Append {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum AppendReply {
     /// It has everything of the primary's log up to here, on stable storage, and shows it up to there.
-    Has { member: Member, upto: Lsn, shown: Lsn },
+    Has {
+        member: Member,
+        upto: Lsn,
+        shown: Lsn,
+        /// It is about to stop, and is not to be waited for.
+        #[serde(default)]
+        leaving: bool,
+    },
     /// It wants what follows on this.
     Wants { after: Lsn },
     /// It knows of a newer epoch.
     Stale { epoch: u64 },
     /// It has no replica of the shard, or none that works.
     Absent,
+}
+
+impl AppendReply {
+    /// The same from a node that may be about to stop.
+    pub(super) fn by_one_that(self, leaves: bool) -> Self {
+        match self {
+            Self::Has { member, upto, shown, .. } => Self::Has { member, upto, shown, leaving: leaves },
+            other => other,
+        }
+    }
 }
 
 /// What the file of a replica holds.
@@ -91,6 +114,8 @@ struct Kept {
 struct Primary {
     /// The epoch since which it is primary without a break: what it logged in an earlier reign may be gone, and others in its place.
     reign: u64,
+    /// The epoch in which an operator last chose the primary.
+    chosen: u64,
     /// In-sync members but for itself.
     needed: BTreeSet<Member>,
     pending: Option<Member>,
@@ -120,6 +145,8 @@ pub(crate) struct Matched {
     pub(crate) shown: Lsn,
     /// It has answered a message behind this question.
     pub(crate) question: u64,
+    /// It has answered a message with all that there was, and dropped whatever else it had.
+    pub(crate) whole: bool,
 }
 
 /// Points that were written, for as long as this process has been primary without a break.
@@ -152,6 +179,8 @@ struct Inner {
     primary: Option<Primary>,
     /// When a settled primary of this epoch was heard of last.
     heard: Option<Instant>,
+    /// The last epoch of which it is known that no member that counts has a batch of an earlier one that its primary lacks.
+    purged: u64,
     /// Writes failed in a way that only a restart mends.
     failed: Option<String>,
 }
@@ -179,8 +208,21 @@ pub(crate) struct Home {
 pub(crate) struct Begun {
     data: Collection,
     pub(crate) staged: Staged,
-    /// The reign of the primary that took it.
+    /// The reign of the primary that took it, and its epoch then.
     reign: u64,
+    epoch: u64,
+    /// The data that it was written to.
+    engine: String,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Done,
+    /// It was not done, and never will be.
+    Undone,
+    /// Nobody here will ever know.
+    Unknown,
 }
 
 /// One replica.
@@ -254,7 +296,7 @@ impl Replica {
         if let Some(committed) = committed(&home.fs, &file) {
             data.publish(committed);
         }
-        let inner = Inner { data, kept, primary: None, heard: None, failed: None };
+        let inner = Inner { data, kept, primary: None, heard: None, purged: 0, failed: None };
         Ok(Self {
             shard,
             me,
@@ -273,6 +315,7 @@ impl Replica {
     pub(crate) fn remove(&self, state: &ClusterState) -> Result<(), ServiceError> {
         let mut inner = self.inner.lock();
         inner.primary = None;
+        inner.failed = Some("the replica was removed".to_owned());
         self.moved.notify_all();
         self.tell();
         self.home.fs.remove(&committed_file(&self.file))?;
@@ -297,8 +340,12 @@ impl Replica {
         if meta.epoch <= inner.kept.epoch {
             return Ok(());
         }
-        self.raise(&mut inner, meta.epoch)?;
         let old = inner.primary.take();
+        if meta.chosen > inner.kept.epoch && meta.primary != self.me {
+            self.forget(&mut inner, meta.epoch)?;
+        } else {
+            self.raise(&mut inner, meta.epoch)?;
+        }
         inner.heard = None;
         if meta.primary == self.me && meta.in_sync.contains(&self.me) && inner.failed.is_none() {
             let position = inner.data.log_position();
@@ -308,6 +355,7 @@ impl Replica {
             let (recent, recent_bytes, tracked) = old.map(|old| (old.recent, old.recent_bytes, old.tracked)).unwrap_or_default();
             inner.primary = Some(Primary {
                 reign,
+                chosen: meta.chosen,
                 needed: meta.in_sync.iter().copied().filter(|member| *member != self.me).collect(),
                 pending: None,
                 proposed: None,
@@ -355,6 +403,30 @@ impl Replica {
         Ok(())
     }
 
+    /// Lets go of everything, for an operator chose another replica that may not have it.
+    fn forget(&self, inner: &mut Inner, epoch: u64) -> Result<(), ServiceError> {
+        let engine = engine_name(self.shard);
+        tracing::warn!(shard = %self.shard, last = %inner.data.log_position().last, "another replica was chosen: this one begins anew");
+        let data = self.home.db.create_collection(&engine, inner.data.config())?;
+        self.replace_data(inner, data, Kept { engine, epoch })
+    }
+
+    /// Puts other data in the place of what there is.
+    fn replace_data(&self, inner: &mut Inner, data: Collection, kept: Kept) -> Result<(), ServiceError> {
+        if let Err(error) = keep(&self.home.fs, &self.file, &kept) {
+            drop(self.home.db.drop_collection(&kept.engine));
+            return Err(error);
+        }
+        let old = std::mem::replace(&mut inner.kept, kept).engine;
+        inner.data = data;
+        inner.heard = None;
+        inner.failed = None;
+        // What the old data had committed says nothing about the new.
+        drop(self.home.fs.remove(&committed_file(&self.file)));
+        self.home.db.drop_collection(&old)?;
+        Ok(())
+    }
+
     fn tell(&self) {
         self.news.send_modify(|news| *news += 1);
     }
@@ -396,8 +468,8 @@ impl Replica {
         inner.primary.as_ref().map(|_| inner.kept.epoch)
     }
 
-    /// A write, through the primary: staged, made durable here and on all members that count, and shown. Nothing when it is not
-    /// admitted, which is asked when no other write can come between.
+    /// A write, through the primary: staged, made durable here and on all members that count, and shown. Nothing when it was not done:
+    /// it is not admitted, which is asked when no other write can come between, or another primary came that never heard of it.
     pub(crate) fn write(
         &self,
         least: usize,
@@ -407,8 +479,12 @@ impl Replica {
     ) -> Result<Option<UpdateResult>, ServiceError> {
         let Some(begun) = self.begin(least, admits, work)? else { return Ok(None) };
         self.settle(&begun)?;
-        self.wait_committed(&begun, deadline)?;
-        Ok(Some(UpdateResult { lsn: begun.staged.lsn, points: begun.staged.points }))
+        let done = UpdateResult { lsn: begun.staged.lsn, points: begun.staged.points };
+        match self.wait_decided(&begun, deadline)? {
+            Fate::Done => Ok(Some(done)),
+            Fate::Undone => Ok(None),
+            Fate::Unknown => Err(unknown_outcome()),
+        }
     }
 
     /// Makes a write that has begun durable here, and counts that.
@@ -429,10 +505,10 @@ impl Replica {
         Ok(())
     }
 
-    /// Whether a write that has settled is on all members that count; nothing while that is not known.
+    /// What became of a write that has settled; nothing while that is not known.
     #[cfg(test)]
-    pub(super) fn outcome(&self, begun: &Begun) -> Option<Result<(), ServiceError>> {
-        self.inner.lock().outcome(begun)
+    pub(super) fn fate(&self, begun: &Begun) -> Option<Fate> {
+        self.inner.lock().fate(begun)
     }
 
     /// Puts a write into the log.
@@ -472,9 +548,9 @@ impl Replica {
             tracked.touched.note(touched, staged.lsn);
         }
         primary.remember(Arc::new(Frame { lsn: staged.lsn, epoch, body: staged.body.clone() }));
-        let reign = primary.reign;
+        let (reign, engine) = (primary.reign, inner.kept.engine.clone());
         drop(inner);
-        Ok(Some(Begun { data, staged, reign }))
+        Ok(Some(Begun { data, staged, reign, epoch, engine }))
     }
 
     /// From now on notes which points are written, as long as it is primary. The last batch before; none when it is no primary, or
@@ -515,12 +591,12 @@ impl Replica {
         }
     }
 
-    fn wait_committed(&self, begun: &Begun, deadline: Instant) -> Result<(), ServiceError> {
+    fn wait_decided(&self, begun: &Begun, deadline: Instant) -> Result<Fate, ServiceError> {
         let mut inner = self.inner.lock();
         loop {
-            match inner.outcome(begun) {
-                Some(Ok(())) => break,
-                Some(Err(error)) => return Err(error),
+            match inner.fate(begun) {
+                Some(Fate::Done) => break,
+                Some(fate) => return Ok(fate),
                 None => {}
             }
             if self.moved.wait_until(&mut inner, deadline).timed_out() {
@@ -535,7 +611,7 @@ impl Replica {
                 break;
             }
         }
-        Ok(())
+        Ok(Fate::Done)
     }
 
     /// Moves the commit point as far as all that count have come.
@@ -566,6 +642,8 @@ impl Replica {
             last,
             commit: primary.commit,
             settled: primary.commit >= primary.floor,
+            purged: primary.has_purged(),
+            chosen: primary.chosen,
             question: primary.questions,
         };
         if after == last {
@@ -596,7 +674,13 @@ impl Replica {
         let Some(primary) = inner.primary.as_mut().filter(|_| current) else { return false };
         let known = primary.matched.entry(member).or_default();
         let upto = heard.upto;
-        *known = Matched { upto: known.upto.max(upto), shown: known.shown.max(heard.shown), question: known.question.max(heard.question) };
+        let had_purged = known.upto > primary.floor || known.whole;
+        *known = Matched {
+            upto: known.upto.max(upto),
+            shown: known.shown.max(heard.shown),
+            question: known.question.max(heard.question),
+            whole: known.whole || heard.whole,
+        };
         // A peer that answers with another disk has lost the one that was to be admitted, and writes would wait for it for ever.
         if primary.pending.take_if(|pending| pending.peer == member.peer && *pending != member).is_some() {
             primary.proposed = None;
@@ -610,8 +694,13 @@ impl Replica {
         if admits {
             primary.proposed = Some(now);
         }
+        let purged = !had_purged && primary.has_purged();
         self.advance(&mut inner);
         self.moved.notify_all();
+        if purged {
+            // Whoever was primary before may have writers that wait to hear it.
+            self.tell();
+        }
         admits
     }
 
@@ -633,9 +722,13 @@ impl Replica {
             return Ok(AppendReply::Stale { epoch: inner.kept.epoch });
         }
         if message.epoch > inner.kept.epoch {
-            self.raise(&mut inner, message.epoch)?;
             inner.primary = None;
             inner.heard = None;
+            if message.chosen > inner.kept.epoch {
+                self.forget(&mut inner, message.epoch)?;
+            } else {
+                self.raise(&mut inner, message.epoch)?;
+            }
             self.moved.notify_all();
         }
         let position = inner.data.log_position();
@@ -664,8 +757,13 @@ impl Replica {
         if message.settled && message.commit <= inner.data.log_position().published {
             inner.heard = Some(now);
         }
+        if message.purged {
+            inner.purged = message.epoch;
+        }
+        // Writers that this replica had as a primary wait for what becomes of their batches.
+        self.moved.notify_all();
         let shown = inner.data.log_position().published;
-        Ok(AppendReply::Has { member: self.me, upto, shown })
+        Ok(AppendReply::Has { member: self.me, upto, shown, leaving: false })
     }
 
     /// Appends frames, in the place of those of other epochs that turned out not to count.
@@ -712,20 +810,7 @@ impl Replica {
         }
         let engine = engine_name(self.shard);
         let data = self.home.db.restore(&engine, files)?;
-        let old = inner.kept.engine.clone();
-        let kept = Kept { engine: engine.clone(), epoch };
-        if let Err(error) = keep(&self.home.fs, &self.file, &kept) {
-            drop(self.home.db.drop_collection(&engine));
-            return Err(error);
-        }
-        inner.kept = kept;
-        inner.data = data;
-        inner.heard = None;
-        inner.failed = None;
-        // What the old data had committed says nothing about the new files, which hold at least that.
-        drop(self.home.fs.remove(&committed_file(&self.file)));
-        self.home.db.drop_collection(&old)?;
-        Ok(())
+        self.replace_data(&mut inner, data, Kept { engine, epoch })
     }
 
     /// Notes the commit point in a file, so that a restart need not compare what lies before it. An older one is true as well,
@@ -743,10 +828,28 @@ impl Replica {
 }
 
 impl Inner {
-    fn outcome(&self, begun: &Begun) -> Option<Result<(), ServiceError>> {
-        match &self.primary {
-            Some(primary) if primary.reign == begun.reign => (primary.commit >= begun.staged.lsn).then_some(Ok(())),
-            _ => Some(Err(unknown_outcome())),
+    /// A batch that a later primary has is done when that one's commit point has passed it. It never will be once another batch is
+    /// committed in its place, or once nobody who may be primary has it.
+    fn fate(&self, begun: &Begun) -> Option<Fate> {
+        let lsn = begun.staged.lsn;
+        if let Some(primary) = self.primary.as_ref().filter(|primary| primary.reign == begun.reign) {
+            return (primary.commit >= lsn).then_some(Fate::Done);
+        }
+        if self.failed.is_some() || self.kept.engine != begun.engine {
+            return Some(Fate::Unknown);
+        }
+        let position = self.data.log_position();
+        match (lsn <= position.last).then(|| self.data.log_epoch(lsn)) {
+            Some(Some(epoch)) if epoch == begun.epoch => (position.published >= lsn).then_some(Fate::Done),
+            // It lies in files, which do not tell whose it was.
+            Some(None) => Some(Fate::Unknown),
+            _ => {
+                let purged = match &self.primary {
+                    Some(primary) if primary.has_purged() => self.kept.epoch,
+                    _ => self.purged,
+                };
+                (position.published >= lsn || purged > begun.epoch).then_some(Fate::Undone)
+            }
         }
     }
 }
@@ -772,6 +875,12 @@ impl Tracked {
 }
 
 impl Primary {
+    /// Whether all that count have taken its log up to where it began, and have dropped what they had of others behind that.
+    fn has_purged(&self) -> bool {
+        let has = |known: &Matched| known.whole || known.upto > self.floor;
+        self.counting().all(|member| self.matched.get(member).is_some_and(has))
+    }
+
     /// Whom writes wait for.
     fn counting(&self) -> impl Iterator<Item = &Member> {
         self.needed.iter().chain(&self.pending)

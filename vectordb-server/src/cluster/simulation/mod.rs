@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use vectordb_core::{CollectionConfig, Distance, Lsn};
 use vectordb_service::ShardId;
 
-use super::replica::{Append, AppendReply, Matched, Outgoing, Replica};
+use super::replica::{Append, AppendReply, Begun, Fate, Matched, Outgoing, Replica};
 use super::state::tests::{member, of_peers};
 use super::state::{ClusterState, Command, ShardRef};
 use clients::Asked;
@@ -81,26 +81,35 @@ fn nothing_acknowledged_is_lost_whatever_happens() {
     assert!(writes > 50 * seeds && failovers > seeds && resharded > seeds / 2, "too little happens");
 }
 
-#[test]
-fn a_write_that_was_taken_back_is_not_acknowledged_in_a_later_reign() {
-    const SHARD: ShardRef = ShardRef { uid: 1, shard: ShardId(0) };
-    let mut state = of_peers(2);
+const SHARD: ShardRef = ShardRef { uid: 1, shard: ShardId(0) };
+
+/// Nodes with a shard of which the first is the primary.
+fn replicas_on<const N: usize>() -> (ClusterState, [Node; N], [Arc<Replica>; N]) {
+    let peers: Vec<u64> = (1..=N as u64).collect();
+    let mut state = of_peers(N as u64);
     let config = Box::new(CollectionConfig::unnamed(2, Distance::Euclid));
-    let create = Command::CreateCollection { name: "c".into(), config, created_at: String::new(), placement: vec![vec![1, 2]] };
+    let create = Command::CreateCollection { name: "c".into(), config, created_at: String::new(), placement: vec![peers] };
     state.apply(&create).expect("it is new");
-    let mut nodes = [1, 2].map(|peer| Node::new(peer, (0, 1000), Instant::now()));
-    let learn = |nodes: &mut [Node; 2], state: &ClusterState| {
-        nodes.iter_mut().for_each(|node| drop(node.reconcile(state).expect("it is in line")));
-    };
+    let mut nodes = std::array::from_fn(|node| Node::new(node as u64 + 1, (0, 1000), Instant::now()));
     for node in &mut nodes {
         node.start().expect("it starts");
         node.first_heard = Some(0);
+        drop(node.reconcile(&state).expect("it is in line"));
     }
-    learn(&mut nodes, &state);
-    let replicas = [0, 1].map(|node: usize| Arc::clone(&nodes[node].running.as_ref().expect("it runs").replicas[&SHARD]));
-    let begin = |replica: &Replica, key| {
-        let asked = Asked { client: 0, key, written: Written::Serial(key), attempt: 0, until: 0 };
-        replica.begin(1, || Ok(true), asked.work()).expect("it is the primary").expect("it is admitted")
+    let replicas = std::array::from_fn(|node| Arc::clone(&nodes[node].running.as_ref().expect("it runs").replicas[&SHARD]));
+    (state, nodes, replicas)
+}
+
+fn begin(replica: &Replica, key: u64) -> Begun {
+    let asked = Asked { client: 0, key, written: Written::Serial(key), attempt: 0, until: 0 };
+    replica.begin(1, || Ok(true), asked.work()).expect("it is the primary").expect("it is admitted")
+}
+
+#[test]
+fn a_write_that_was_taken_back_is_not_acknowledged_in_a_later_reign() {
+    let (mut state, mut nodes, replicas) = replicas_on::<2>();
+    let learn = |nodes: &mut [Node; 2], state: &ClusterState| {
+        nodes.iter_mut().for_each(|node| drop(node.reconcile(state).expect("it is in line")));
     };
     let set_primary = |epoch, peer| Command::SetPrimary { shard: SHARD, epoch, primary: member(peer), keep_old: false };
 
@@ -109,7 +118,7 @@ fn a_write_that_was_taken_back_is_not_acknowledged_in_a_later_reign() {
     learn(&mut nodes, &state);
     let kept = begin(&replicas[1], 2);
     replicas[1].settle(&kept).expect("it is synced");
-    assert!(matches!(replicas[1].outcome(&kept), Some(Ok(()))));
+    assert!(replicas[1].fate(&kept) == Some(Fate::Done));
     let Ok(Outgoing::Message(message)) = replicas[1].outgoing(2, Some(Lsn::ZERO)) else { panic!("its log begins there") };
     let reply = replicas[0].append(&message, Instant::now()).expect("it follows");
     assert!(matches!(reply, AppendReply::Has { upto: Lsn(1), .. }), "{reply:?}");
@@ -118,31 +127,76 @@ fn a_write_that_was_taken_back_is_not_acknowledged_in_a_later_reign() {
     learn(&mut nodes, &state);
     assert!(replicas[0].is_primary());
     replicas[0].settle(&lost).expect("nobody waits for it");
-    assert!(matches!(replicas[0].outcome(&lost), Some(Err(_))), "another batch has its place");
+    assert_eq!(replicas[0].fate(&lost), Some(Fate::Undone), "another batch has its place");
+}
+
+#[test]
+fn a_primary_that_hands_over_hears_what_became_of_its_writes() {
+    let (mut state, mut nodes, replicas) = replicas_on::<2>();
+    let now = Instant::now();
+    let known = begin(&replicas[0], 1);
+    replicas[0].settle(&known).expect("it is synced");
+    let Ok(Outgoing::Message(message)) = replicas[0].outgoing(1, Some(Lsn::ZERO)) else { panic!("its log begins there") };
+    replicas[1].append(&message, now).expect("it follows");
+    let unknown = begin(&replicas[0], 2);
+    replicas[0].settle(&unknown).expect("it is synced");
+    state.apply(&Command::SetPrimary { shard: SHARD, epoch: 1, primary: member(2), keep_old: true }).expect("2 is in sync");
+    nodes.iter_mut().for_each(|node| drop(node.reconcile(&state).expect("it is in line")));
+    let fates = || [&known, &unknown].map(|begun| replicas[0].fate(begun));
+    assert_eq!(fates(), [None, None], "the next primary has yet to be heard");
+    // The first message brings its log, the second that everybody has it.
+    for expected in [[None, None], [Some(Fate::Done), Some(Fate::Undone)]] {
+        let Ok(Outgoing::Message(message)) = replicas[1].outgoing(2, None) else { panic!("it is primary") };
+        let reply = replicas[0].append(&message, now).expect("it follows");
+        let AppendReply::Has { member, upto, shown, .. } = reply else { panic!("it has it: {reply:?}") };
+        assert_eq!(fates(), expected);
+        replicas[1].acknowledged(2, member, Matched { upto, shown, question: 0, whole: true }, true, now);
+    }
+    // That batch has gone for good.
+    let next = begin(&replicas[1], 3);
+    assert_eq!(next.staged.lsn, unknown.staged.lsn);
+}
+
+#[test]
+fn a_batch_that_a_third_one_still_has_may_yet_be_done() {
+    let (mut state, mut nodes, replicas) = replicas_on::<3>();
+    let now = Instant::now();
+    let send = |from: usize, to: usize, epoch: u64, after: Option<Lsn>| {
+        let Ok(Outgoing::Message(message)) = replicas[from].outgoing(epoch, after) else { panic!("it is primary") };
+        let AppendReply::Has { member, upto, shown, .. } = replicas[to].append(&message, now).expect("it follows") else {
+            panic!("it has what it needs")
+        };
+        replicas[from].acknowledged(epoch, member, Matched { upto, shown, question: 0, whole: true }, true, now);
+    };
+    let follow = |nodes: &mut [Node; 3], state: &mut ClusterState, epoch, peer, keep_old| {
+        state.apply(&Command::SetPrimary { shard: SHARD, epoch, primary: member(peer), keep_old }).expect("it is in sync");
+        nodes.iter_mut().for_each(|node| drop(node.reconcile(state).expect("it is in line")));
+    };
+    let begun = begin(&replicas[0], 1);
+    replicas[0].settle(&begun).expect("it is synced");
+    send(0, 2, 1, Some(Lsn::ZERO));
+    follow(&mut nodes, &mut state, 1, 2, true);
+    send(1, 0, 2, None);
+    send(1, 0, 2, None);
+    assert_eq!(replicas[0].fate(&begun), None, "the third has it, and may be the next primary");
+    follow(&mut nodes, &mut state, 2, 3, false);
+    send(2, 0, 3, Some(Lsn::ZERO));
+    assert_eq!(replicas[0].fate(&begun), None, "not everybody has it");
+    send(2, 0, 3, None);
+    assert_eq!(replicas[0].fate(&begun), Some(Fate::Done));
 }
 
 #[test]
 fn who_is_primary_no_more_confirms_nothing() {
-    const SHARD: ShardRef = ShardRef { uid: 1, shard: ShardId(0) };
-    let mut state = of_peers(2);
-    let config = Box::new(CollectionConfig::unnamed(2, Distance::Euclid));
-    let create = Command::CreateCollection { name: "c".into(), config, created_at: String::new(), placement: vec![vec![1, 2]] };
-    state.apply(&create).expect("it is new");
-    let mut nodes = [1, 2].map(|peer| Node::new(peer, (0, 1000), Instant::now()));
-    for node in &mut nodes {
-        node.start().expect("it starts");
-        node.first_heard = Some(0);
-        drop(node.reconcile(&state).expect("it is in line"));
-    }
-    let replicas = [0, 1].map(|node: usize| Arc::clone(&nodes[node].running.as_ref().expect("it runs").replicas[&SHARD]));
+    let (mut state, mut nodes, replicas) = replicas_on::<2>();
     let message = || {
         let Ok(Outgoing::Message(message)) = replicas[0].outgoing(1, None) else { panic!("it is primary") };
         message
     };
     let deliver = |message: &Append| {
         let reply = replicas[1].append(message, Instant::now()).expect("its disk is well");
-        if let AppendReply::Has { member, upto, shown } = reply {
-            replicas[0].acknowledged(1, member, Matched { upto, shown, question: message.question }, true, Instant::now());
+        if let AppendReply::Has { member, upto, shown, .. } = reply {
+            replicas[0].acknowledged(1, member, Matched { upto, shown, question: message.question, whole: true }, true, Instant::now());
         }
     };
     let confirm = |least, meanwhile: &dyn Fn()| {

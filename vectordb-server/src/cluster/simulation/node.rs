@@ -10,7 +10,7 @@ use uuid::Uuid;
 use vectordb_benches::faults::sim_fs::SimFs;
 use vectordb_core::{Background, Database, Fs, Options};
 
-use super::super::leader::{Beats, Waits};
+use super::super::leader::{Beat, Beats, Waits};
 use super::super::replica::{Begun, Home, Replica};
 use super::super::resharding::Resharding;
 use super::super::sender::Copying;
@@ -66,6 +66,8 @@ pub(super) struct Node {
     pub(super) known: usize,
     /// The entry that the leader knew when it first heard of this life.
     pub(super) first_heard: Option<usize>,
+    /// It is about to stop.
+    pub(super) steps_aside: bool,
     /// Nothing happens on it before.
     pub(super) frozen_until: u64,
     /// Microseconds that its clock is ahead, and how many it makes of a thousand.
@@ -79,7 +81,18 @@ const REPLICAS: &str = "/replicas";
 impl Node {
     pub(super) fn new(peer: PeerId, clock: (u64, u64), epoch: Instant) -> Self {
         let me = Member { peer, disk: Uuid::from_u128(peer.into()) };
-        Self { me, fs: SimFs::default(), running: None, life: 0, known: 0, first_heard: None, frozen_until: 0, clock, epoch }
+        Self {
+            me,
+            fs: SimFs::default(),
+            running: None,
+            life: 0,
+            known: 0,
+            first_heard: None,
+            steps_aside: false,
+            frozen_until: 0,
+            clock,
+            epoch,
+        }
     }
 
     /// The time by its own clock.
@@ -99,7 +112,12 @@ impl Node {
         self.running = Some(Running { home, replicas, senders, waiting, feeds, beats, waits });
         self.life += 1;
         self.first_heard = None;
+        self.steps_aside = false;
         Ok(())
+    }
+
+    pub(super) fn beat(&self) -> Beat {
+        Beat::new(self.me, self.steps_aside)
     }
 
     /// Another disk, with nothing on it.

@@ -7,7 +7,7 @@ use vectordb_benches::faults::sim_fs::{Loss, SimFs};
 use vectordb_core::{Collection, PointId, ScrollRequest};
 use vectordb_service::{ShardId, place};
 
-use super::super::leader::{BEAT, Beats, Waits, settling};
+use super::super::leader::{BEAT, Beat, Beats, Waits, settling};
 use super::super::placement::plan;
 use super::super::state::{Command, Member, ShardRef};
 use super::clients::FIELD;
@@ -55,6 +55,15 @@ impl World {
         self.note(format_args!("peer {} crashes: {loss:?}", node + 1));
     }
 
+    /// Stops a node that has stepped aside.
+    pub(super) fn stop(&mut self, node: usize, life: u64) {
+        if self.lives(node, life) {
+            self.crash(node, None);
+            let wait = 100 * MS + self.random.below(6 * SECOND);
+            self.later(wait, Event::Start(node));
+        }
+    }
+
     /// Whether whatever was acknowledged is on another disk, whichever command that is under way is agreed on. Who loses a disk while
     /// others are away asks for too much: for some seconds the leader takes the lost one for alive, and may have it follow on one of these.
     fn may_lose(&self, node: usize) -> bool {
@@ -82,7 +91,7 @@ impl World {
             return Ok(());
         }
         let node = usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0);
-        match self.random.below(15) {
+        match self.random.below(17) {
             0..=3 => {
                 let loss = Loss::KINDS.get(usize::try_from(self.random.below(8)).unwrap_or(0)).copied();
                 self.crash(node, loss);
@@ -113,6 +122,12 @@ impl World {
             }
             9 => self.parts.fill(0),
             10..=12 => self.reshard(),
+            13..=14 if self.nodes[node].running.is_some() && !self.nodes[node].steps_aside => {
+                self.nodes[node].steps_aside = true;
+                self.note(format_args!("peer {} steps aside", node + 1));
+                let (wait, life) = (200 * MS + self.random.below(3 * SECOND), self.nodes[node].life);
+                self.later(wait, Event::Stop(node, life));
+            }
             _ => self.compact(node)?,
         }
         let wait = 200 * MS + self.random.below(4 * SECOND);
@@ -292,15 +307,15 @@ impl World {
         {
             // Nobody waits longer for one.
             let wait = self.delay().min(BEAT.as_micros() as Time);
-            self.later(wait, Event::BeatArrives(self.nodes[node].me, leader, self.nodes[node].life));
+            self.later(wait, Event::BeatArrives(self.nodes[node].beat(), leader, self.nodes[node].life));
         }
     }
 
-    pub(super) fn beat_arrives(&mut self, member: Member, leader: usize, life: u64) {
+    pub(super) fn beat_arrives(&mut self, beat: Beat, leader: usize, life: u64) {
         let now = self.nodes[leader].now(self.time);
         let Some(running) = &mut self.nodes[leader].running else { return };
-        running.beats.note(member, now);
-        let node = Self::index(member.peer);
+        running.beats.note(beat, now);
+        let node = Self::index(beat.member().peer);
         if self.leader == Some(leader) && self.passes(leader, node) {
             let wait = self.delay();
             self.later(wait, Event::BeatAnswered(node, life, self.nodes[leader].known));

@@ -11,10 +11,11 @@ use vectordb_benches::synthetic::Random;
 use vectordb_core::{CollectionConfig, Distance, PointId};
 use vectordb_service::{ShardId, place};
 
-use super::super::replica::{Append, AppendReply, Outgoing};
+use super::super::leader::Beat;
+use super::super::replica::{Append, AppendReply, Fate, Outgoing};
 use super::super::resharding::Admission;
 use super::super::sender::{self, Next, Sent};
-use super::super::state::{ClusterState, Command, Member, PeerId, ShardRef};
+use super::super::state::{ClusterState, Command, PeerId, ShardRef};
 use super::clients::{Asked, Client};
 use super::feeding::{Load, Step, View};
 use super::history::History;
@@ -61,7 +62,7 @@ pub(super) enum Event {
     Propose(usize, u64, Command, Time),
     Agreed(Command),
     Beat(usize),
-    BeatArrives(Member, usize, u64),
+    BeatArrives(Beat, usize, u64),
     BeatAnswered(usize, u64, usize),
     /// The leader looks around; if there is none, one may be found.
     Lead,
@@ -83,8 +84,9 @@ pub(super) enum Event {
     CarryArrives(Box<Load>, usize),
     Carried(Step, bool),
     Trouble,
+    /// A node that stepped aside stops.
+    Stop(usize, u64),
     Start(usize),
-
     Mend,
 }
 
@@ -286,7 +288,7 @@ impl World {
             Event::Propose(node, life, command, until) => self.propose(node, life, command, until),
             Event::Agreed(command) => self.agreed(&command),
             Event::Beat(node) => self.beat(node),
-            Event::BeatArrives(member, leader, life) => self.beat_arrives(member, leader, life),
+            Event::BeatArrives(beat, leader, life) => self.beat_arrives(beat, leader, life),
             Event::BeatAnswered(node, life, agreed) if self.lives(node, life) => {
                 self.nodes[node].first_heard.get_or_insert(agreed);
             }
@@ -309,6 +311,7 @@ impl World {
             Event::CarryArrives(load, node) => self.carry_arrives(load, node)?,
             Event::Carried(step, arrived) => self.carried(step, arrived),
             Event::Trouble => self.trouble()?,
+            Event::Stop(node, life) => self.stop(node, life),
             Event::Start(node) => self.start(node)?,
             Event::Mend => self.mend()?,
         }
@@ -355,13 +358,20 @@ impl World {
                 turns.push(Way { node, life, shard, peer, epoch: sender.copying.epoch, sent: sender.sent });
             }
         }
-        let mut told = Vec::new();
+        let (mut told, mut fates) = (Vec::new(), Vec::new());
         running.waiting.retain(|_, waiting| {
             let Some(replica) = running.replicas.get(&waiting.shard).filter(|_| waiting.is_settled) else { return true };
-            let Some(outcome) = replica.outcome(&waiting.begun) else { return true };
-            told.push((waiting.asker, if outcome.is_ok() { Told::Done } else { Told::Unknown }));
+            let Some(fate) = replica.fate(&waiting.begun) else { return true };
+            let words = match fate {
+                Fate::Done => Told::Done,
+                Fate::Undone => Told::Refused,
+                Fate::Unknown => Told::Unknown,
+            };
+            fates.push(format!("{} batch {}: {fate:?}", waiting.shard, waiting.begun.staged.lsn));
+            told.push((waiting.asker, words));
             false
         });
+        fates.into_iter().for_each(|fate| self.note(format_args!("peer {}, {fate}", node + 1)));
         for way in turns {
             let wait = self.random.below(2 * MS);
             self.later(wait, Event::Turn(way));
@@ -422,12 +432,14 @@ impl World {
     fn arrives(&mut self, way: Way, message: &Append, sent: Sent) -> Result<(), String> {
         let node = Self::index(way.peer);
         let now = self.nodes[node].now(self.time);
+        let leaves = self.nodes[node].steps_aside;
         let reply = match &self.nodes[node].running {
             None => None,
             Some(running) => match running.replicas.get(&way.shard) {
                 None => Some(AppendReply::Absent),
                 Some(replica) => {
-                    Some(replica.append(message, now).map_err(|error| format!("peer {}, shard {}: {error}", way.peer, way.shard))?)
+                    let reply = replica.append(message, now).map_err(|error| format!("peer {}, shard {}: {error}", way.peer, way.shard))?;
+                    Some(reply.by_one_that(leaves))
                 }
             },
         };
@@ -594,7 +606,9 @@ impl World {
             return;
         }
         match told {
-            Told::Refused => return self.later(50 * MS, Event::Try(asked)),
+            // It may let it be, and then that write must never be seen.
+            Told::Refused if self.random.below(8) > 0 => return self.later(50 * MS, Event::Try(asked)),
+            Told::Refused => self.history.refused(asked.key),
             Told::Done => {
                 self.history.acknowledged(asked.key);
                 self.outcome.acknowledged += 1;
