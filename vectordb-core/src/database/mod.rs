@@ -245,6 +245,8 @@ impl Database {
         changed.write(&self.inner.around.fs, &self.inner.path)?;
         *catalog = changed;
         let dropped = self.inner.open.write().remove(name);
+        // Others need not wait for what follows: no other collection ever has this directory.
+        drop(catalog);
         if let Some(collection) = dropped {
             // A job that went on writing would be in the way of those who remove its files.
             collection.end();

@@ -1,12 +1,13 @@
 //! The thread that seals, indexes, merges and cleans.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::Inner;
+use crate::collection::Collection;
 use crate::error::{Error, Result};
 use crate::storage::priority;
 
@@ -38,8 +39,25 @@ pub(super) fn waker(wake: Sender<()>) -> Arc<dyn Fn() + Send + Sync> {
 
 /// How often the worker looks for collections that nobody writes to.
 const QUIET: Duration = Duration::from_secs(3);
-/// After a failed job the worker waits this long before it tries again.
+/// How long a collection whose job failed is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Collections whose last job failed, and when.
+#[derive(Default)]
+struct Failed(Vec<(Weak<Collection>, Instant)>);
+
+impl Failed {
+    fn since(&self, collection: &Arc<Collection>) -> Option<Instant> {
+        self.0.iter().find(|(failed, _)| failed.as_ptr() == Arc::as_ptr(collection)).map(|(_, at)| *at)
+    }
+
+    fn note(&mut self, collection: &Arc<Collection>, has_failed: bool) {
+        self.0.retain(|(failed, _)| failed.strong_count() > 0 && failed.as_ptr() != Arc::as_ptr(collection));
+        if has_failed {
+            self.0.push((Arc::downgrade(collection), Instant::now()));
+        }
+    }
+}
 
 pub(super) fn start(inner: &Arc<Inner>, woken: Receiver<()>) -> Result<Worker> {
     let (stop, stopped) = bounded::<()>(0);
@@ -47,6 +65,7 @@ pub(super) fn start(inner: &Arc<Inner>, woken: Receiver<()>) -> Result<Worker> {
     let run = move || {
         priority::lower_this_thread(priority::SOON);
         let mut looked = Instant::now();
+        let mut failed = Failed::default();
         loop {
             let called = crossbeam::select! {
                 recv(stopped) -> _ => return,
@@ -57,10 +76,11 @@ pub(super) fn start(inner: &Arc<Inner>, woken: Receiver<()>) -> Result<Worker> {
             let Some(inner) = weak.upgrade() else { return };
             let collections: Vec<_> = inner.open.read().values().cloned().collect();
             drop(inner);
-            for collection in collections.iter().filter(|_| called) {
-                while let Ok(true) = collection.maintain() {}
-                if collection.has_failed() && stopped.recv_timeout(RETRY_AFTER) == Err(RecvTimeoutError::Disconnected) {
-                    return;
+            for collection in &collections {
+                let is_due = failed.since(collection).map_or(called, |at| at.elapsed() >= RETRY_AFTER);
+                if is_due {
+                    while let Ok(true) = collection.maintain() {}
+                    failed.note(collection, collection.has_failed());
                 }
             }
             if looked.elapsed() >= QUIET {

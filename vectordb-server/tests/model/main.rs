@@ -4,7 +4,8 @@
 //! metadata that is linearizable because a Raft group keeps it. Steps: write, replicate, a late acknowledgement, commit, shrink
 //! and expand the in-sync set, fail over, crash, restart, loss of the disk, and learning the metadata late. What must hold:
 //! every value that was acknowledged to a client is in the log of every in-sync member whose disk is still the one it had when
-//! it became a member. Each rule that the server keeps has a mutant here that drops it, and each mutant must lose a value.
+//! it became a member. And a value of which a client was told that it never will be written is never acknowledged. Each rule that the
+//! server keeps has a mutant here that drops it, and each mutant must break one of the two.
 
 mod resharding;
 
@@ -33,6 +34,8 @@ enum Dropped {
     NewEpochAfterRestart,
     /// Members are disks, not names; instead an emptied disk keeps its membership.
     Incarnation,
+    /// What a later primary lacks is said to be undone once all that count have taken its log; instead, as soon as it begins.
+    Purged,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +87,8 @@ struct Replica {
     in_sync: u8,
     /// Of a primary: what each member is known to have.
     matched: [u8; 2 * MOST_REPLICAS],
+    /// Of a primary: members that have taken its log, as bits.
+    answered: u8,
     /// Of a primary: the learner whose admission is under way.
     pending: Option<u8>,
     commit: u8,
@@ -92,7 +97,14 @@ struct Replica {
 impl Replica {
     fn step_down(&mut self) {
         self.matched = [0; 2 * MOST_REPLICAS];
+        self.answered = 0;
         self.pending = None;
+    }
+
+    /// Whom the writes of the primary at a place wait for.
+    fn needed(&self, at: usize, pending_counts: bool) -> u8 {
+        let pending = self.pending.filter(|_| pending_counts).map_or(0, |pending| 1 << pending);
+        self.in_sync & !(0b11 << (2 * at)) | pending
     }
 }
 
@@ -117,7 +129,11 @@ struct State {
     acks: Vec<Ack>,
     /// Values that clients were told are safe, as bits.
     acknowledged: u8,
+    /// Values that clients were told never will be there, as bits.
+    refused: u8,
     written: u8,
+    /// The epoch in which each was written.
+    written_in: [i8; MOST_VALUES],
     crashes: u8,
     disk_losses: u8,
 }
@@ -129,7 +145,19 @@ impl State {
         for (at, replica) in replicas.iter_mut().enumerate().take(bounds.replicas) {
             *replica = Replica { alive: true, acts_as_primary: at == 0, in_sync, ..Replica::default() };
         }
-        Self { epoch: 0, primary: 0, in_sync, replicas, acks: Vec::new(), acknowledged: 0, written: 0, crashes: 0, disk_losses: 0 }
+        Self {
+            epoch: 0,
+            primary: 0,
+            in_sync,
+            replicas,
+            acks: Vec::new(),
+            acknowledged: 0,
+            refused: 0,
+            written: 0,
+            written_in: [0; MOST_VALUES],
+            crashes: 0,
+            disk_losses: 0,
+        }
     }
 
     fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
@@ -163,7 +191,8 @@ impl Model {
             .filter(|(at, replica)| state.in_sync & 1 << member(*at, replica.incarnation) != 0 && !(mutant && replica.epoch == -1));
         let primary = &state.replicas[usize::from(state.primary)];
         let acting = mutant && primary.acts_as_primary && primary.epoch == state.epoch;
-        members.into_iter().all(|(_, replica)| has_all(replica)) && (!acting || has_all(primary))
+        let is_safe = members.into_iter().all(|(_, replica)| has_all(replica)) && (!acting || has_all(primary));
+        is_safe && state.acknowledged & state.refused == 0
     }
 
     fn next(&self, state: &State, out: &mut Vec<State>) {
@@ -186,9 +215,11 @@ impl Model {
         if state.written < self.bounds.values {
             out.push(state.with(|next| {
                 next.replicas[at].log.push(epoch, state.written);
+                next.written_in[usize::from(state.written)] = epoch;
                 next.written += 1;
             }));
         }
+        self.refuse(state, at, out);
         (0..self.bounds.replicas).filter(|&other| other != at).for_each(|other| self.replicate(state, at, other, out));
         self.commit(state, at, out);
         if epoch != state.epoch || state.epoch >= self.bounds.epochs {
@@ -203,7 +234,9 @@ impl Model {
         match replica.pending {
             Some(learner) if state.in_sync & 1 << learner == 0 => {
                 let has = replica.matched[usize::from(learner)];
-                if has >= log.len || self.drops(Dropped::WholeLog) && has >= replica.commit {
+                // Also of an empty log it has to know: what it had itself is gone then.
+                let has_all = has >= log.len && replica.answered & 1 << learner != 0;
+                if has_all || self.drops(Dropped::WholeLog) && has >= replica.commit {
                     out.push(state.with(|next| {
                         next.epoch += 1;
                         next.in_sync = next.in_sync & !(0b11 << (learner & !1)) | 1 << learner;
@@ -218,10 +251,24 @@ impl Model {
                         out.push(state.with(|next| {
                             next.replicas[at].pending = Some(it);
                             next.replicas[at].matched[usize::from(it)] = 0;
+                            next.replicas[at].answered &= !(1 << it);
                         }));
                     }
                 }
             }
+        }
+    }
+
+    /// A client of an earlier primary is told that its value is not in the log of this one, and never will be.
+    fn refuse(&self, state: &State, at: usize, out: &mut Vec<State>) {
+        let replica = &state.replicas[at];
+        let needed = replica.needed(at, true);
+        if needed & !replica.answered != 0 && !self.drops(Dropped::Purged) {
+            return;
+        }
+        let lacks = |value: u8| (replica.log.values(replica.log.len) | state.refused) & 1 << value == 0;
+        for value in (0..state.written).filter(|&value| lacks(value) && state.written_in[usize::from(value)] < replica.epoch) {
+            out.push(state.with(|next| next.refused |= 1 << value));
         }
     }
 
@@ -235,7 +282,8 @@ impl Model {
         }
         #[expect(clippy::cast_possible_truncation, reason = "at most three replicas")]
         let ack = Ack { from: other as u8, incarnation: backup.incarnation, to: at as u8, epoch: primary.epoch, len: primary.log.len };
-        let known = primary.matched[usize::from(member(other, backup.incarnation))] >= primary.log.len;
+        let it = member(other, backup.incarnation);
+        let known = primary.matched[usize::from(it)] >= primary.log.len && primary.answered & 1 << it != 0;
         if backup.log == primary.log && backup.epoch >= primary.epoch && (known || state.acks.contains(&ack)) {
             return;
         }
@@ -253,12 +301,7 @@ impl Model {
 
     fn commit(&self, state: &State, at: usize, out: &mut Vec<State>) {
         let replica = &state.replicas[at];
-        let mut needed = replica.in_sync & !(0b11 << (2 * at));
-        if let Some(pending) = replica.pending
-            && !self.drops(Dropped::PendingCounts)
-        {
-            needed |= 1 << pending;
-        }
+        let needed = replica.needed(at, !self.drops(Dropped::PendingCounts));
         for len in replica.commit + 1..=replica.log.len {
             let has = (0..2 * MOST_REPLICAS).filter(|&other| needed & 1 << other != 0 && replica.matched[other] >= len).count();
             let all = needed.count_ones() as usize;
@@ -322,10 +365,12 @@ impl Model {
             let it = member(usize::from(ack.from), ack.incarnation);
             let known = usize::from(it);
             let counts = primary.in_sync & 1 << it != 0 || primary.pending == Some(it);
-            let arrives = primary.alive && primary.acts_as_primary && primary.epoch == ack.epoch && primary.matched[known] < ack.len;
+            let arrives = primary.alive && primary.acts_as_primary && primary.epoch == ack.epoch && counts;
             out.push(state.with(|next| {
-                if arrives && counts {
-                    next.replicas[to].matched[known] = ack.len;
+                if arrives {
+                    let matched = &mut next.replicas[to].matched[known];
+                    *matched = ack.len.max(*matched);
+                    next.replicas[to].answered |= 1 << it;
                 }
                 next.acks.remove(place);
             }));
@@ -430,6 +475,7 @@ fn without_any_one_of_the_rules_something_is_lost() {
         (Dropped::WholeLog, SMALL),
         (Dropped::NewEpochAfterRestart, SMALL),
         (Dropped::Incarnation, SMALL),
+        (Dropped::Purged, three),
     ];
     for (dropped, bounds) in mutants {
         let verdict = search(dropped, Bounds { states: 3_000_000, ..bounds });

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use vectordb_service::ServiceError;
 
-use super::{Replica, unavailable};
+use super::{Replica, not_primary, unavailable};
 
 impl Replica {
     /// Returns once it is certain that no other replica had taken a write before this was called.
@@ -18,26 +18,19 @@ impl Replica {
     /// when one of them stays silent.
     pub(crate) fn confirm(&self, least: usize, deadline: Instant) -> Result<(), ServiceError> {
         let mut inner = self.inner.lock();
-        let epoch = inner.kept.epoch;
-        let not_primary = || unavailable("this node is not the primary");
         let primary = inner.primary.as_mut().ok_or_else(not_primary)?;
         primary.questions += 1;
         let question = primary.questions;
         self.tell();
-        loop {
-            let kept = inner.kept.epoch;
-            let primary = inner.primary.as_ref().filter(|_| kept == epoch).ok_or_else(not_primary)?;
+        let is_certain = self.wait_as_primary(&mut inner, deadline, |primary, _| {
             let copies = primary.needed.len() + 1;
             if copies < least {
                 return Err(unavailable(format!("{copies} replicas are in sync, and consistency asks for {least}")));
             }
             let heard = primary.counting().all(|member| primary.matched.get(member).is_some_and(|known| known.question >= question));
-            if heard && primary.commit >= primary.floor {
-                return Ok(());
-            }
-            if self.moved.wait_until(&mut inner, deadline).timed_out() {
-                return Err(unavailable("not every in-sync replica has said that this node is still the primary"));
-            }
-        }
+            Ok(heard && primary.commit >= primary.floor)
+        })?;
+        let late = || unavailable("not every in-sync replica has said that this node is still the primary");
+        if is_certain { Ok(()) } else { Err(late()) }
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -254,6 +254,10 @@ fn file_of(shard: ShardRef, home: &Home) -> PathBuf {
 
 fn unavailable(message: impl Into<String>) -> ServiceError {
     ServiceError::new(Fault::Unavailable, message)
+}
+
+fn not_primary() -> ServiceError {
+    unavailable("this node is not the primary")
 }
 
 fn unknown_outcome() -> ServiceError {
@@ -524,7 +528,7 @@ impl Replica {
         }
         let epoch = inner.kept.epoch;
         let data = inner.data.clone();
-        let Some(primary) = &mut inner.primary else { return Err(unavailable("this node is not the primary")) };
+        let Some(primary) = &mut inner.primary else { return Err(not_primary()) };
         if primary.is_paused(Instant::now()) || !admits()? {
             return Ok(None);
         }
@@ -612,6 +616,29 @@ impl Replica {
             }
         }
         Ok(Fate::Done)
+    }
+
+    /// Waits until something holds for the primary and the last batch of its log; false when it takes too long.
+    ///
+    /// # Errors
+    /// [`Unavailable`](Fault::Unavailable) when this is not the primary, or no longer in the same epoch; and those of `holds`.
+    fn wait_as_primary(
+        &self,
+        inner: &mut MutexGuard<'_, Inner>,
+        until: Instant,
+        holds: impl Fn(&Primary, Lsn) -> Result<bool, ServiceError>,
+    ) -> Result<bool, ServiceError> {
+        let epoch = inner.kept.epoch;
+        loop {
+            let (now, last) = (inner.kept.epoch, inner.data.log_position().last);
+            let primary = inner.primary.as_ref().filter(|_| now == epoch).ok_or_else(not_primary)?;
+            if holds(primary, last)? {
+                return Ok(true);
+            }
+            if self.moved.wait_until(inner, until).timed_out() {
+                return Ok(false);
+            }
+        }
     }
 
     /// Moves the commit point as far as all that count have come.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use uuid::Uuid;
 use vectordb_service::ServiceError;
 
-use super::{Primary, Replica, unavailable};
+use super::{Primary, Replica, not_primary, unavailable};
 
 impl Replica {
     /// Lets writes wait, until they are told to [go on](Self::resume) or for so long. Returns when those before have come to an end.
@@ -14,20 +14,12 @@ impl Replica {
     /// [`Unavailable`](vectordb_service::Fault::Unavailable) when this is not the primary, and when writes take too long to end.
     pub(crate) fn pause(&self, name: Uuid, until: Instant) -> Result<(), ServiceError> {
         let mut inner = self.inner.lock();
-        let epoch = inner.kept.epoch;
-        let not_primary = || unavailable("this node is not the primary");
         inner.primary.as_mut().ok_or_else(not_primary)?.pauses.insert(name, until);
-        loop {
-            let (kept, last) = (inner.kept.epoch, inner.data.log_position().last);
-            let primary = inner.primary.as_mut().filter(|_| kept == epoch).ok_or_else(not_primary)?;
-            if primary.commit >= last {
-                return Ok(());
-            }
-            if self.moved.wait_until(&mut inner, until).timed_out() {
-                inner.primary.as_mut().and_then(|primary| primary.pauses.remove(&name));
-                return Err(unavailable("writes that had begun took too long"));
-            }
+        if self.wait_as_primary(&mut inner, until, |primary, last| Ok(primary.commit >= last))? {
+            return Ok(());
         }
+        inner.primary.as_mut().and_then(|primary| primary.pauses.remove(&name));
+        Err(unavailable("writes that had begun took too long"))
     }
 
     /// Lets writes go on.
