@@ -30,6 +30,11 @@ pub(crate) fn groups(reading: &Reading<'_>, request: &GroupsRequest) -> Result<V
     if query.limit == 0 || request.group_size == 0 {
         return Err(Error::query("`limit` and `group_size` must be at least 1"));
     }
+    for (what, asked) in [("limit", query.limit), ("group_size", request.group_size)] {
+        if asked > MAX_RESULTS {
+            return Err(Error::LimitExceeded { what, actual: asked as u64, limit: MAX_RESULTS as u64 });
+        }
+    }
     let points: usize = reading.segments.iter().map(|segment| segment.rows(reading.at) as usize).sum();
     let most = points.clamp(1, MAX_RESULTS);
     let mut stage = Stage::of(query);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use vectordb_core::{
     CollectionConfig, ContextPair, Distance, DistanceMatrix, Error, Expression, FacetRequest, FeedbackItem, FieldSchema, Filter, Formula,
-    GroupsRequest, MatrixRequest, MemFs, Mmr, NaiveFeedback, Point, PointId, Prefetch, Query, QueryRequest, RecommendStrategy, Rrf,
-    ScoredPoint, SearchTarget, field,
+    GroupsRequest, MAX_RESULTS, MatrixRequest, MemFs, Mmr, NaiveFeedback, Point, PointId, Prefetch, Query, QueryRequest, RecommendStrategy,
+    Rrf, ScoredPoint, SearchTarget, field,
 };
 
 use crate::support::{Random, manual, small_segments};
@@ -350,6 +350,11 @@ fn groups_hold_the_best_of_each_value() {
         let wanted: Vec<(Value, Vec<String>)> =
             wanted.into_iter().map(|(value, ids)| (value, ids.iter().map(ToString::to_string).collect())).collect();
         assert_eq!(found, wanted, "{key}");
+    }
+    for (limit, group_size) in [(MAX_RESULTS + 1, 1), (1, MAX_RESULTS + 1)] {
+        let query = QueryRequest { limit, ..exact(Query::from(query.clone())) };
+        let refused = points.groups(&GroupsRequest { query, group_by: "n".parse().expect("works"), group_size, with_lookup: None });
+        assert!(matches!(refused, Err(Error::LimitExceeded { .. })), "{refused:?}");
     }
 }
 

@@ -118,6 +118,9 @@ impl Service {
     /// As [`vectordb_core::Collection::groups`].
     pub fn groups(&self, name: &str, mut request: GroupsRequest, options: &ReadOptions, access: &Access) -> Result<Vec<PointGroup>> {
         check_query(&request.query)?;
+        // What asks for nothing, the engine refuses.
+        check_range("limit", request.query.limit, 0..=MAX_RESULTS)?;
+        check_range("group_size", request.group_size, 0..=MAX_RESULTS)?;
         let asked = self.asked(name, &Read::Groups(&request), options, access)?;
         self.look_up(&mut request.query, access)?;
         request.query.budget = options.budget();

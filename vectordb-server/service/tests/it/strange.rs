@@ -88,6 +88,9 @@ fn bodies_and_settings_of_another_form_are_refused() {
         ("points/query/batch", json!({"searches": [{"params": little}]})),
         ("points/query", json!({"query": {"fusion": "rrf"}, "prefetch": [{"prefetch": {"params": little}}]})),
         ("points/query/groups", json!({"group_by": "n", "params": little})),
+        ("points/query/groups", json!({"group_by": "n", "limit": 10_000_001})),
+        ("points/query/groups", json!({"group_by": "n", "group_size": 10_000_001})),
+        ("points/search/groups", json!({"group_by": "n", "limit": 10_000_001, "group_size": 1, "vector": [1.0, 2.0]})),
     ] {
         assert_eq!(error(&service, "POST", &format!("/collections/c/{path}"), &body).0, 422, "{path}");
     }
