@@ -117,6 +117,9 @@ pub trait Cluster: std::fmt::Debug + Send + Sync {
     /// Whether this node has caught up with what was agreed on when it started, and its replicas are in sync.
     fn is_ready(&self) -> bool;
 
+    /// Whether all collections have been shown that were agreed on when it started.
+    fn has_shown_all(&self) -> bool;
+
     /// What there is of replicas, and of those who have them.
     fn figures(&self) -> ReplicaFigures;
 }

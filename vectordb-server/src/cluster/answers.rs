@@ -1,6 +1,7 @@
 //! What callers of the API ask of the cluster.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use openraft::ServerState;
@@ -246,6 +247,10 @@ impl Cluster for Shared {
 
     fn is_ready(&self) -> bool {
         self.is_in_order()
+    }
+
+    fn has_shown_all(&self) -> bool {
+        self.first_heard.lock().is_some_and(|first| self.shown.load(Ordering::Acquire) >= first)
     }
 
     fn figures(&self) -> ReplicaFigures {

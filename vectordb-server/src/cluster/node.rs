@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -104,6 +104,8 @@ pub(crate) struct Shared {
     reconciling: Mutex<()>,
     /// The entry that what is here agrees with.
     reconciled: watch::Sender<u64>,
+    /// The entry as of which the service was shown collections last.
+    pub(super) shown: AtomicU64,
     /// What the leader had agreed on when this node first heard of it since it started.
     pub(super) first_heard: Mutex<Option<u64>>,
     /// Set once everything was in order, and never reset: troubles of others are not this node's.
@@ -177,6 +179,7 @@ impl Node {
             kept: Mutex::default(),
             reconciling: Mutex::default(),
             reconciled: watch::Sender::new(0),
+            shown: AtomicU64::new(0),
             first_heard: Mutex::default(),
             was_ready: AtomicBool::new(false),
             stepping_aside: AtomicBool::new(false),
@@ -533,6 +536,7 @@ impl Shared {
         self.correct(&state);
         self.remove_dismissed(&state);
         self.show(&state);
+        self.shown.store(index, Ordering::Release);
         if in_line {
             self.reconciled.send_replace(index);
         }

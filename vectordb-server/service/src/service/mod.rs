@@ -39,7 +39,7 @@ use vectordb_core::{Budget, Database, Options};
 use crate::access::{Access, CollectionAccess};
 use crate::bucket::Bucket;
 use crate::cluster::Cluster;
-use crate::error::{Result, ServiceError, failed};
+use crate::error::{Fault, Result, ServiceError, failed};
 use crate::limits::QuotaGate;
 use crate::metrics::Metrics;
 use crate::shards::{Catalog, CollectionEntry, Consistency, ShardKey, ShardedCollection};
@@ -274,7 +274,19 @@ impl Service {
     fn collection(&self, name: &str, access: &Access, wanted: CollectionAccess) -> Result<Arc<ShardedCollection>> {
         let found = self.found(name);
         access.check(found.as_ref().map_or(name, |found| &found.name), wanted)?;
-        found.ok_or_else(|| ServiceError::no_collection(name))
+        found.ok_or_else(|| self.missing(name))
+    }
+
+    /// Why a collection is not found. A node that has just started cannot say yet that there is none.
+    fn missing(&self, name: &str) -> ServiceError {
+        match self.cluster() {
+            Ok(Some(cluster)) if !cluster.has_shown_all() => {
+                let message = format!("this node has started, and has yet to hear whether there is a collection `{name}`");
+                ServiceError::new(Fault::Unavailable, message)
+            }
+            Ok(_) => ServiceError::no_collection(name),
+            Err(error) => error,
+        }
     }
 
     fn found(&self, name: &str) -> Option<Arc<ShardedCollection>> {

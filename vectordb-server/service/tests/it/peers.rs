@@ -6,20 +6,22 @@ use std::sync::Arc;
 
 use vectordb_core::{CollectionConfig, ConfigDiff, Options};
 use vectordb_service::{
-    Cluster, ClusterStatus, Fault, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, ReshardingState, Result, Service,
+    Access, Cluster, ClusterStatus, Fault, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, ReshardingState, Result, Service,
     ServiceError, Settings, ShardKey, SnapshotDescription, SnapshotFile, SnapshotScope,
 };
 
 /// A service that is the second of two peers, and leads.
 pub(crate) fn leader(directory: &Path, settings: Settings) -> Service {
     let service = Service::open_node(directory, Options::default(), settings, 2).expect("a node");
-    service.join(Arc::new(Told));
+    service.join(Arc::new(Told { has_shown_all: true }));
     service
 }
 
 /// Answers questions, and does nothing.
 #[derive(Debug)]
-struct Told;
+struct Told {
+    has_shown_all: bool,
+}
 
 fn nothing<T>() -> Result<T> {
     Err(ServiceError::new(Fault::Unavailable, "nothing is done here"))
@@ -116,6 +118,10 @@ impl Cluster for Told {
         true
     }
 
+    fn has_shown_all(&self) -> bool {
+        self.has_shown_all
+    }
+
     fn figures(&self) -> ReplicaFigures {
         ReplicaFigures {
             by_state: [("Active", 4), ("Dead", 1), ("Partial", 1)].into(),
@@ -124,5 +130,18 @@ impl Cluster for Told {
             alive: Some(1),
             without_primary: Some(0),
         }
+    }
+}
+
+#[test]
+fn a_node_says_that_a_collection_is_missing_when_it_can_know() {
+    for (has_shown_all, expected) in [(None, Fault::Unavailable), (Some(false), Fault::Unavailable), (Some(true), Fault::NotFound)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let service = Service::open_node(directory.path(), Options::default(), Settings::default(), 2).expect("a node");
+        if let Some(has_shown_all) = has_shown_all {
+            service.join(Arc::new(Told { has_shown_all }));
+        }
+        let error = service.state("docs", &Access::Manage).expect_err("there is none");
+        assert_eq!(error.fault, expected, "{error}");
     }
 }

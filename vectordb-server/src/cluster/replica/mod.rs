@@ -344,12 +344,12 @@ impl Replica {
         if meta.epoch <= inner.kept.epoch {
             return Ok(());
         }
-        let old = inner.primary.take();
         if meta.chosen > inner.kept.epoch && meta.primary != self.me {
             self.forget(&mut inner, meta.epoch)?;
         } else {
             self.raise(&mut inner, meta.epoch)?;
         }
+        let old = inner.primary.take();
         inner.heard = None;
         if meta.primary == self.me && meta.in_sync.contains(&self.me) && inner.failed.is_none() {
             let position = inner.data.log_position();
@@ -749,13 +749,13 @@ impl Replica {
             return Ok(AppendReply::Stale { epoch: inner.kept.epoch });
         }
         if message.epoch > inner.kept.epoch {
-            inner.primary = None;
-            inner.heard = None;
             if message.chosen > inner.kept.epoch {
                 self.forget(&mut inner, message.epoch)?;
             } else {
                 self.raise(&mut inner, message.epoch)?;
             }
+            inner.primary = None;
+            inner.heard = None;
             self.moved.notify_all();
         }
         let position = inner.data.log_position();
