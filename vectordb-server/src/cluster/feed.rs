@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
 use vectordb_core::{PayloadSelector, PointId, Update, VectorSelector};
 use vectordb_service::{Consistency, ServiceError, ShardId, taken_over, whole_points};
 
@@ -26,14 +27,17 @@ const AFTER_FAILURE: Duration = Duration::from_millis(200);
 pub(super) fn run(node: Arc<Shared>, replica: Arc<Replica>, attempt: ShardId) {
     let shard = replica.shard;
     tracing::info!(%shard, into = %attempt, "bringing points into new shards");
-    let mut feed = Feed { node, replica, attempt, token: 0 };
+    let mut feed = Feed { id: Uuid::new_v4(), node, replica, attempt, token: 0 };
     // It ends by itself when there is nothing to feed any more.
     let ended = feed.work();
     feed.replica.untrack(attempt);
+    feed.replica.feeding.lock().take_if(|of| *of == attempt);
     tracing::debug!(%shard, ended = ended.is_none(), "no more points are brought into new shards");
 }
 
 struct Feed {
+    /// Tells it from those before it, whose notes are gone.
+    id: Uuid,
     node: Arc<Shared>,
     replica: Arc<Replica>,
     /// The first of the new shards.
@@ -76,7 +80,7 @@ impl Feed {
     fn begin(&mut self) -> Option<()> {
         loop {
             let token = self.view()?.feed.token + 1;
-            if self.say(Progress::Begun { token })? {
+            if self.say(Progress::Begun { feed: self.id, token })? {
                 self.token = token;
                 return Some(());
             }

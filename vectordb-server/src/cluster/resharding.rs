@@ -8,17 +8,19 @@
 //!
 //! * A feed has a token, which grows each time its messages so far must not count any more: new shards take what has the newest
 //!   token that was agreed on, and nothing else.
-//! * When an old shard gets another primary, or its own was restarted, nobody knows what it had not brought over. Then all begins
-//!   anew with new shards, which have other numbers, so that what is still on its way to the ones before reaches nobody.
+//! * What a feed noted is gone with it. When an old shard gets another primary, or a feed begins where another one had begun, as after
+//!   a restart, all begins anew with new shards, which have other numbers, so that what is still on its way to the ones before reaches
+//!   nobody. Whether a process is new is not to be seen by the epoch: any change of the replicas gives it one.
 //! * A feed says that nothing is left in the epoch of its shard and in one round of holding alone.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use vectordb_core::CollectionConfig;
 use vectordb_service::{ServiceError, ShardId, ShardKey};
 
-use super::state::{ClusterState, CollectionMeta, Member, Outcome, PeerId, ShardMeta, ShardRef, refused};
+use super::state::{ClusterState, CollectionMeta, Member, Outcome, Peer, PeerId, ShardMeta, ShardRef, refused};
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub(crate) enum Phase {
 /// How far one old shard is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Feed {
+    /// Which one it is: another has notes of its own.
+    #[serde(default)]
+    pub(crate) id: Uuid,
     /// What its messages show.
     pub(crate) token: u64,
     /// Whether little is left.
@@ -69,7 +74,7 @@ pub(crate) struct Resharding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Progress {
     /// From now on its messages show this.
-    Begun { token: u64 },
+    Begun { feed: Uuid, token: u64 },
     /// Little is left.
     Near { token: u64 },
     /// Nothing is left.
@@ -161,6 +166,26 @@ impl CollectionMeta {
         if taken { Admission::Taken } else { Admission::Refused }
     }
 
+    /// Brings all points over once more, into other new shards. One peer was just found silent: it is no good primary.
+    fn begin_anew(&mut self, peers: &BTreeMap<PeerId, Peer>, silent: Option<PeerId>) {
+        let Some(running) = &mut self.resharding else { return };
+        let old = self.shards.iter().filter(|shard| shard.key == running.key);
+        running.primaries = old.map(|shard| (shard.id, shard.primary)).collect();
+        running.feeds.clear();
+        running.phase = Phase::Copying;
+        for shard in &mut running.shards {
+            // Empty, and so in sync everywhere.
+            let there = shard.replicas.iter().filter_map(|peer| Some(Member { peer: *peer, disk: peers.get(peer)?.disk }));
+            shard.in_sync = there.collect();
+            let first = shard.in_sync.iter().find(|member| Some(member.peer) != silent).or(shard.in_sync.first());
+            shard.primary = first.copied().unwrap_or(shard.primary);
+            shard.epoch = 1;
+            shard.moving.clear();
+            shard.id = ShardId(self.next_shard);
+            self.next_shard += 1;
+        }
+    }
+
     /// Holds writes once little is left everywhere, and has the new shards take over once nothing is.
     fn progress(&mut self) {
         let Some(running) = &mut self.resharding else { return };
@@ -228,7 +253,7 @@ impl ClusterState {
 
     /// Takes note of what a feed says.
     pub(super) fn note_progress(&mut self, of: ShardRef, epoch: u64, attempt: ShardId, progress: Progress) -> Outcome {
-        self.shard_at(of, epoch)?;
+        let primary = self.shard_at(of, epoch)?.primary.peer;
         let found = self.collections.values_mut().find(|collection| collection.uid == of.uid);
         let Some(collection) = found else { return Ok(false) };
         let current = |running: &&mut Resharding| running.attempt() == Some(attempt) && running.primaries.contains_key(&of.shard);
@@ -236,7 +261,13 @@ impl ClusterState {
         let (phase, round) = (running.phase, running.round);
         let feed = running.feeds.entry(of.shard).or_default();
         match progress {
-            Progress::Begun { token } if token == feed.token + 1 => *feed = Feed { token, drained: false, ..*feed },
+            Progress::Begun { feed: id, token } if token == feed.token + 1 => {
+                if feed.token > 0 && feed.id != id {
+                    collection.begin_anew(&self.peers, Some(primary));
+                    return Ok(true);
+                }
+                *feed = Feed { id, token, drained: false, ..*feed };
+            }
             Progress::Near { token } if token == feed.token => feed.near = true,
             Progress::Drained { token, round: said } if token == feed.token && phase == Phase::Holding && said == round => {
                 feed.drained = true;
@@ -253,7 +284,7 @@ impl ClusterState {
         let held = |running: &&mut Resharding| running.phase == Phase::Holding && running.round == round;
         let Some(running) = found.and_then(|collection| collection.resharding.as_mut()).filter(held) else { return Ok(false) };
         running.phase = Phase::Copying;
-        running.feeds.values_mut().for_each(|feed| *feed = Feed { token: feed.token, ..Feed::default() });
+        running.feeds.values_mut().for_each(|feed| *feed = Feed { near: false, drained: false, ..*feed });
         Ok(true)
     }
 
@@ -279,31 +310,15 @@ impl ClusterState {
         Ok(true)
     }
 
-    /// Begins reshardings anew whose old shards got other primaries, or one that was restarted.
-    pub(super) fn restart_reshardings(&mut self, restarted: Option<ShardRef>) {
-        let peers = &self.peers;
+    /// Begins reshardings anew whose old shards got other primaries.
+    pub(super) fn restart_reshardings(&mut self) {
         for collection in self.collections.values_mut() {
-            let uid = collection.uid;
-            let Some(running) = collection.resharding.as_mut().filter(|running| running.is_moving()) else { continue };
-            let old = || collection.shards.iter().filter(|shard| shard.key == running.key);
-            let lost = old().find(|shard| {
-                running.primaries.get(&shard.id) != Some(&shard.primary) || restarted == Some(ShardRef { uid, shard: shard.id })
-            });
-            let Some(lost) = lost else { continue };
-            let suspect = running.primaries.get(&lost.id).map(|member| member.peer);
-            running.primaries = old().map(|shard| (shard.id, shard.primary)).collect();
-            running.feeds.clear();
-            running.phase = Phase::Copying;
-            for shard in &mut running.shards {
-                // Empty, and so in sync everywhere. Who was just found silent is no good primary.
-                let there = shard.replicas.iter().filter_map(|peer| Some(Member { peer: *peer, disk: peers.get(peer)?.disk }));
-                shard.in_sync = there.collect();
-                let first = shard.in_sync.iter().find(|member| Some(member.peer) != suspect).or(shard.in_sync.first());
-                shard.primary = first.copied().unwrap_or(shard.primary);
-                shard.epoch = 1;
-                shard.moving.clear();
-                shard.id = ShardId(collection.next_shard);
-                collection.next_shard += 1;
+            let Some(running) = collection.resharding.as_ref().filter(|running| running.is_moving()) else { continue };
+            let before = |shard: &ShardMeta| running.primaries.get(&shard.id).copied();
+            let mut old = collection.shards.iter().filter(|shard| shard.key == running.key);
+            let lost = old.find(|shard| before(shard) != Some(shard.primary)).map(before);
+            if let Some(primary) = lost {
+                collection.begin_anew(&self.peers, primary.map(|member| member.peer));
             }
         }
     }
@@ -326,6 +341,11 @@ mod tests {
 
     fn running(state: &ClusterState) -> &Resharding {
         state.collections["books"].resharding.as_ref().expect("it is under way")
+    }
+
+    /// The word of a feed, always the same one.
+    fn begun_with(token: u64) -> Progress {
+        Progress::Begun { feed: Uuid::from_u128(1), token }
     }
 
     fn ids(shards: &[ShardMeta]) -> Vec<u32> {
@@ -354,7 +374,7 @@ mod tests {
     fn the_new_shards_take_over_when_nothing_is_left_anywhere() {
         let (mut state, uid) = begun();
         assert_eq!(ids(&running(&state).shards), [2, 3, 4]);
-        both(&mut state, Progress::Begun { token: 1 });
+        both(&mut state, begun_with(1));
         let pass = Pass { from: ShardId(0), token: 1 };
         assert!(admits(&state, 0, None) && admits(&state, 2, Some(pass)));
         assert!(!admits(&state, 2, None) && !admits(&state, 0, Some(pass)) && !admits(&state, 2, Some(Pass { token: 2, ..pass })));
@@ -381,7 +401,7 @@ mod tests {
     #[test]
     fn shards_that_are_still_read_stay_when_the_next_one_begins_or_is_given_up() {
         let (mut state, uid) = begun();
-        both(&mut state, Progress::Begun { token: 1 });
+        both(&mut state, begun_with(1));
         both(&mut state, Progress::Near { token: 1 });
         both(&mut state, Progress::Drained { token: 1, round: 1 });
         let name = || "books".to_owned();
@@ -408,9 +428,9 @@ mod tests {
     #[test]
     fn what_was_sent_with_an_older_token_does_not_count() {
         let (mut state, _) = begun();
-        both(&mut state, Progress::Begun { token: 1 });
-        assert!(say(&mut state, 0, Progress::Begun { token: 1 }).is_err(), "another one has it");
-        say(&mut state, 0, Progress::Begun { token: 2 }).expect("it is the next");
+        both(&mut state, begun_with(1));
+        assert!(say(&mut state, 0, begun_with(1)).is_err(), "another one has it");
+        say(&mut state, 0, begun_with(2)).expect("it is the next");
         assert!(say(&mut state, 0, Progress::Near { token: 1 }).is_err());
         for (token, counts) in [(1, false), (2, true), (3, false)] {
             assert_eq!(admits(&state, 3, Some(Pass { from: ShardId(0), token })), counts, "{token}");
@@ -421,7 +441,7 @@ mod tests {
     #[test]
     fn an_old_round_says_nothing_of_a_new_one() {
         let (mut state, uid) = begun();
-        both(&mut state, Progress::Begun { token: 1 });
+        both(&mut state, begun_with(1));
         both(&mut state, Progress::Near { token: 1 });
         say(&mut state, 0, Progress::Drained { token: 1, round: 1 }).expect("nothing is left");
         state.apply(&Command::ReleaseWrites { uid, round: 1 }).expect("it takes too long");
@@ -434,10 +454,10 @@ mod tests {
     }
 
     #[test]
-    fn with_another_primary_all_begins_anew_with_other_shards() {
+    fn with_another_primary_or_feed_all_begins_anew_with_other_shards() {
         for restarted in [false, true] {
             let (mut state, uid) = begun();
-            both(&mut state, Progress::Begun { token: 1 });
+            both(&mut state, begun_with(1));
             both(&mut state, Progress::Near { token: 1 });
             say(&mut state, 0, Progress::Drained { token: 1, round: 1 }).expect("nothing is left");
             let shard = ShardRef { uid, shard: ShardId(0) };
@@ -447,12 +467,17 @@ mod tests {
                 attempt: ShardId(2),
                 progress: Progress::Drained { token: 1, round: 1 },
             };
-            let change = if restarted {
-                Command::Regrant { shard, epoch: 1 }
+            if restarted {
+                // Nobody can tell from this epoch that the process is another one.
+                state.apply(&Command::Assign { shard, peer: 3, instead_of: None }).expect("3 is a peer");
+                assert_eq!(ids(&running(&state).shards), [2, 3, 4], "a replica more changes nothing");
+                let feed = Uuid::from_u128(2);
+                assert!(say(&mut state, 0, Progress::Begun { feed, token: 1 }).is_err(), "another one has it");
+                say(&mut state, 0, Progress::Begun { feed, token: 2 }).expect("it is the next");
             } else {
-                Command::SetPrimary { shard, epoch: 1, primary: member(2), keep_old: false }
-            };
-            state.apply(&change).expect("1 was silent, or came back");
+                let change = Command::SetPrimary { shard, epoch: 1, primary: member(2), keep_old: false };
+                state.apply(&change).expect("1 was silent");
+            }
             let now = running(&state);
             assert_eq!((ids(&now.shards), now.phase, now.feeds.len()), (vec![5, 6, 7], Phase::Copying, 0));
             assert!(now.shards.iter().all(|shard| shard.in_sync.len() == 2 && shard.in_sync.contains(&shard.primary)));
@@ -466,7 +491,7 @@ mod tests {
     #[test]
     fn other_epochs_of_the_same_primary_change_nothing() {
         let (mut state, uid) = begun();
-        both(&mut state, Progress::Begun { token: 1 });
+        both(&mut state, begun_with(1));
         let shard = ShardRef { uid, shard: ShardId(0) };
         state.apply(&Command::Shrink { shard, epoch: 1, member: member(2) }).expect("2 is silent");
         assert_eq!((running(&state).attempt(), running(&state).feeds.len()), (Some(ShardId(2)), 2));

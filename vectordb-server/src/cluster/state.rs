@@ -254,8 +254,7 @@ impl ClusterState {
     /// Makes a change, or refuses it and stays as it was.
     pub(crate) fn apply(&mut self, command: &Command) -> Outcome {
         let outcome = self.change(command);
-        let restarted = if let (Command::Regrant { shard, .. }, Ok(_)) = (command, &outcome) { Some(*shard) } else { None };
-        self.restart_reshardings(restarted);
+        self.restart_reshardings();
         outcome
     }
 

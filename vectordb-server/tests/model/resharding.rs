@@ -1,9 +1,10 @@
 //! How points move to new shards, as an explicit-state model, searched exhaustively.
 //!
-//! An old shard with a point whose value grows with every write; its feed, messages and words to the group that are late or unheard,
-//! knowledge of what was agreed on that comes late, holding of writes and its end, and the loss of a primary. Of the other old shards
+//! An old shard with a point that is written and then deleted; its feed, messages and words to the group that are late or unheard,
+//! knowledge of what was agreed on that comes late, holding of writes and its end, the loss of a primary to another one, and its restart,
+//! which the group does not see. Of the other old shards
 //! there is what they say to the group, at any time at which that may be: they have points of their own, and share nothing else.
-//! What must hold: once the new shards have taken over, they have every value that was acknowledged, for ever. Each rule has a
+//! What must hold: once the new shards have taken over, they have what was acknowledged last, for ever. Each rule has a
 //! mutant that drops it, and must lose a value.
 
 use std::collections::{HashSet, VecDeque};
@@ -20,6 +21,8 @@ enum Dropped {
     Hold,
     /// With another primary all begins anew; instead the new one goes on from there.
     Anew,
+    /// With another feed all begins anew; instead it goes on with the next token, and brings all points over.
+    Another,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +51,8 @@ struct Old {
     touched: bool,
     /// A message whose answer is awaited.
     waits: bool,
+    /// Which feed it has: each has notes of its own.
+    feed: u8,
 }
 
 /// A new shard: what it has of the point, and the newest token that it knows.
@@ -68,6 +73,8 @@ enum Sent {
 struct State {
     agreed: Known,
     token: u8,
+    /// The one that has begun.
+    feed: Option<u8>,
     /// Of this shard, and of the others.
     near: [bool; 2],
     drained: [bool; 2],
@@ -77,10 +84,12 @@ struct State {
     losses: u8,
 }
 
-const MOST_VALUE: u8 = 1;
+/// What is written last is that the point is deleted.
+const DELETED: u8 = 2;
 const MOST_TOKENS: u8 = 2;
 const MOST_ROUNDS: u8 = 2;
 const MOST_SENT: usize = 3;
+const MOST_LOSSES: u8 = 2;
 
 impl State {
     fn first() -> Self {
@@ -88,9 +97,10 @@ impl State {
         Self {
             agreed: known,
             token: 0,
+            feed: None,
             near: [false; 2],
             drained: [false; 2],
-            old: Old { value: 0, known, token: None, touched: false, waits: false },
+            old: Old { value: 0, known, token: None, touched: false, waits: false, feed: 0 },
             new: New { value: None, token: 0 },
             sent: Vec::new(),
             losses: 0,
@@ -105,12 +115,14 @@ impl State {
     }
 
     fn holds(&self) -> bool {
-        self.agreed.phase != Phase::Over || self.new.value == Some(self.old.value)
+        let there = |value: Option<u8>| value.filter(|value| *value != DELETED);
+        self.agreed.phase != Phase::Over || there(self.new.value) == there(Some(self.old.value))
     }
 
-    /// An old shard has another primary.
+    /// An old shard has another primary, or another feed.
     fn begin_anew(&mut self) {
         self.agreed = Known { attempt: self.agreed.attempt + 1, phase: Phase::Copying, ..self.agreed };
+        self.feed = None;
         (self.token, self.near, self.drained) = (0, [false; 2], [false; 2]);
         self.new = New { value: None, token: 0 };
     }
@@ -149,7 +161,7 @@ impl Model {
     /// Writes, late knowledge, and the loss of the primary.
     fn shard(&self, state: &State, out: &mut Vec<State>) {
         let old = state.old;
-        if old.known.phase == Phase::Copying && old.value < MOST_VALUE {
+        if old.known.phase == Phase::Copying && old.value < DELETED {
             out.push(state.with(|next| {
                 next.old.value += 1;
                 next.old.touched = true;
@@ -165,7 +177,7 @@ impl Model {
         if state.new.token != state.token {
             out.push(state.with(|next| next.new.token = state.token));
         }
-        if state.losses == 0 && state.agreed.phase != Phase::Over {
+        if state.losses < MOST_LOSSES && state.agreed.phase != Phase::Over {
             out.push(state.with(|next| {
                 next.losses += 1;
                 if self.0 == Dropped::Anew {
@@ -173,7 +185,12 @@ impl Model {
                     return;
                 }
                 next.begin_anew();
-                next.old = Old { known: next.agreed, token: None, touched: false, waits: false, ..old };
+                next.old = Old { known: next.agreed, token: None, touched: false, waits: false, feed: old.feed + 1, ..old };
+            }));
+            // It was restarted, and knows all that was agreed on before its new epoch was.
+            out.push(state.with(|next| {
+                next.losses += 1;
+                next.old = Old { known: state.agreed, token: None, touched: false, waits: false, feed: old.feed + 1, ..old };
             }));
         }
     }
@@ -184,10 +201,15 @@ impl Model {
         let current = attempt == state.agreed.attempt && state.agreed.phase != Phase::Over;
         let Some(token) = old.token else {
             if current {
-                // All points are to be brought over.
                 out.push(state.with(|next| {
+                    if next.feed.is_some_and(|feed| feed != old.feed) && self.0 != Dropped::Another {
+                        next.begin_anew();
+                        return;
+                    }
                     next.token += 1;
-                    next.old = Old { token: Some(next.token), touched: true, ..old };
+                    next.feed = Some(old.feed);
+                    // All points that are there are to be brought over.
+                    next.old = Old { token: Some(next.token), touched: old.value != DELETED, ..old };
                 }));
             }
             return;
@@ -264,7 +286,7 @@ fn others(state: &State, out: &mut Vec<State>) {
             next.progress();
         }));
     }
-    if state.losses == 0 && phase != Phase::Over {
+    if state.losses < MOST_LOSSES && phase != Phase::Over {
         out.push(state.with(|next| {
             next.losses += 1;
             next.begin_anew();
@@ -310,7 +332,7 @@ fn points_that_move_with_all_rules_are_never_lost() {
 
 #[test]
 fn points_that_move_without_any_one_of_the_rules_are_lost() {
-    for dropped in [Dropped::Token, Dropped::Round, Dropped::Hold, Dropped::Anew] {
+    for dropped in [Dropped::Token, Dropped::Round, Dropped::Hold, Dropped::Anew, Dropped::Another] {
         let (_, _, lost) = search(dropped);
         println!("without {dropped:?}: {lost:?}");
         assert!(lost.is_some(), "without {dropped:?} the model is content");

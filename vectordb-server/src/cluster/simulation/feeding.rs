@@ -1,5 +1,6 @@
 //! Feeds of reshardings, step by step: what `feed` does in a thread of its own, with messages that are late or lost.
 
+use uuid::Uuid;
 use vectordb_core::{Lsn, PayloadSelector, PointId, Update, VectorSelector};
 use vectordb_service::{ShardId, taken_over, whole_points};
 
@@ -55,6 +56,7 @@ enum Stage {
 /// How far a feed is.
 #[derive(Debug)]
 pub(super) struct Feeding {
+    id: Uuid,
     attempt: ShardId,
     number: u64,
     token: Token,
@@ -78,14 +80,16 @@ pub(super) struct View {
 
 impl Running {
     /// Begins a feed; true when there is none for the same shards.
-    pub(super) fn feed(&mut self, shard: ShardRef, attempt: ShardId) -> bool {
+    pub(super) fn feed(&mut self, me: PeerId, life: u64, shard: ShardRef, attempt: ShardId) -> bool {
         let Some(replica) = self.replicas.get(&shard) else { return false };
         if replica.feeding.lock().replace(attempt) == Some(attempt) {
             return false;
         }
         let number = self.feeds.get(&shard).map_or(0, |before| before.number + 1);
         let (token, stage, next) = (Token::Wanted, Stage::Track, Stage::Track);
-        self.feeds.insert(shard, Feeding { attempt, number, token, stage, next, ids: Vec::new(), left: 0 });
+        self.feeds_begun += 1;
+        let id = Uuid::from_u64_pair(me << 32 | life, self.feeds_begun);
+        self.feeds.insert(shard, Feeding { id, attempt, number, token, stage, next, ids: Vec::new(), left: 0 });
         true
     }
 }
@@ -124,6 +128,7 @@ impl World {
         running.feeds.remove(&step.shard);
         if let Some(replica) = running.replicas.get(&step.shard) {
             replica.untrack(step.attempt);
+            replica.feeding.lock().take_if(|attempt| *attempt == step.attempt);
         }
     }
 
@@ -158,7 +163,8 @@ impl World {
         if !matches!(feeding.token, Token::Has(_)) {
             let token = view.feed.token + 1;
             feeding.token = Token::Asked(token);
-            self.say(step, Progress::Begun { token });
+            let feed = feeding.id;
+            self.say(step, Progress::Begun { feed, token });
             let wait = 50 * MS + self.random.below(300 * MS);
             self.next_step(step, wait);
             return Ok(());

@@ -52,6 +52,7 @@ pub(super) struct Running {
     pub(super) waiting: BTreeMap<u64, Waiting>,
     /// By old shard.
     pub(super) feeds: BTreeMap<ShardRef, Feeding>,
+    pub(super) feeds_begun: u64,
     pub(super) beats: Beats,
     pub(super) waits: Waits,
 }
@@ -109,7 +110,7 @@ impl Node {
         let home = Home { directory: REPLICAS.into(), fs, db };
         let (replicas, senders, waiting, feeds) = Default::default();
         let (beats, waits) = (Beats::default(), Waits::default());
-        self.running = Some(Running { home, replicas, senders, waiting, feeds, beats, waits });
+        self.running = Some(Running { home, replicas, senders, waiting, feeds, feeds_begun: 0, beats, waits });
         self.life += 1;
         self.first_heard = None;
         self.steps_aside = false;
@@ -169,7 +170,7 @@ impl Node {
                         }
                     }
                     let attempt = collection.feeds_from(meta).and_then(Resharding::attempt);
-                    if attempt.is_some_and(|attempt| running.feed(shard, attempt)) {
+                    if attempt.is_some_and(|attempt| running.feed(self.me.peer, self.life, shard, attempt)) {
                         feeds.push(shard);
                     }
                 }
