@@ -8,6 +8,7 @@ mod door;
 #[allow(dead_code, reason = "the rest is for the tests of the client")]
 #[path = "../../src/kubernetes/fake.rs"]
 mod fake;
+mod gaps;
 mod history;
 #[cfg(feature = "k8s")]
 mod kubernetes;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use gaps::Gaps;
 use load::{Dice, Seen};
 use nodes::{Node, Nodes};
 
@@ -94,12 +96,12 @@ fn trouble_time(unless_said: Duration) -> Duration {
 }
 
 /// One thing that happens to one node.
-fn trouble(node: &Node, dice: &mut Dice) {
+fn trouble(nodes: &Nodes, node: &Node, gaps: &mut Gaps, dice: &mut Dice) {
     let kind = dice.below(4);
     node.is_well.store(false, Ordering::Release);
     match kind {
         0 | 1 => {
-            node.kill();
+            gaps.kill(nodes, node, dice);
             std::thread::sleep(Duration::from_millis(200 + dice.below(5000)));
             node.start();
         }
@@ -122,13 +124,14 @@ fn nothing_acknowledged_is_lost_while_nodes_are_in_trouble() {
         let nodes = Nodes::start(3);
         let all = nodes.all();
         create(&all[0], 3, factor);
+        let mut gaps = Gaps::of(&nodes, 3, factor);
         let time = trouble_time(Duration::from_secs(22));
         let seen = under_load(&nodes, || {
             let begun = Instant::now();
             let mut dice = Dice(4711 + u64::from(factor));
             while begun.elapsed() < time {
                 let victim = &all[usize::try_from(dice.below(3)).expect("below 3")];
-                trouble(victim, &mut dice);
+                trouble(&nodes, victim, &mut gaps, &mut dice);
                 nodes.wait("it is back", Duration::from_secs(60), |_| victim.is_ready());
                 // Every other time the next one is in trouble before this one has caught up.
                 if dice.below(2) == 0 {
@@ -140,6 +143,7 @@ fn nothing_acknowledged_is_lost_while_nodes_are_in_trouble() {
         let healed = nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", factor as usize));
         println!("factor {factor}: healed after {healed:?}");
         check(&nodes, &seen);
+        gaps.check();
     }
 }
 
