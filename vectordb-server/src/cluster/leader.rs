@@ -19,6 +19,9 @@ use super::state::{ClusterState, Command, Member, PeerId};
 pub(super) const BEAT: Duration = Duration::from_millis(500);
 /// How long a node may be silent before others take over from it.
 const DOWN_AFTER: Duration = Duration::from_secs(3);
+/// For how long a new leader believes in those that it had heard of before: until their next signs of life were due, for it may be the
+/// one that heard nothing.
+const NEW_LEADER: Duration = Duration::from_secs(1);
 /// How long writes are held for the last points of a resharding. Whoever writes waits for 10 s.
 const MOST_HELD: Duration = Duration::from_secs(5);
 /// How long old shards of a resharding are kept for reads that found them. Reads give up after 10 s.
@@ -44,7 +47,7 @@ impl Beat {
     }
 }
 
-/// Whom the leader has heard of.
+/// Whom a node has heard of that leads, or may lead one day.
 #[derive(Debug, Default)]
 pub(super) struct Beats {
     heard: BTreeMap<PeerId, (Beat, Instant)>,
@@ -60,15 +63,15 @@ impl Beats {
     pub(super) fn health(&mut self, state: &ClusterState, leads: bool, give_up_after: Duration, now: Instant) -> Health {
         if !leads {
             self.leading_since = None;
-            self.heard.clear();
             return Health::default();
         }
         let since = *self.leading_since.get_or_insert(now);
         let mut health = Health::default();
         for (&peer, known) in &state.peers {
             let heard = self.heard.get(&peer);
-            let silent_for = now.saturating_duration_since(heard.map_or(since, |(_, at)| *at));
-            // A new leader believes in everybody for a while.
+            let leads_for = now.saturating_duration_since(since);
+            let silent_for = heard
+                .map_or(leads_for, |(_, at)| now.saturating_duration_since(*at).min(leads_for + DOWN_AFTER.saturating_sub(NEW_LEADER)));
             let beat = heard.map_or(Beat { peer, disk: known.disk, stopping: false }, |(beat, _)| *beat);
             if silent_for < DOWN_AFTER {
                 let those = if beat.stopping { &mut health.stopping } else { &mut health.alive };
@@ -87,9 +90,12 @@ pub(super) fn is_leader(node: &Shared) -> bool {
 }
 
 /// The last entry that a leader knows to be agreed on; none before it has applied one of its own term, behind all that were agreed on
-/// before.
-pub(super) fn known_to_be_agreed(leader: &Shared) -> Option<u64> {
-    let metrics = leader.group.raft.metrics().borrow().clone();
+/// before, and by a node that does not lead.
+pub(super) fn known_to_be_agreed(node: &Shared) -> Option<u64> {
+    if !is_leader(node) {
+        return None;
+    }
+    let metrics = node.group.raft.metrics().borrow().clone();
     metrics.last_applied.filter(|last| last.leader_id.term == metrics.current_term).map(|last| last.index)
 }
 
@@ -270,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_leader_believes_in_everybody_for_a_while() {
+    fn a_new_leader_believes_in_those_whom_it_never_heard_for_a_while() {
         let state = of_peers(2);
         let mut beats = Beats::default();
         let start = Instant::now();
@@ -281,6 +287,27 @@ mod tests {
         assert_eq!((health.alive.len(), health.given_up.len()), (1, 0));
         let health = beats.health(&state, true, DOWN_AFTER * 2, start + DOWN_AFTER * 2);
         assert_eq!(health.given_up, BTreeSet::from([2]));
+    }
+
+    #[test]
+    fn a_new_leader_knows_who_was_silent_before() {
+        let state = of_peers(3);
+        let mut beats = Beats::default();
+        let start = Instant::now();
+        let mut alive = |heard: &[u64], leads, seconds: f64| {
+            let now = start + Duration::from_secs_f64(seconds);
+            heard.iter().for_each(|peer| beats.note(Beat::new(member(*peer), false), now));
+            beats.health(&state, leads, DOWN_AFTER * 10, now).alive.into_keys().collect::<Vec<_>>()
+        };
+        assert!(alive(&[1, 2, 3], false, 0.0).is_empty());
+        assert!(alive(&[1, 2], false, 2.0).is_empty());
+        assert_eq!(alive(&[1, 2], true, 2.4), [1, 2, 3]);
+        assert_eq!(alive(&[1, 2], true, 3.3), [1, 2, 3]);
+        assert_eq!(alive(&[], true, 3.5), [1, 2]);
+        // One that stood still heard nobody.
+        assert!(alive(&[], false, 90.0).is_empty());
+        assert_eq!(alive(&[], true, 90.1), [1, 2, 3]);
+        assert_eq!(alive(&[1, 3], true, 91.2), [1, 3]);
     }
 
     #[test]

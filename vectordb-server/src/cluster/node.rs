@@ -302,24 +302,22 @@ async fn reconcile_always(node: Arc<Shared>, mut stopped: watch::Receiver<bool>)
     }
 }
 
-/// Tells the leader that this node lives.
+/// Tells the leader that this node lives, and those that may be the next: one that is need not wait then to know who does.
 async fn beat_always(node: Arc<Shared>) {
     while !node.is_stopping() {
-        let leader = node.leader();
-        match leader {
-            Some((id, _)) if id == node.me.peer => {
-                node.beats.lock().note(node.beat(), Instant::now());
-                if let Some(agreed) = leader::known_to_be_agreed(&node) {
-                    node.first_heard.lock().get_or_insert(agreed);
-                }
-            }
-            Some((_, uri)) => {
-                let answer: Result<Option<u64>, _> = node.client.call(&uri, "/beat", &node.beat(), leader::BEAT).await;
+        let beat = node.beat();
+        node.beats.lock().note(beat, Instant::now());
+        if let Some(agreed) = leader::known_to_be_agreed(&node) {
+            node.first_heard.lock().get_or_insert(agreed);
+        }
+        for uri in node.voters() {
+            let node = Arc::clone(&node);
+            tokio::spawn(async move {
+                let answer: Result<Option<u64>, _> = node.client.call(&uri, "/beat", &beat, leader::BEAT).await;
                 if let Ok(Some(agreed)) = answer {
                     node.first_heard.lock().get_or_insert(agreed);
                 }
-            }
-            None => {}
+            });
         }
         tokio::select! {
             () = tokio::time::sleep(leader::BEAT) => {}
@@ -408,6 +406,14 @@ impl Shared {
         let leader = metrics.current_leader?;
         let node = metrics.membership_config.membership().get_node(&leader)?;
         Some((leader, node.addr.clone()))
+    }
+
+    /// Addresses of the others that lead, or may.
+    fn voters(&self) -> Vec<String> {
+        let metrics = self.group.raft.metrics().borrow().clone();
+        let membership = metrics.membership_config.membership();
+        let others = membership.voter_ids().filter(|peer| *peer != self.me.peer);
+        others.filter_map(|peer| Some(membership.get_node(&peer)?.addr.clone())).collect()
     }
 
     /// Removes what an interruption left behind.

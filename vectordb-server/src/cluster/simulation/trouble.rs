@@ -7,9 +7,9 @@ use vectordb_benches::faults::sim_fs::{Loss, SimFs};
 use vectordb_core::{Collection, PointId, ScrollRequest};
 use vectordb_service::{ShardId, place};
 
-use super::super::leader::{BEAT, Beat, Beats, Waits, settling};
+use super::super::leader::{BEAT, Beat, Waits, settling};
 use super::super::placement::plan;
-use super::super::state::{Command, Member, ShardRef};
+use super::super::state::{ClusterState, Command, Member, ShardRef};
 use super::clients::FIELD;
 use super::world::{Event, GIVE_UP_AFTER, MS, SECOND, Time, World};
 
@@ -214,8 +214,9 @@ impl World {
             self.leader = elected.then(|| able[usize::try_from(self.random.below(able.len() as u64)).unwrap_or(0)]);
             let Some(leader) = self.leader else { return Ok(()) };
             self.note(format_args!("peer {} leads", leader + 1));
+            let now = self.nodes[leader].now(self.time);
             if let Some(running) = &mut self.nodes[leader].running {
-                running.beats = Beats::default();
+                drop(running.beats.health(&ClusterState::default(), false, GIVE_UP_AFTER, now));
                 running.waits = Waits::default();
             }
             self.settling = None;
@@ -302,23 +303,23 @@ impl World {
             return;
         }
         self.later(BEAT.as_micros() as Time, Event::Beat(node));
-        if let Some(leader) = self.leader
-            && self.passes(node, leader)
-        {
-            // Nobody waits longer for one.
-            let wait = self.delay().min(BEAT.as_micros() as Time);
-            self.later(wait, Event::BeatArrives(self.nodes[node].beat(), leader, self.nodes[node].life));
+        for other in 0..self.nodes.len() {
+            if self.passes(node, other) {
+                // Nobody waits longer for one.
+                let wait = self.delay().min(BEAT.as_micros() as Time);
+                self.later(wait, Event::BeatArrives(self.nodes[node].beat(), other, self.nodes[node].life));
+            }
         }
     }
 
-    pub(super) fn beat_arrives(&mut self, beat: Beat, leader: usize, life: u64) {
-        let now = self.nodes[leader].now(self.time);
-        let Some(running) = &mut self.nodes[leader].running else { return };
+    pub(super) fn beat_arrives(&mut self, beat: Beat, at: usize, life: u64) {
+        let now = self.nodes[at].now(self.time);
+        let Some(running) = &mut self.nodes[at].running else { return };
         running.beats.note(beat, now);
         let node = Self::index(beat.member().peer);
-        if self.leader == Some(leader) && self.passes(leader, node) {
+        if self.leader == Some(at) && self.passes(at, node) {
             let wait = self.delay();
-            self.later(wait, Event::BeatAnswered(node, life, self.nodes[leader].known));
+            self.later(wait, Event::BeatAnswered(node, life, self.nodes[at].known));
         }
     }
 

@@ -288,7 +288,7 @@ impl World {
             Event::Propose(node, life, command, until) => self.propose(node, life, command, until),
             Event::Agreed(command) => self.agreed(&command),
             Event::Beat(node) => self.beat(node),
-            Event::BeatArrives(beat, leader, life) => self.beat_arrives(beat, leader, life),
+            Event::BeatArrives(beat, at, life) => self.beat_arrives(beat, at, life),
             Event::BeatAnswered(node, life, agreed) if self.lives(node, life) => {
                 self.nodes[node].first_heard.get_or_insert(agreed);
             }
