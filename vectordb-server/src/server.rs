@@ -244,6 +244,15 @@ impl Server {
         &self.service
     }
 
+    /// Waits until the server can be of no use any more before it is started again, and says why.
+    pub async fn failed(&self) -> String {
+        match &self.node {
+            Some(node) => node.failed().await,
+            // What fails alone is written again.
+            None => std::future::pending().await,
+        }
+    }
+
     /// Takes no more requests, finishes those that came, and closes the data.
     pub async fn stop(self) {
         if let Some(node) = &self.node {

@@ -341,6 +341,8 @@ struct Inner {
     failed: bool,
     /// Syncs do nothing: what a storage engine without them would be.
     ignore_syncs: bool,
+    /// Whether it says that nothing is free.
+    full: bool,
 }
 
 /// The file system over a [`Disk`], as one process sees it.
@@ -373,6 +375,11 @@ impl SimFs {
     pub fn kill(&self) -> Self {
         self.killed.store(true, Ordering::Relaxed);
         Self { inner: Arc::clone(&self.inner), killed: Arc::default() }
+    }
+
+    /// Says from now on that nothing is free, or that there is room. What is written all the same is written.
+    pub fn set_full(&self, full: bool) {
+        self.inner.lock().full = full;
     }
 
     /// Records all calls from now on.
@@ -519,7 +526,7 @@ impl Fs for SimFs {
     }
 
     fn available_bytes(&self, _dir: &Path) -> Result<u64> {
-        Ok(u64::MAX)
+        Ok(if self.inner.lock().full { 0 } else { u64::MAX })
     }
 }
 

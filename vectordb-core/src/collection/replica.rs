@@ -17,7 +17,7 @@ use crate::wal::{self, Tail};
 
 use super::Collection;
 use super::recover::LOG_DIRECTORY;
-use super::writer::needed_bytes;
+use super::writer::{RESERVED_BYTES, needed_bytes};
 
 /// How long a job waits for what it needs to be published.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -102,6 +102,8 @@ impl Collection {
         if frame.lsn != writer.applied.next() {
             return Err(Error::Internal { what: format!("batch {} follows on {}", frame.lsn, writer.applied) });
         }
+        // Half of what a primary keeps: a backup whose disk is about as full still follows it in deletions.
+        self.check_space(RESERVED_BYTES / 2)?;
         // Decoded before it is logged: what cannot be read must not be in the log.
         let changes = Self::changes(&frame.body, &self.path)?;
         if let Some(wal) = &self.wal {

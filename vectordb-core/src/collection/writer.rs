@@ -83,7 +83,7 @@ impl Collection {
         let _held = self.around.allowance.take(needed_bytes(&updates, &self.config()));
         let adds = updates.iter().any(|update| !matches!(update, Update::Delete(_) | Update::ClearPayload(_)));
         if adds {
-            self.check_space()?;
+            self.check_space(RESERVED_BYTES)?;
         }
         let mut writer = self.writer.lock();
         self.check_open()?;
@@ -266,13 +266,14 @@ impl Collection {
         if self.around.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
-    fn check_space(&self) -> Result<()> {
+    /// Refuses what would take the last bytes of the disk.
+    pub(super) fn check_space(&self, required_bytes: u64) -> Result<()> {
         if self.wal.is_none() {
             return Ok(());
         }
         let available_bytes = self.around.fs.available_bytes(&self.path)?;
-        if available_bytes < RESERVED_BYTES {
-            return Err(Error::DiskFull { path: self.path.clone(), available_bytes, required_bytes: RESERVED_BYTES });
+        if available_bytes < required_bytes {
+            return Err(Error::DiskFull { path: self.path.clone(), available_bytes, required_bytes });
         }
         Ok(())
     }

@@ -64,9 +64,12 @@ fn serve_until_told(serve: &Serve) -> Result<(), Box<dyn std::error::Error>> {
             () = told.heard() => return Ok(false),
         };
         say_initialized()?;
-        told.heard().await;
+        let failed = tokio::select! {
+            () = told.heard() => None,
+            reason = server.failed() => Some(reason),
+        };
         server.stop().await;
-        Ok(true)
+        failed.map_or(Ok(true), |reason| Err(reason.into()))
     });
     logs.finish();
     if matches!(served, Ok(false)) {

@@ -22,7 +22,6 @@ use vectordb_service::{Answer, Consistency, Fault, Question, ServiceError, Snaps
 
 use super::client::{SECRET_HEADER, decode, encode};
 use super::cut::{Cut, Step};
-use super::fan::AskEach;
 use super::leader::{Beat, is_leader, known_to_be_agreed};
 use super::node::Shared;
 use super::placement::only_copies;
@@ -72,7 +71,6 @@ pub(super) async fn serve(
         .route("/snapshots/open", post(open_snapshot))
         .route("/snapshots/delete", post(delete_snapshot))
         .route("/shard/ask", post(ask))
-        .route("/shard/asks", post(ask_each))
         .route("/shard/write", post(write))
         .layer(guard)
         .layer(DefaultBodyLimit::max(MESSAGE_BYTES))
@@ -247,19 +245,11 @@ async fn answered(node: &Node, shard: ShardRef, within: Option<u64>, consistency
     lane::PEERS_READS.place().await.work(work).await.unwrap_or_else(cut_short)
 }
 
-fn timed(mut question: Question, within: Option<u64>) -> Arc<Question> {
-    question.set_deadline(within.map(|within| Instant::now() + Duration::from_millis(within)));
-    Arc::new(question)
-}
-
+/// Answers about each shard by itself.
 async fn ask(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
-    let Ask { shard, within, consistency, question } = read(&body)?;
-    Ok(reply(&answered(&node, shard, within, consistency, timed(question, within)).await))
-}
-
-async fn ask_each(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
-    let AskEach { shards, within, consistency, question } = read(&body)?;
-    let question = timed(question, within);
+    let Ask { shards, within, consistency, mut question }: Ask = read(&body)?;
+    question.set_deadline(within.map(|within| Instant::now() + Duration::from_millis(within)));
+    let question = Arc::new(question);
     let answers = shards.into_iter().map(|shard| answered(&node, shard, within, consistency, Arc::clone(&question)));
     Ok(reply(&join_all(answers).await))
 }

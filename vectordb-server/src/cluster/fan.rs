@@ -4,34 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-use vectordb_service::{Answer, Consistency, Fault, Question, ServiceError, on_each};
+use vectordb_service::{Answer, Fault, Question, ServiceError, on_each};
 
 use super::client::{PeerError, encode};
 use super::node::Shared;
-use super::route::{PATIENCE, Reply, Route, SLOW};
-use super::state::{PeerId, ShardRef};
-
-/// A question to the replicas of several shards on another node.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct AskEach<Q = Question> {
-    pub(crate) shards: Vec<ShardRef>,
-    /// Milliseconds that are left.
-    pub(crate) within: Option<u64>,
-    pub(crate) consistency: Consistency,
-    pub(crate) question: Q,
-}
+use super::route::{Ask, PATIENCE, Reply, Route, SLOW};
+use super::state::PeerId;
 
 /// Asks several shards the same: those that are here, and each other node about all that it has in one message. Who does not answer,
 /// or not well, is asked about each of its shards by itself, behind those that have them too.
 pub(super) fn ask(node: &Arc<Shared>, routes: &[&Route], question: &Question) -> Vec<Result<Answer, ServiceError>> {
     let began = Instant::now();
-    let deadline = question.deadline().unwrap_or(began + PATIENCE);
+    let given_up = question.deadline().or_else(|| routes.first()?.deadline);
+    let deadline = given_up.unwrap_or(began + PATIENCE);
     let (mut here, mut there) = (Vec::new(), BTreeMap::<PeerId, (String, Vec<usize>)>::new());
     let mut asked: Vec<Option<PeerId>> = vec![None; routes.len()];
     let mut patience = deadline.saturating_duration_since(began).min(PATIENCE);
     for (at, route) in routes.iter().enumerate() {
-        if route.may_answer_here(node) {
+        if route.replica_here(node).is_some() {
             here.push(at);
             continue;
         }
@@ -44,15 +34,15 @@ pub(super) fn ask(node: &Arc<Shared>, routes: &[&Route], question: &Question) ->
             there.entry(peer).or_insert((uri, Vec::new())).1.push(at);
         }
     }
-    let within = question.deadline().map(|deadline| deadline.saturating_duration_since(began).as_millis().try_into().unwrap_or(u64::MAX));
+    let within = given_up.map(|deadline| deadline.saturating_duration_since(began).as_millis().try_into().unwrap_or(u64::MAX));
     let messages = there.into_values().map(|(uri, places)| {
         let shards = places.iter().map(|&at| routes[at].shard).collect();
-        let message = encode(&AskEach { shards, within, consistency: routes[places[0]].consistency, question });
+        let message = encode(&Ask { shards, within, consistency: routes[places[0]].consistency, question });
         let calling = Arc::clone(node);
         node.spawn(async move {
             let body = message.map_err(PeerError::Unreachable);
             let answered = match body {
-                Ok(body) => calling.client.send::<Vec<Reply<Answer>>>(&uri, "/shard/asks", body, patience).await,
+                Ok(body) => calling.client.send::<Vec<Reply<Answer>>>(&uri, "/shard/ask", body, patience).await,
                 Err(error) => Err(error),
             };
             (places, answered)

@@ -158,7 +158,7 @@ impl Feed {
         let pass = Pass { from, token: self.token };
         let send = |shard: ShardId, updates: Vec<Update>| {
             let shard = ShardRef { uid, shard };
-            let route = Route { shard, node: Arc::downgrade(&self.node), consistency: Consistency::Usual };
+            let route = Route { shard, node: Arc::downgrade(&self.node), consistency: Consistency::Usual, deadline: None };
             match route.change(&Change::Carried { pass, updates })? {
                 Sent::Done(_) => Ok(()),
                 Sent::Moved => Err(ServiceError::request("that resharding is over")),

@@ -32,14 +32,14 @@ const READS: Duration = Duration::from_secs(12);
 pub(super) struct Beat {
     peer: PeerId,
     disk: Uuid,
-    /// It is about to stop.
+    /// It is about to stop, or its disk is full: others are to be primaries.
     #[serde(default)]
-    stopping: bool,
+    hands_over: bool,
 }
 
 impl Beat {
-    pub(super) fn new(member: Member, stopping: bool) -> Self {
-        Self { peer: member.peer, disk: member.disk, stopping }
+    pub(super) fn new(member: Member, hands_over: bool) -> Self {
+        Self { peer: member.peer, disk: member.disk, hands_over }
     }
 
     pub(super) fn member(&self) -> Member {
@@ -72,9 +72,9 @@ impl Beats {
             let leads_for = now.saturating_duration_since(since);
             let silent_for = heard
                 .map_or(leads_for, |(_, at)| now.saturating_duration_since(*at).min(leads_for + DOWN_AFTER.saturating_sub(NEW_LEADER)));
-            let beat = heard.map_or(Beat { peer, disk: known.disk, stopping: false }, |(beat, _)| *beat);
+            let beat = heard.map_or(Beat { peer, disk: known.disk, hands_over: false }, |(beat, _)| *beat);
             if silent_for < DOWN_AFTER {
-                let those = if beat.stopping { &mut health.stopping } else { &mut health.alive };
+                let those = if beat.hands_over { &mut health.handing_over } else { &mut health.alive };
                 those.insert(peer, beat.member());
             } else if silent_for >= give_up_after {
                 health.given_up.insert(peer);
@@ -311,13 +311,13 @@ mod tests {
     }
 
     #[test]
-    fn who_is_about_to_stop_is_not_counted_on_until_it_is_back() {
+    fn who_hands_over_is_not_counted_on_until_it_is_back() {
         let (state, start) = (of_peers(1), Instant::now());
         let mut beats = Beats::default();
-        for (stopping, expected) in [(false, (1, 0)), (true, (0, 1)), (false, (1, 0))] {
-            beats.note(Beat::new(member(1), stopping), start);
+        for (hands_over, expected) in [(false, (1, 0)), (true, (0, 1)), (false, (1, 0))] {
+            beats.note(Beat::new(member(1), hands_over), start);
             let health = beats.health(&state, true, DOWN_AFTER * 2, start);
-            assert_eq!((health.alive.len(), health.stopping.len()), expected);
+            assert_eq!((health.alive.len(), health.handing_over.len()), expected);
         }
     }
 }

@@ -112,6 +112,8 @@ pub(crate) struct Shared {
     was_ready: AtomicBool,
     /// Others take over what is here, as this node is about to stop.
     stepping_aside: AtomicBool,
+    /// Its disk is almost full.
+    full: AtomicBool,
     stopping: AtomicBool,
     /// There is something to tell the leader.
     beat: Notify,
@@ -183,6 +185,7 @@ impl Node {
             first_heard: Mutex::default(),
             was_ready: AtomicBool::new(false),
             stepping_aside: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             beat: Notify::new(),
         });
@@ -228,6 +231,15 @@ impl Node {
         if tokio::time::timeout(PATIENCE, is_free).await.is_err() {
             tracing::warn!("stopping although others count on replicas here");
         }
+    }
+
+    /// Waits until the node cannot hear any more what is agreed on, as when its disk takes nothing, and says why.
+    pub(crate) async fn failed(&self) -> String {
+        let mut metrics = self.shared.group.raft.metrics();
+        let stopped = metrics.wait_for(|metrics| metrics.running_state.is_err()).await;
+        let reason = stopped.ok().and_then(|metrics| metrics.running_state.as_ref().err().map(ToString::to_string));
+        let reason = reason.unwrap_or_else(|| "its member of the group is gone".to_owned());
+        format!("this node cannot hear any more what its cluster agrees on: {reason}")
     }
 
     /// Takes no more part. Replicas of others take over.
@@ -336,7 +348,24 @@ impl Shared {
     }
 
     fn beat(&self) -> Beat {
-        Beat::new(self.me, self.is_stepping_aside())
+        Beat::new(self.me, self.is_stepping_aside() || self.is_full())
+    }
+
+    /// Whether additions are about to be refused here, so that others should be primaries. Once it is so, it takes some more room to
+    /// be otherwise, for shards would go to and fro.
+    fn is_full(&self) -> bool {
+        const LITTLE: f64 = 1.125;
+        const ENOUGH: f64 = 1.25;
+        let Some(ratio) = self.service().and_then(|service| service.room_ratio()) else { return false };
+        let was = self.full.load(Ordering::Acquire);
+        let is = ratio < if was { ENOUGH } else { LITTLE };
+        if is && !was {
+            tracing::warn!("the disk is almost full: others are to be primaries");
+        } else if was && !is {
+            tracing::info!("the disk has room again");
+        }
+        self.full.store(is, Ordering::Release);
+        is
     }
 
     /// The service that the node is of, until that ends.
@@ -634,7 +663,9 @@ impl Shared {
             let shards = collection.shards.iter().map(|meta| {
                 let shard = ShardRef { uid: collection.uid, shard: meta.id };
                 let route = routes.get(&shard).cloned();
-                let route = route.unwrap_or_else(|| Arc::new(Route { shard, node: Arc::downgrade(self), consistency: Consistency::Usual }));
+                let route = route.unwrap_or_else(|| {
+                    Arc::new(Route { shard, node: Arc::downgrade(self), consistency: Consistency::Usual, deadline: None })
+                });
                 shown.insert(shard, Arc::clone(&route));
                 RoutedShard { id: meta.id, key: meta.key.clone(), route: route as Arc<dyn ShardRoute> }
             });
@@ -672,6 +703,9 @@ impl Shared {
             Change::Config(diff) => (None, Work::Config(diff)),
         };
         if let Work::Updates(updates) = &work {
+            if let Some(Err(error)) = self.service().map(|service| service.check_room_for(updates)) {
+                return Some(Err(error));
+            }
             replica.data().wait_for_room(updates);
         }
         let written = replica.write(least, deadline, || self.admits(shard, pass, about_config), work);

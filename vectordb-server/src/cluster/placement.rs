@@ -14,8 +14,8 @@ const MOST_TRANSFERS: usize = 2;
 pub(crate) struct Health {
     /// Peers that were heard of lately, with the disks they have.
     pub(crate) alive: BTreeMap<PeerId, Member>,
-    /// Others, which have said that they are about to stop.
-    pub(crate) stopping: BTreeMap<PeerId, Member>,
+    /// Others, which have said that they are about to stop, or that their disks are full.
+    pub(crate) handing_over: BTreeMap<PeerId, Member>,
     /// Peers that have been silent for so long that others take their place.
     pub(crate) given_up: BTreeSet<PeerId>,
 }
@@ -25,8 +25,8 @@ impl Health {
         self.alive.get(&member.peer) == Some(member)
     }
 
-    fn sees_off(&self, member: &Member) -> bool {
-        self.stopping.get(&member.peer) == Some(member)
+    fn hears_of(&self, member: &Member) -> bool {
+        self.handing_over.get(&member.peer) == Some(member)
     }
 }
 
@@ -105,14 +105,14 @@ fn making(shard: &ShardMeta, health: &Health) -> usize {
     shard.learners().filter(|peer| health.alive.contains_key(peer)).count()
 }
 
-/// Another primary for a shard whose own is silent, is about to stop, or has another disk. One that stops stays in the set, for the
+/// Another primary for a shard whose own is silent, hands over, or has another disk. One that hands over stays in the set, for the
 /// other may have gone without a word: if it lives, it will see to that.
 fn fail_over(of: ShardRef, shard: &ShardMeta, health: &Health) -> Option<Command> {
     if health.has(&shard.primary) {
         return None;
     }
     let primary = *shard.in_sync.iter().find(|member| health.has(member))?;
-    Some(Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: health.sees_off(&shard.primary) })
+    Some(Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: health.hears_of(&shard.primary) })
 }
 
 fn is_leaving(state: &ClusterState, health: &Health, peer: PeerId) -> bool {
@@ -308,7 +308,7 @@ mod tests {
     fn who_stops_hands_over_first_and_keeps_its_replicas() {
         let mut state = of_peers(3);
         with_collection(&mut state, "books", 3, &[&[1, 2, 3], &[2, 3, 1]]);
-        let health = Health { stopping: [(1, member(1))].into(), ..healthy([2, 3]) };
+        let health = Health { handing_over: [(1, member(1))].into(), ..healthy([2, 3]) };
         let commands = plan(&state, &health, true);
         assert!(matches!(commands[..], [Command::SetPrimary { keep_old: true, .. }]), "{commands:?}");
         settle(&mut state, &health);
@@ -316,7 +316,7 @@ mod tests {
         // Nobody can follow on the only one.
         let mut state = of_peers(2);
         with_collection(&mut state, "books", 1, &[&[1]]);
-        assert!(plan(&state, &Health { stopping: [(1, member(1))].into(), ..healthy([2]) }, true).is_empty());
+        assert!(plan(&state, &Health { handing_over: [(1, member(1))].into(), ..healthy([2]) }, true).is_empty());
     }
 
     #[test]

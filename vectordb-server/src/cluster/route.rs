@@ -13,6 +13,7 @@ use vectordb_service::{Answer, Consistency, Fault, HeldShard, Question, ServiceE
 use super::client::PeerError;
 use super::fan;
 use super::node::Shared;
+use super::replica::Replica;
 use super::resharding::{Admission, Pass};
 use super::state::{ClusterState, CollectionMeta, PeerId, ShardRef};
 
@@ -25,13 +26,12 @@ pub(super) const CONFIRMING: Duration = Duration::from_secs(4);
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A question to the replica of another node.
+/// A question to the replicas of some shards on another node.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Ask<Q = Question> {
-    pub(crate) shard: ShardRef,
+    pub(crate) shards: Vec<ShardRef>,
     /// Milliseconds that are left.
     pub(crate) within: Option<u64>,
-    #[serde(default)]
     pub(crate) consistency: Consistency,
     pub(crate) question: Q,
 }
@@ -80,6 +80,8 @@ pub(crate) struct Route {
     pub(crate) node: Weak<Shared>,
     /// Of reads.
     pub(crate) consistency: Consistency,
+    /// When reads are given up whose questions do not say that.
+    pub(crate) deadline: Option<Instant>,
 }
 
 pub(super) fn stopping() -> ServiceError {
@@ -91,25 +93,23 @@ impl Route {
         self.node.upgrade().ok_or_else(stopping)
     }
 
-    /// Whether a read may be answered on this node, as far as it knows.
-    pub(super) fn may_answer_here(&self, node: &Shared) -> bool {
-        let Some(replica) = node.replica(self.shard).filter(|_| node.is_in_sync(self.shard)) else { return false };
-        match self.consistency {
+    /// The replica on this node that may answer a read, as far as it knows.
+    pub(super) fn replica_here(&self, node: &Shared) -> Option<Arc<Replica>> {
+        let replica = node.replica(self.shard).filter(|_| node.is_in_sync(self.shard))?;
+        let may = match self.consistency {
             Consistency::Usual => replica.readable().is_some(),
             Consistency::Confirmed(_) => replica.is_primary(),
-        }
+        };
+        may.then_some(replica)
     }
 
     /// The data on this node, if it is good enough for a read.
     pub(super) fn data_here(&self, node: &Shared, deadline: Instant) -> Result<Option<Collection>, ServiceError> {
-        let Some(replica) = node.replica(self.shard).filter(|_| node.is_in_sync(self.shard)) else { return Ok(None) };
-        match self.consistency {
-            Consistency::Usual => Ok(replica.readable()),
-            Consistency::Confirmed(_) if !replica.is_primary() => Ok(None),
-            Consistency::Confirmed(least) => {
-                replica.confirm(least as usize, deadline.min(Instant::now() + CONFIRMING)).map(|()| replica.readable())
-            }
+        let Some(replica) = self.replica_here(node) else { return Ok(None) };
+        if let Consistency::Confirmed(least) = self.consistency {
+            replica.confirm(least as usize, deadline.min(Instant::now() + CONFIRMING))?;
         }
+        Ok(replica.readable())
     }
 
     /// The primary, if the shard takes such changes, now or later.
@@ -196,18 +196,22 @@ impl Route {
 /// One that was asked already may be passed over until the others have been.
 async fn ask_others(
     node: &Shared,
+    shard: ShardRef,
     ask: &Ask<&Question>,
     patience: Duration,
     last: Option<PeerId>,
 ) -> Result<Result<Answer, ServiceError>, Option<String>> {
-    let mut readers = node.readers(ask.shard, ask.consistency);
+    let mut readers = node.readers(shard, ask.consistency);
     readers.sort_by_key(|(peer, _)| Some(*peer) == last);
     let mut readers = readers.into_iter();
     let mut asked = FuturesUnordered::new();
     let (mut reason, mut next) = (None, readers.next());
     loop {
         if let Some((peer, uri)) = next.take() {
-            asked.push(async move { (peer, node.client.call::<_, Reply<Answer>>(&uri, "/shard/ask", ask, patience).await) });
+            asked.push(async move {
+                let replies = node.client.call::<_, Vec<Reply<Answer>>>(&uri, "/shard/ask", ask, patience).await;
+                (peer, replies.map(|replies| replies.into_iter().next().unwrap_or(Reply::NotHere)))
+            });
         }
         let reply = tokio::select! {
             reply = asked.next() => reply,
@@ -231,7 +235,8 @@ async fn ask_others(
 impl Route {
     /// Asks whoever has the shard's points, a certain peer last.
     pub(super) fn ask_but(&self, question: &Question, but: Option<PeerId>) -> Result<Answer, ServiceError> {
-        let deadline = question.deadline().unwrap_or_else(|| Instant::now() + PATIENCE);
+        let given_up = question.deadline().or(self.deadline);
+        let deadline = given_up.unwrap_or_else(|| Instant::now() + PATIENCE);
         let mut last = None;
         loop {
             let node = self.node()?;
@@ -245,9 +250,9 @@ impl Route {
                 let message = last.unwrap_or_else(|| format!("no replica of shard {} answers", self.shard.shard));
                 return Err(ServiceError::new(Fault::Unavailable, message));
             }
-            let within = question.deadline().map(|_| left.as_millis().try_into().unwrap_or(u64::MAX));
-            let ask = Ask { shard: self.shard, within, consistency: self.consistency, question };
-            match node.wait_for(ask_others(&node, &ask, left.min(PATIENCE), but)) {
+            let within = given_up.map(|_| left.as_millis().try_into().unwrap_or(u64::MAX));
+            let ask = Ask { shards: vec![self.shard], within, consistency: self.consistency, question };
+            match node.wait_for(ask_others(&node, self.shard, &ask, left.min(PATIENCE), but)) {
                 Ok(answer) => return answer,
                 Err(reason) => last = reason.or(last),
             }
@@ -269,8 +274,8 @@ impl ShardRoute for Route {
         }
     }
 
-    fn with(&self, consistency: Consistency) -> Arc<dyn ShardRoute> {
-        Arc::new(Self { shard: self.shard, node: Weak::clone(&self.node), consistency })
+    fn with(&self, consistency: Consistency, deadline: Option<Instant>) -> Arc<dyn ShardRoute> {
+        Arc::new(Self { shard: self.shard, node: Weak::clone(&self.node), consistency, deadline })
     }
 
     fn update(&self, updates: Vec<Update>) -> Result<Written, ServiceError> {

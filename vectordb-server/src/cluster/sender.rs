@@ -21,6 +21,8 @@ const SILENCE: Duration = Duration::from_millis(2500);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long to wait after a failure.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait before a peer whose disk is full, or that did not take files, is sent as much once more.
+pub(super) const REST: Duration = Duration::from_secs(2);
 
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub(super) enum Next {
     News,
     /// Something is wrong, and nothing else would come of it now.
     Pause,
+    /// Nor soon.
+    Rest,
 }
 
 /// What a primary knows of one of its peers, without the ways to it.
@@ -42,7 +46,7 @@ pub(super) struct Copying {
     /// The last batch that the peer is thought to have.
     after: Option<Lsn>,
     failing: Option<Instant>,
-    /// When it was proposed that the peer leaves, as it is about to stop.
+    /// When it was proposed that the peer leaves, as it says that it does not keep up.
     seen_off: Option<Instant>,
 }
 
@@ -78,18 +82,21 @@ impl Copying {
                 self.after = Some(upto);
                 let known = Matched { upto, shown, question: sent.question, whole: sent.all };
                 let admits = self.replica.acknowledged(self.epoch, member, known, self.is_assigned(state) && !leaving, now);
-                let (shard, epoch) = (self.replica.shard, self.epoch);
                 let command = if leaving && self.sees_off(member, now) {
-                    Some(Command::Shrink { shard, epoch, member })
+                    Some(self.without(member))
                 } else {
-                    admits.then_some(Command::Expand { shard, epoch, member })
+                    admits.then_some(Command::Expand { shard: self.replica.shard, epoch: self.epoch, member })
                 };
                 (if sent.all { Next::News } else { Next::More }, command)
             }
             Some(&AppendReply::Wants { after }) => {
-                self.failing = None;
+                // Whether it can take that, too, is yet to be seen.
                 self.after = Some(after);
                 (Next::More, None)
+            }
+            Some(&AppendReply::Full { member, after }) => {
+                self.after = Some(after);
+                (Next::Rest, self.sees_off(member, now).then(|| self.without(member)))
             }
             Some(AppendReply::Stale { .. } | AppendReply::Absent) | None => {
                 self.after = None;
@@ -105,10 +112,14 @@ impl Copying {
             self.failing = None;
             return (Next::More, None);
         }
-        (Next::Pause, self.complaint(now, now))
+        (Next::Rest, self.complaint(now, now))
     }
 
-    /// Whether to propose now that a member leaves, for it says that it is about to stop. This is the primary, so another one has
+    fn without(&self, member: Member) -> Command {
+        Command::Shrink { shard: self.replica.shard, epoch: self.epoch, member }
+    }
+
+    /// Whether to propose now that a member leaves, for it says that it does not keep up. This is the primary, so another one has
     /// everything; nobody else can know that.
     fn sees_off(&mut self, member: Member, now: Instant) -> bool {
         let is_due = self.seen_off.is_none_or(|at| now.saturating_duration_since(at) >= AGAIN);
@@ -129,7 +140,7 @@ impl Copying {
         tracing::warn!(shard = %self.replica.shard, peer = self.peer, "a replica stays silent and leaves the in-sync set");
         // Another time, if this one is not heard.
         self.failing = Some(now);
-        Some(Command::Shrink { shard: self.replica.shard, epoch: self.epoch, member })
+        Some(self.without(member))
     }
 }
 
@@ -159,6 +170,7 @@ pub(super) async fn run(node: Arc<Shared>, replica: Arc<Replica>, peer: PeerId, 
             Next::More => {}
             Next::News => drop(tokio::time::timeout(BEAT, news.changed()).await),
             Next::Pause => tokio::time::sleep(PAUSE).await,
+            Next::Rest => tokio::time::sleep(REST).await,
         }
         news.mark_unchanged();
     }

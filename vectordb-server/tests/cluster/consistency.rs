@@ -65,6 +65,12 @@ fn a_confirmed_read_sees_everything_acknowledged_also_where_a_replica_is_cut_off
                 // That is what the word is for.
                 late += u64::from(compare(&all[victim], "") == Some((true, false)));
             }
+            for (path, body) in [("", json!({"ids": [1]})), ("/count", json!({"exact": true}))] {
+                // Long before it would be given up by itself.
+                let path = format!("/collections/docs/points{path}?timeout=1&consistency=all");
+                let answer = all[victim].send("POST", &path, &body, Duration::from_secs(5));
+                assert_eq!(answer.as_ref().map(|(status, _)| *status), Some(503), "{path}: {answer:?}");
+            }
             assert_eq!(compare(&all[0], "&consistency=majority"), Some((true, true)), "the others go on");
             links.heal();
             nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 3));

@@ -8,8 +8,10 @@ mod door;
 #[allow(dead_code, reason = "the rest is for the tests of the client")]
 #[path = "../../src/kubernetes/fake.rs"]
 mod fake;
+mod full;
 mod gaps;
 mod history;
+mod kills;
 #[cfg(feature = "k8s")]
 mod kubernetes;
 mod links;

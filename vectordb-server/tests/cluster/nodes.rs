@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) settings: Vec<(String, String)>,
     /// It is no node of a cluster.
     alone: bool,
+    /// Megabytes of a file system of its own for its data, which ends with the process.
+    small_disk: Option<u64>,
     process: Mutex<Option<Child>>,
     /// Whether it was left to run undisturbed.
     pub(crate) is_well: AtomicBool,
@@ -42,6 +44,8 @@ pub(crate) struct Nodes {
     settings: Vec<(String, String)>,
     /// What lies between them, if anything can happen to that.
     pub(crate) links: Option<Arc<Links>>,
+    /// Which of them has a small disk, of how many megabytes.
+    small_disk: Option<(usize, u64)>,
 }
 
 /// A port that is free and stays so: below those that the system gives to outgoing connections, of which these tests make many, and
@@ -69,7 +73,13 @@ impl Node {
         std::fs::create_dir_all(&self.directory).expect("a directory");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.directory.join("log")).expect("a log");
         let uri = |port: u16| format!("http://127.0.0.1:{port}");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vectordb"));
+        let program = env!("CARGO_BIN_EXE_vectordb");
+        let mut command = Command::new(if self.small_disk.is_some() { "unshare" } else { program });
+        if let Some(megabytes) = self.small_disk {
+            std::fs::create_dir_all(self.directory.join("storage")).expect("a directory");
+            let mount = "mount -t tmpfs -o size=\"$1\"m none storage && shift && exec \"$@\"";
+            command.args(["-rm", "sh", "-c", mount, "sh", &megabytes.to_string(), program]);
+        }
         command
             .current_dir(&self.directory)
             .env("VECTORDB__SERVICE__HOST", "127.0.0.1")
@@ -129,10 +139,37 @@ impl Node {
         std::fs::remove_dir_all(self.directory.join("storage")).expect("it has data");
     }
 
+    /// Fills its small disk, until so many megabytes are free.
+    pub(crate) fn fill_disk(&self, free_megabytes: usize) {
+        let (_, text) = self.send("GET", "/metrics", &Value::Null, Duration::from_secs(10)).expect("metrics");
+        let text = text.as_str().expect("text");
+        let free = text.lines().find_map(|line| line.strip_prefix("vectordb_disk_free_bytes ")).expect("the figure");
+        let free = usize::try_from(free.parse::<u64>().expect("a number")).expect("a small disk");
+        let left = free.saturating_sub(free_megabytes << 20);
+        std::fs::write(self.ballast(), vec![7_u8; left]).expect("there is room for that");
+    }
+
+    /// Makes room on it again.
+    pub(crate) fn empty_disk(&self) {
+        std::fs::remove_file(self.ballast()).expect("it was filled");
+    }
+
+    /// What fills its small disk, as this process sees it.
+    fn ballast(&self) -> PathBuf {
+        let id = self.process.lock().as_ref().expect("it runs").id();
+        let inside = self.directory.join("storage/ballast");
+        PathBuf::from(format!("/proc/{id}/root")).join(inside.strip_prefix("/").expect("an absolute path"))
+    }
+
+    /// What it ended with by itself, if it has.
+    pub(crate) fn ended(&self) -> Option<std::process::ExitStatus> {
+        self.process.lock().as_mut().and_then(|process| process.try_wait().expect("a status"))
+    }
+
     /// Fails with its log when it has ended without being asked to.
     #[track_caller]
     fn assert_runs(&self) {
-        let ended = self.process.lock().as_mut().and_then(|process| process.try_wait().expect("a status"));
+        let ended = self.ended();
         assert!(ended.is_none(), "{} ended: {ended:?}\n{}", self.directory.display(), self.log());
     }
 
@@ -157,17 +194,27 @@ impl Nodes {
 
     /// The same with other settings, in which `{}` stands for the node's number.
     pub(crate) fn start_with(count: usize, settings: Vec<(String, String)>) -> Self {
-        Self::start_as(count, settings, None)
+        Self::start_as(count, settings, None, None)
     }
 
     /// The same with a network that can be cut, in which nodes have their peers' numbers from 1 on.
     pub(crate) fn start_apart(count: usize) -> Self {
-        Self::start_as(count, Vec::new(), Some(Arc::default()))
+        Self::start_as(count, Vec::new(), Some(Arc::default()), None)
     }
 
-    fn start_as(count: usize, settings: Vec<(String, String)>, links: Option<Arc<Links>>) -> Self {
+    /// So many nodes, of which one has a disk of so many megabytes; none where this system lets nobody mount anything.
+    pub(crate) fn start_with_small_disk(count: usize, small: (usize, u64), settings: Vec<(String, String)>) -> Option<Self> {
+        let may = Command::new("unshare").args(["-rm", "true"]).stderr(Stdio::null()).status();
+        if !may.is_ok_and(|status| status.success()) {
+            eprintln!("no mounts are allowed here: a full disk is not tested");
+            return None;
+        }
+        Some(Self::start_as(count, settings, None, Some(small)))
+    }
+
+    fn start_as(count: usize, settings: Vec<(String, String)>, links: Option<Arc<Links>>, small_disk: Option<(usize, u64)>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let nodes = Self { all: RwLock::default(), directory, settings, links };
+        let nodes = Self { all: RwLock::default(), directory, settings, links, small_disk };
         for _ in 0..count {
             nodes.add();
         }
@@ -187,7 +234,7 @@ impl Nodes {
     /// One server that is no node of a cluster.
     pub(crate) fn alone() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let nodes = Self { all: RwLock::default(), directory, settings: Vec::new(), links: None };
+        let nodes = Self { all: RwLock::default(), directory, settings: Vec::new(), links: None, small_disk: None };
         let node = nodes.begin(true);
         nodes.wait("it is ready", Duration::from_secs(60), |_| node.is_ready());
         node.is_well.store(true, Ordering::Release);
@@ -219,6 +266,7 @@ impl Nodes {
             founder: all.first().map_or(reached, |first| first.reached),
             number,
             alone,
+            small_disk: self.small_disk.filter(|(small, _)| *small == all.len()).map(|(_, megabytes)| megabytes),
             process: Mutex::new(None),
             is_well: AtomicBool::new(false),
             is_cut_off: AtomicBool::new(false),

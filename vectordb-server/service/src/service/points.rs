@@ -49,7 +49,10 @@ impl Service {
             updates.iter().try_for_each(check_ids)?;
         }
         if updates.iter().any(adds) {
-            self.check_disk()?;
+            // In a cluster the disks count of those that write it.
+            if self.cluster.is_none() {
+                self.check_disk()?;
+            }
             self.check_quota()?;
         }
         admit_updates(&collection, &updates)?;

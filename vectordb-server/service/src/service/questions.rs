@@ -22,7 +22,7 @@ use crate::shards::{Consistency, Shard, ShardKey, ShardedCollection, reads};
 struct Asked {
     collection: Arc<ShardedCollection>,
     keys: Vec<ShardKey>,
-    /// Where another consistency is wished for: the shards, asked like that.
+    /// Where another consistency is wished for, or somebody gives up at some time: the shards, asked like that.
     with: Option<Vec<Shard>>,
 }
 
@@ -40,8 +40,8 @@ impl Service {
         let collection = self.collection(name, access, CollectionAccess::Read)?;
         admit_read(&collection, options, read)?;
         let mut asked = Asked { collection, keys: options.shard_keys.clone(), with: None };
-        if options.consistency != Consistency::Usual {
-            let shard = |shard: &Shard| Shard { data: shard.data.with(options.consistency), ..shard.clone() };
+        if options.consistency != Consistency::Usual || options.deadline.is_some() {
+            let shard = |shard: &Shard| Shard { data: shard.data.with(options.consistency, options.deadline), ..shard.clone() };
             asked.with = Some(asked.shards()?.into_iter().map(shard).collect());
         }
         Ok(asked)

@@ -156,8 +156,8 @@ pub trait ShardRoute: std::any::Any + std::fmt::Debug + Send + Sync {
     /// Asks several shards the same, each by its way, of which this is one. Their answers in that order.
     fn ask_each(&self, ways: &[&dyn ShardRoute], question: &Question) -> Vec<Result<Answer>>;
 
-    /// The same way for reads of another consistency.
-    fn with(&self, consistency: Consistency) -> std::sync::Arc<dyn ShardRoute>;
+    /// The same way for reads of another consistency, which are given up at some time, also where their questions do not say when.
+    fn with(&self, consistency: Consistency, deadline: Option<std::time::Instant>) -> std::sync::Arc<dyn ShardRoute>;
 
     /// Applies updates in order, all or none; acknowledged by every in-sync replica when it returns. A shard whose points have
     /// moved on to others gives the updates back.
@@ -334,11 +334,12 @@ impl ShardData {
         }
     }
 
-    /// The same data for reads of another consistency. What is here and nowhere else has one alone.
-    pub(crate) fn with(&self, consistency: Consistency) -> Self {
+    /// The same data for reads of another consistency, which are given up at some time. What is here and nowhere else has one
+    /// consistency alone, and nobody to wait for.
+    pub(crate) fn with(&self, consistency: Consistency, deadline: Option<std::time::Instant>) -> Self {
         match self {
             Self::Here(data) => Self::Here(data.clone()),
-            Self::Routed(route) => Self::Routed(route.with(consistency)),
+            Self::Routed(route) => Self::Routed(route.with(consistency, deadline)),
         }
     }
 

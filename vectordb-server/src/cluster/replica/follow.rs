@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use vectordb_core::{Collection, LogFrame, Lsn};
-use vectordb_service::ServiceError;
+use vectordb_service::{Fault, ServiceError};
 
 use super::files::{Kept, committed_file, engine_name, keep};
 use super::{Append, AppendReply, Inner, Replica, unavailable};
@@ -39,9 +39,16 @@ impl Replica {
             return Ok(AppendReply::Wants { after: position.published });
         }
         let result = self.take(&mut inner, message);
-        if let Err(error) = result {
-            inner.failed = Some(error.to_string());
-            return Err(error);
+        match result {
+            Ok(()) => {}
+            // The rest was not begun, and can follow once there is room.
+            Err(error) if error.fault == Fault::OutOfSpace => {
+                return Ok(AppendReply::Full { member: self.me, after: inner.data.log_position().last });
+            }
+            Err(error) => {
+                inner.failed = Some(error.to_string());
+                return Err(error);
+            }
         }
         let upto = Lsn(message.after.0 + message.frames.len() as u64);
         let data = inner.data.clone();

@@ -57,6 +57,8 @@ pub(crate) enum AppendReply {
     },
     /// It wants what follows on this.
     Wants { after: Lsn },
+    /// Its disk has no room for what follows on this.
+    Full { member: Member, after: Lsn },
     /// It knows of a newer epoch.
     Stale { epoch: u64 },
     /// It has no replica of the shard, or none that works.

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 use vectordb_core::{Lsn, PayloadSelector, PointId, Update, VectorSelector};
-use vectordb_service::{ShardId, taken_over, whole_points};
+use vectordb_service::{Fault, ShardId, taken_over, whole_points};
 
 use super::super::replica::Work;
 use super::super::resharding::{Admission, Feed, Pass, Phase, Progress};
@@ -297,7 +297,7 @@ impl World {
                 let wait = self.time_of_sync();
                 self.later(wait, Event::Settle(node, life, write));
             }
-            Some(Err(error)) if error.fault != vectordb_service::Fault::Unavailable => {
+            Some(Err(error)) if !matches!(error.fault, Fault::Unavailable | Fault::OutOfSpace) => {
                 return Err(format!("peer {}, shard {}: points do not arrive: {error}", node + 1, load.shard));
             }
             _ => {

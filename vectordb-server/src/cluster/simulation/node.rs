@@ -69,6 +69,8 @@ pub(super) struct Node {
     pub(super) first_heard: Option<usize>,
     /// It is about to stop.
     pub(super) steps_aside: bool,
+    /// Its disk is full.
+    pub(super) is_full: bool,
     /// Nothing happens on it before.
     pub(super) frozen_until: u64,
     /// Microseconds that its clock is ahead, and how many it makes of a thousand.
@@ -90,6 +92,7 @@ impl Node {
             known: 0,
             first_heard: None,
             steps_aside: false,
+            is_full: false,
             frozen_until: 0,
             clock,
             epoch,
@@ -103,6 +106,7 @@ impl Node {
 
     /// Begins, with what its disk has.
     pub(super) fn start(&mut self) -> Result<(), String> {
+        self.fs.set_full(self.is_full);
         let fs: Arc<dyn Fs> = Arc::new(self.fs.clone());
         let options = Options::default().fs(Arc::clone(&fs)).background(Background::Manual).threads(1).replicated(true);
         let db = Database::open_with(DATA, options).map_err(|error| format!("peer {} does not open: {error}", self.me.peer))?;
@@ -118,7 +122,7 @@ impl Node {
     }
 
     pub(super) fn beat(&self) -> Beat {
-        Beat::new(self.me, self.steps_aside)
+        Beat::new(self.me, self.steps_aside || self.is_full)
     }
 
     /// Another disk, with nothing on it.

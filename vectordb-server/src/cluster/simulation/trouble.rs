@@ -91,7 +91,7 @@ impl World {
             return Ok(());
         }
         let node = usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0);
-        match self.random.below(17) {
+        match self.random.below(19) {
             0..=3 => {
                 let loss = Loss::KINDS.get(usize::try_from(self.random.below(8)).unwrap_or(0)).copied();
                 self.crash(node, loss);
@@ -128,11 +128,22 @@ impl World {
                 let (wait, life) = (200 * MS + self.random.below(3 * SECOND), self.nodes[node].life);
                 self.later(wait, Event::Stop(node, life));
             }
+            15..=16 if !self.nodes[node].is_full => {
+                self.fill(node, true);
+                let wait = SECOND + self.random.below(8 * SECOND);
+                self.later(wait, Event::Room(node));
+            }
             _ => self.compact(node)?,
         }
         let wait = 200 * MS + self.random.below(4 * SECOND);
         self.later(wait, Event::Trouble);
         Ok(())
+    }
+
+    pub(super) fn fill(&mut self, node: usize, full: bool) {
+        self.nodes[node].is_full = full;
+        self.nodes[node].fs.set_full(full);
+        self.note(format_args!("the disk of peer {} is {}", node + 1, if full { "full" } else { "not full" }));
     }
 
     /// Has another number of shards agreed on, or that it is not to be.
@@ -192,6 +203,7 @@ impl World {
         self.parts.fill(0);
         for node in 0..self.nodes.len() {
             self.nodes[node].frozen_until = 0;
+            self.fill(node, false);
             self.start(node)?;
         }
         Ok(())

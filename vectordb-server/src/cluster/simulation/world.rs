@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use vectordb_benches::synthetic::Random;
 use vectordb_core::{CollectionConfig, Distance, PointId};
-use vectordb_service::{ShardId, place};
+use vectordb_service::{Fault, ShardId, place};
 
 use super::super::leader::Beat;
 use super::super::replica::{Append, AppendReply, Fate, Outgoing};
@@ -86,6 +86,8 @@ pub(super) enum Event {
     Trouble,
     /// A node that stepped aside stops.
     Stop(usize, u64),
+    /// A disk that was full has room.
+    Room(usize),
     Start(usize),
     Mend,
 }
@@ -312,6 +314,7 @@ impl World {
             Event::Carried(step, arrived) => self.carried(step, arrived),
             Event::Trouble => self.trouble()?,
             Event::Stop(node, life) => self.stop(node, life),
+            Event::Room(node) => self.fill(node, false),
             Event::Start(node) => self.start(node)?,
             Event::Mend => self.mend()?,
         }
@@ -481,6 +484,7 @@ impl World {
             Next::More => 0,
             Next::News => sender::BEAT.as_micros() as Time,
             Next::Pause => sender::PAUSE.as_micros() as Time,
+            Next::Rest => sender::REST.as_micros() as Time,
         };
         self.later(wait, Event::Turn(way));
     }
@@ -567,7 +571,7 @@ impl World {
                 self.note(format_args!("{shard}: key {} {:?} is batch {lsn} of peer {}", asked.key, asked.written, node + 1));
                 self.later(wait, Event::Settle(node, life, write));
             }
-            Some(Err(error)) if error.fault != vectordb_service::Fault::Unavailable => {
+            Some(Err(error)) if !matches!(error.fault, Fault::Unavailable | Fault::OutOfSpace) => {
                 return Err(format!("peer {}, shard {shard}: a write fails: {error}", node + 1));
             }
             _ => self.tell(asked, Told::Refused),
