@@ -25,7 +25,7 @@ impl Health {
         self.alive.get(&member.peer) == Some(member)
     }
 
-    fn hears_of(&self, member: &Member) -> bool {
+    fn is_handed_over_by(&self, member: &Member) -> bool {
         self.handing_over.get(&member.peer) == Some(member)
     }
 }
@@ -112,7 +112,7 @@ fn fail_over(of: ShardRef, shard: &ShardMeta, health: &Health) -> Option<Command
         return None;
     }
     let primary = *shard.in_sync.iter().find(|member| health.has(member))?;
-    Some(Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: health.hears_of(&shard.primary) })
+    Some(Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: health.is_handed_over_by(&shard.primary) })
 }
 
 fn is_leaving(state: &ClusterState, health: &Health, peer: PeerId) -> bool {

@@ -10,6 +10,7 @@ use tracing::{Instrument, Span};
 use vectordb_service::{Access, Consistency, Explanations, ReadOptions, Result, Service, ServiceError, ShardKey, WriteOptions, rest};
 
 use super::Door;
+use super::about::About;
 use super::convert::{one_of, point};
 use super::status::status;
 use crate::pace::{self, Pace};
@@ -79,7 +80,7 @@ impl Door {
         run: fn(&Call<'_>, M) -> Result<A>,
     ) -> Result<Response<A>, Status>
     where
-        M: Send + 'static,
+        M: About + Send + 'static,
         A: Timed + Send + 'static,
     {
         let started = Instant::now();
@@ -89,6 +90,7 @@ impl Door {
         };
         let operation = format!("/qdrant.{service}/{}", pascal(method));
         let span = trace::span(&context, &id, &operation);
+        let collection = request.get_ref().collection().to_owned();
         let (answered, explained) = match Wishes::of(request.metadata()) {
             Ok(wishes) => self.answered(request, pace, wishes, context, run).instrument(span.clone()).await,
             Err(error) => (Err(status(&error)), None),
@@ -98,7 +100,7 @@ impl Door {
         let code = code as i32;
         self.service.metrics().grpc(&operation, code, took);
         if took > self.slow {
-            span.in_scope(|| trace::slow(&id, &operation, "", code, took));
+            span.in_scope(|| trace::slow(&id, &operation, &collection, code, took));
         }
         let name = |metadata: &mut MetadataMap| {
             if let Ok(id) = id.parse() {

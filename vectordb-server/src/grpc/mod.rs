@@ -3,9 +3,10 @@
 //! A message is turned into the engine's model once, the service answers on a thread that may block, and what comes back is
 //! turned into a message.
 //!
-//! Files: `call` (one request on its way), `status` (errors), `convert` (messages and the model), and the services: `points`,
-//! `collections`, `snapshots`, `qdrant`.
+//! Files: `call` (one request on its way), `about` (what it is about), `status` (errors), `convert` (messages and the model), and
+//! the services: `points`, `collections`, `snapshots`, `qdrant`.
 
+mod about;
 mod call;
 mod collections;
 mod convert;

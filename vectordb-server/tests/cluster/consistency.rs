@@ -33,7 +33,7 @@ fn write(node: &Node, done: &AtomicU64, stop: &AtomicBool) {
 fn a_confirmed_read_sees_everything_acknowledged_also_where_a_replica_is_cut_off() {
     let nodes = Nodes::start_apart(3);
     let all = nodes.all();
-    create(&all[0], 1, 3);
+    create(&all[0], "docs", 1, 3);
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 3));
     let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let (mut confirmed, mut refused, mut late) = (0, 0, 0);

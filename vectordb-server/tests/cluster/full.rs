@@ -23,9 +23,8 @@ fn others_take_the_writes_of_a_node_whose_disk_is_full() {
     let kept = ("VECTORDB__STORAGE__MIN_FREE_DISK_BYTES".to_owned(), (100 << 20).to_string());
     let Some(nodes) = Nodes::start_with_small_disk(3, (1, 320), vec![kept]) else { return };
     let all = nodes.all();
-    create(&all[0], 3, 2);
-    let probe = json!({"vectors": {"size": 4, "distance": "Euclid"}, "shard_number": 3, "replication_factor": 2});
-    all[0].ok("PUT", "/collections/probe", &probe);
+    create(&all[0], "docs", 3, 2);
+    create(&all[0], "probe", 3, 2);
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2) && nodes.is_whole("probe", 2));
     let seen = under_load(&nodes, || {
         for round in 0..2 {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::create;
 use crate::load::{Dice, point};
 use crate::nodes::{Node, Nodes};
 
@@ -24,8 +25,7 @@ pub(crate) struct Gaps {
 
 impl Gaps {
     pub(crate) fn of(nodes: &Nodes, shards: u32, factor: u32) -> Self {
-        let body = json!({"vectors": {"size": 4, "distance": "Euclid"}, "shard_number": shards, "replication_factor": factor});
-        nodes.all()[0].ok("PUT", &format!("/collections/{PROBE}"), &body);
+        create(&nodes.all()[0], PROBE, shards, factor);
         Self { factor: usize::try_from(factor).expect("a small number"), found: Vec::new() }
     }
 

@@ -15,7 +15,7 @@ fn a_server_that_is_killed_while_it_is_written_keeps_everything_that_was_acknowl
     let kills = std::env::var("VECTORDB_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(8);
     let nodes = Nodes::alone();
     let server = &nodes.all()[0];
-    create(server, 2, 1);
+    create(server, "docs", 2, 1);
     let seen = Seen::default();
     load::fill(server, "docs", 9, 500, &seen);
     let mut dice = Dice(200);

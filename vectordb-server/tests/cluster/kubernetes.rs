@@ -28,7 +28,7 @@ fn ctl(node: &Node, arguments: &[&str]) -> std::process::Output {
 fn reads_and_writes_go_on_whatever_the_api_of_kubernetes_does() {
     let (api, directory) = (FakeApi::start(), tempfile::tempdir().expect("a directory"));
     let nodes = Nodes::start_with(3, settings(&api, directory.path()));
-    create(&nodes.all()[0], 3, 2);
+    create(&nodes.all()[0], "docs", 3, 2);
     nodes.wait("it is told that nodes joined", HEALING, |_| api.reasons().iter().filter(|reason| *reason == "PeerJoined").count() >= 2);
     let seen = under_load(&nodes, || {
         for mood in [Mood::Refuses, Mood::Hangs, Mood::Away] {
@@ -56,7 +56,7 @@ fn reads_and_writes_go_on_whatever_the_api_of_kubernetes_does() {
 fn no_second_cluster_is_founded_when_the_disk_of_the_founder_is_lost() {
     let (api, directory) = (FakeApi::start(), tempfile::tempdir().expect("a directory"));
     let nodes = Nodes::start_with(3, settings(&api, directory.path()));
-    create(&nodes.all()[0], 2, 3);
+    create(&nodes.all()[0], "docs", 2, 3);
     let founder = nodes.all()[0].peer_id().to_string();
     let noted = api.get(CLUSTER)["data"]["founder"].as_str().expect("it is noted").to_owned();
     assert!(noted.starts_with(&founder), "{noted}");
@@ -78,7 +78,7 @@ fn no_second_cluster_is_founded_when_the_disk_of_the_founder_is_lost() {
 fn a_set_gets_smaller_without_losing_anything() {
     let (api, directory) = (FakeApi::start(), tempfile::tempdir().expect("a directory"));
     let nodes = Nodes::start_with(3, settings(&api, directory.path()));
-    create(&nodes.all()[0], 4, 2);
+    create(&nodes.all()[0], "docs", 4, 2);
     let points: Vec<Value> = (0..200).map(|key| crate::load::point(key, key)).collect();
     nodes.all()[0].ok("PUT", "/collections/docs/points?wait=true", &json!({"points": points}));
     let before = Nodes::dump(&nodes.all()[0], "docs");

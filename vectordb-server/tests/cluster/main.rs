@@ -33,9 +33,9 @@ use nodes::{Node, Nodes};
 /// How long replicas may take to be in sync again after everything is well.
 const HEALING: Duration = Duration::from_secs(60);
 
-fn create(node: &Node, shards: u32, factor: u32) {
+fn create(node: &Node, name: &str, shards: u32, factor: u32) {
     let body = json!({"vectors": {"size": 4, "distance": "Euclid"}, "shard_number": shards, "replication_factor": factor});
-    node.ok("PUT", "/collections/docs", &body);
+    node.ok("PUT", &format!("/collections/{name}"), &body);
 }
 
 /// Runs clients beside something that happens.
@@ -125,7 +125,7 @@ fn nothing_acknowledged_is_lost_while_nodes_are_in_trouble() {
     for factor in [2, 3] {
         let nodes = Nodes::start(3);
         let all = nodes.all();
-        create(&all[0], 3, factor);
+        create(&all[0], "docs", 3, factor);
         let mut gaps = Gaps::of(&nodes, 3, factor);
         let time = trouble_time(Duration::from_secs(22));
         let seen = under_load(&nodes, || {
@@ -152,7 +152,7 @@ fn nothing_acknowledged_is_lost_while_nodes_are_in_trouble() {
 #[test]
 fn nobody_notices_that_nodes_are_stopped_one_after_the_other() {
     let nodes = Nodes::start(3);
-    create(&nodes.all()[0], 3, 2);
+    create(&nodes.all()[0], "docs", 3, 2);
     let seen = under_load(&nodes, || {
         for node in nodes.all() {
             // As a balancer does, which hears of it before.
@@ -177,7 +177,7 @@ fn nobody_notices_that_nodes_are_stopped_one_after_the_other() {
 #[test]
 fn nothing_acknowledged_is_lost_while_the_network_is_cut() {
     let nodes = Nodes::start_apart(5);
-    create(&nodes.all()[0], 5, 3);
+    create(&nodes.all()[0], "docs", 5, 3);
     let time = trouble_time(Duration::from_secs(30));
     let seen = under_load(&nodes, || {
         let begun = Instant::now();
@@ -214,7 +214,7 @@ fn nothing_acknowledged_is_lost_while_the_network_is_cut() {
 #[test]
 fn new_nodes_get_their_share_and_a_lost_disk_is_made_good() {
     let nodes = Nodes::start(3);
-    create(&nodes.all()[0], 6, 2);
+    create(&nodes.all()[0], "docs", 6, 2);
     let seen = under_load(&nodes, || {
         nodes.add();
         nodes.add();
@@ -298,7 +298,7 @@ fn reshard_once(nodes: &Nodes, factor: usize, steps: &[(u32, Option<usize>)], di
 
 /// Reshards a collection that is written and read, and looks whether everything is there.
 fn reshard_under_load(nodes: &Nodes, factor: usize, steps: &[(u32, Option<usize>)]) {
-    create(&nodes.all()[0], 3, u32::try_from(factor).expect("a small number"));
+    create(&nodes.all()[0], "docs", 3, u32::try_from(factor).expect("a small number"));
     let seen = Seen::default();
     load::fill(&nodes.all()[0], "docs", 9, 4_000, &seen);
     let seen = under_load_after(nodes, seen, |_| reshard(nodes, factor, steps));
@@ -322,7 +322,7 @@ fn shards_of_a_server_that_is_alone_become_more_and_fewer_while_it_is_killed() {
 fn a_resharding_that_is_given_up_leaves_no_trace() {
     let nodes = Nodes::start(3);
     let all = nodes.all();
-    create(&all[0], 3, 2);
+    create(&all[0], "docs", 3, 2);
     let seen = Seen::default();
     // Enough not to be brought over at once.
     (9..14).for_each(|client| load::fill(&all[0], "docs", client, 4_000, &seen));
@@ -350,7 +350,7 @@ fn a_resharding_that_is_given_up_leaves_no_trace() {
 fn a_node_that_was_taken_out_is_let_in_again_with_its_old_data() {
     let nodes = Nodes::start(3);
     let all = nodes.all();
-    create(&all[0], 6, 2);
+    create(&all[0], "docs", 6, 2);
     let seen = under_load(&nodes, || {
         let victim = &all[1];
         let id = victim.peer_id();
@@ -380,7 +380,7 @@ fn more_writes_than_threads_may_wait_for_a_member_that_is_silent() {
     // With numbers that are chosen the first node has the primary, and what becomes of the writes is known.
     let nodes = Nodes::start_apart(3);
     let all = nodes.all();
-    create(&all[0], 1, 3);
+    create(&all[0], "docs", 1, 3);
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 3));
     let silent = &all[2];
     silent.is_well.store(false, Ordering::Release);

@@ -27,7 +27,7 @@ fn has_replica(node: &Node) -> bool {
 fn a_chosen_replica_is_what_all_begin_anew_from() {
     let nodes = Nodes::start(3);
     let all = nodes.all();
-    create(&all[0], 1, 2);
+    create(&all[0], "docs", 1, 2);
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
     let (with, without): (Vec<Arc<Node>>, Vec<Arc<Node>>) = all.iter().cloned().partition(|node| has_replica(node));
     let ([whole, behind], [entry]) = (&with[..], &without[..]) else { panic!("two of three have it") };

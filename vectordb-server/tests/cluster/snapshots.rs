@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn a_snapshot_by_any_node_holds_everything_and_comes_back_in_other_shards() {
     let nodes = Nodes::start(3);
     let all = nodes.all();
-    create(&all[0], 3, 1);
+    create(&all[0], "docs", 3, 1);
     let points: Vec<Value> = (0..500).map(|key| load::point(key, key * 3)).collect();
     all[0].ok("PUT", "/collections/docs/points?wait=true", &json!({"points": points}));
     let before = Nodes::dump(&all[0], "docs");
@@ -36,7 +36,7 @@ fn a_snapshot_by_any_node_holds_everything_and_comes_back_in_other_shards() {
     assert!(files.iter().all(|file| file == &files[0]), "the same file by every node");
     // What is restored has the number of shards that the collection has, and replaces what is there.
     all[2].ok("DELETE", "/collections/docs", &Value::Null);
-    create(&all[2], 5, 2);
+    create(&all[2], "docs", 5, 2);
     all[2].ok("PUT", "/collections/docs/points?wait=true", &json!({"points": [load::point(9_999, 1)]}));
     all[0].upload("/collections/docs/snapshots/upload", &files[0]);
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
@@ -188,7 +188,7 @@ fn snapshot_amid(nodes: &Nodes, elsewhere: &Door, seen: &Seen, dice: &mut Dice, 
 #[test]
 fn snapshots_while_shards_become_more_and_fewer_are_whole_or_refused() {
     let (nodes, elsewhere) = (Nodes::start(3), Nodes::alone());
-    create(&nodes.all()[0], 3, 2);
+    create(&nodes.all()[0], "docs", 3, 2);
     let seen = Seen::default();
     // Enough not to be brought over at once.
     (9..12).for_each(|client| load::fill(&nodes.all()[0], "docs", client, 4_000, &seen));
@@ -280,10 +280,10 @@ fn snapshots_are_cuts(nodes: &Nodes, elsewhere: &Door) {
 #[test]
 fn a_snapshot_holds_all_shards_as_they_are_at_one_moment() {
     let (nodes, elsewhere) = (Nodes::start(3), Nodes::alone());
-    create(&nodes.all()[0], 6, 2);
+    create(&nodes.all()[0], "docs", 6, 2);
     nodes.wait("all replicas are in sync", HEALING, |nodes| nodes.is_whole("docs", 2));
     snapshots_are_cuts(&nodes, &elsewhere.all()[0]);
     let alone = Nodes::alone();
-    create(&alone.all()[0], 6, 1);
+    create(&alone.all()[0], "docs", 6, 1);
     snapshots_are_cuts(&alone, &elsewhere.all()[0]);
 }

@@ -140,6 +140,7 @@ fn a_backup_goes_to_a_bucket_little_by_little_and_comes_back_from_it_checked() {
     let second = server.ok("POST", "/backups", &json!({"location": format!("s3://{BUCKET}/backups")}));
     let second_bytes = s3.bytes("backups") - first_bytes;
     assert_eq!(second["uploaded_bytes"], second_bytes, "{second}");
+    println!("the first backup has {first_bytes} bytes, the second {second_bytes} more");
     assert!(second_bytes * 20 < first_bytes, "{second_bytes} after {first_bytes}");
     let listed = server.ok("GET", "/backups", &Value::Null);
     assert_eq!(listed, json!([first["backup"], second["backup"]]));

@@ -39,6 +39,8 @@ use world::{Outcome, World};
 const SEEDS: u64 = 200;
 /// Of them run twice.
 const TWICE: u64 = 10;
+/// After so many it is told how many are done.
+const TELLING: u64 = 500;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
@@ -65,6 +67,10 @@ fn nothing_acknowledged_is_lost_whatever_happens() {
             failovers.fetch_add(outcome.primaries, Ordering::Relaxed);
             wiped.fetch_add(outcome.wiped, Ordering::Relaxed);
             resharded.fetch_add(outcome.resharded, Ordering::Relaxed);
+            let done = seed - first + 1;
+            if done.is_multiple_of(TELLING) {
+                println!("{done} of {} seeds", end - first);
+            }
             if seed < first + TWICE {
                 assert_eq!(run(seed), outcome, "seed {seed} does not do the same again");
             }
