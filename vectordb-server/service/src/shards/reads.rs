@@ -168,7 +168,8 @@ pub(crate) fn groups(shards: &[&Shard], request: &GroupsRequest) -> Result<Vec<P
             left.extend(prefetch);
         }
         let given = tree::query(shards, &whole)?.into_iter().map(|hit| (hit.id, hit.score)).collect();
-        QueryRequest { prefetch: Vec::new(), query: Some(Query::Given(given)), ..request.query.clone() }
+        // They are not filtered again: alternatives of the filters of prefetches count as well.
+        QueryRequest { prefetch: Vec::new(), query: Some(Query::Given(given)), filter: None, ..request.query.clone() }
     };
     let asked = GroupsRequest { query, with_lookup: None, ..request.clone() };
     let mut best: HashMap<String, (f32, Value)> = HashMap::new();

@@ -94,6 +94,11 @@ fn queries(numbers: &mut Numbers) -> Vec<(&'static str, Value)> {
         ("query/groups", json!({"query": numbers.vector(6), "using": "a", "group_by": "k", "group_size": 2, "limit": 3})),
         ("query/groups", json!({"query": numbers.vector(3), "using": "e", "group_by": "tags", "limit": 2, "with_payload": true})),
         ("query/groups", json!({"prefetch": prefetch, "query": {"fusion": "rrf"}, "group_by": "k", "limit": 3, "group_size": 4})),
+        ("query/groups", json!({"prefetch": prefetch, "query": {"fusion": "dbsf"}, "filter": filter, "group_by": "k", "group_size": 60})),
+        (
+            "query/groups",
+            json!({"prefetch": prefetch, "query": numbers.vector(6), "using": "a", "filter": filter, "group_by": "k", "group_size": 60}),
+        ),
         ("search/matrix/pairs", json!({"sample": 200, "limit": 3, "using": "a", "filter": {"must": [{"key": "n", "range": {"lt": 9}}]}})),
         ("scroll", json!({"limit": 33, "filter": filter, "with_vector": true})),
         ("scroll", json!({"limit": 9, "offset": 50})),
