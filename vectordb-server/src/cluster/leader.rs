@@ -66,8 +66,6 @@ impl Beats {
             return Health::default();
         }
         let since = *self.leading_since.get_or_insert(now);
-        // Who was removed does not come back by the same number.
-        self.heard.retain(|peer, _| state.peers.contains_key(peer));
         let mut health = Health::default();
         for (&peer, known) in &state.peers {
             let heard = self.heard.get(&peer);
