@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use vectordb_core::{Collection, ConfigDiff, Staged, Update, UpdateResult};
 use vectordb_service::{Fault, ServiceError};
 
-use super::{Frame, Inner, Replica, not_primary, unavailable};
+use super::{Frame, Inner, Replica, unavailable};
 use crate::cluster::state::Member;
 
 /// How long a write waits, once it is acknowledged, until every in-sync member shows it.
@@ -45,7 +45,8 @@ fn unknown_outcome() -> ServiceError {
 
 impl Replica {
     /// A write, through the primary: staged, made durable here and on all members that count, and shown. Nothing when it was not done:
-    /// it is not admitted, which is asked when no other write can come between, or another primary came that never heard of it.
+    /// this is no primary any more, it is not admitted, which is asked when no other write can come between, or another primary came
+    /// that never heard of it.
     pub(crate) fn write(
         &self,
         least: usize,
@@ -100,7 +101,7 @@ impl Replica {
         }
         let epoch = inner.kept.epoch;
         let data = inner.data.clone();
-        let Some(primary) = &mut inner.primary else { return Err(not_primary()) };
+        let Some(primary) = &mut inner.primary else { return Ok(None) };
         if primary.is_paused(Instant::now()) || !admits()? {
             return Ok(None);
         }

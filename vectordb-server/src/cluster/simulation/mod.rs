@@ -148,6 +148,9 @@ fn a_primary_that_hands_over_hears_what_became_of_its_writes() {
     replicas[0].settle(&unknown).expect("it is synced");
     state.apply(&Command::SetPrimary { shard: SHARD, epoch: 1, primary: member(2), keep_old: true }).expect("2 is in sync");
     nodes.iter_mut().for_each(|node| drop(node.reconcile(&state).expect("it is in line")));
+    // One that comes too late is not done, and looks for the next primary.
+    let late = Asked { client: 0, key: 3, written: Written::Serial(3), attempt: 0, until: 0 };
+    assert!(matches!(replicas[0].begin(1, || Ok(true), late.work()), Ok(None)));
     let fates = || [&known, &unknown].map(|begun| replicas[0].fate(begun));
     assert_eq!(fates(), [None, None], "the next primary has yet to be heard");
     // The first message brings its log, the second that everybody has it.
