@@ -22,6 +22,8 @@ const DOWN_AFTER: Duration = Duration::from_secs(3);
 /// For how long a new leader believes in those that it had heard of before: until their next signs of life were due, for it may be the
 /// one that heard nothing.
 const NEW_LEADER: Duration = Duration::from_secs(1);
+/// A node that does nothing for longer than this, not even hear itself, has stood still: the silence was its own.
+const STOOD_STILL: Duration = Duration::from_secs(1);
 /// How long writes are held for the last points of a resharding. Whoever writes waits for 10 s.
 const MOST_HELD: Duration = Duration::from_secs(5);
 /// How long old shards of a resharding are kept for reads that found them. Reads give up after 10 s.
@@ -52,15 +54,32 @@ impl Beat {
 pub(super) struct Beats {
     heard: BTreeMap<PeerId, (Beat, Instant)>,
     leading_since: Option<Instant>,
+    /// When the node last heard somebody, itself included, or asked.
+    awake_at: Option<Instant>,
 }
 
 impl Beats {
     pub(super) fn note(&mut self, beat: Beat, now: Instant) {
+        self.note_awake(now);
         self.heard.insert(beat.peer, (beat, now));
+    }
+
+    /// For how long a peer has said nothing, if it ever said something.
+    pub(super) fn silent_for(&self, peer: PeerId, now: Instant) -> Option<Duration> {
+        self.heard.get(&peer).map(|(_, at)| now.saturating_duration_since(*at))
+    }
+
+    /// One that stood still begins as a new leader does.
+    fn note_awake(&mut self, now: Instant) {
+        let before = self.awake_at.replace(now);
+        if before.is_some_and(|before| now.saturating_duration_since(before) > STOOD_STILL) {
+            self.leading_since = self.leading_since.map(|_| now);
+        }
     }
 
     /// Who lives, as far as a leader of so long can know.
     pub(super) fn health(&mut self, state: &ClusterState, leads: bool, give_up_after: Duration, now: Instant) -> Health {
+        self.note_awake(now);
         if !leads {
             self.leading_since = None;
             return Health::default();
@@ -68,11 +87,10 @@ impl Beats {
         let since = *self.leading_since.get_or_insert(now);
         let mut health = Health::default();
         for (&peer, known) in &state.peers {
-            let heard = self.heard.get(&peer);
             let leads_for = now.saturating_duration_since(since);
-            let silent_for = heard
-                .map_or(leads_for, |(_, at)| now.saturating_duration_since(*at).min(leads_for + DOWN_AFTER.saturating_sub(NEW_LEADER)));
-            let beat = heard.map_or(Beat { peer, disk: known.disk, hands_over: false }, |(beat, _)| *beat);
+            let most = leads_for + DOWN_AFTER.saturating_sub(NEW_LEADER);
+            let silent_for = self.silent_for(peer, now).map_or(leads_for, |silent_for| silent_for.min(most));
+            let beat = self.heard.get(&peer).map_or(Beat { peer, disk: known.disk, hands_over: false }, |(beat, _)| *beat);
             if silent_for < DOWN_AFTER {
                 let those = if beat.hands_over { &mut health.handing_over } else { &mut health.alive };
                 those.insert(peer, beat.member());
@@ -282,9 +300,10 @@ mod tests {
         let start = Instant::now();
         assert!(beats.health(&state, false, DOWN_AFTER, start).alive.is_empty());
         assert_eq!(beats.health(&state, true, DOWN_AFTER * 2, start).alive.len(), 2);
-        beats.note(Beat::new(member(1), false), start + DOWN_AFTER);
+        (1..9).for_each(|beat| beats.note(Beat::new(member(1), false), start + BEAT * beat));
         let health = beats.health(&state, true, DOWN_AFTER * 2, start + DOWN_AFTER * 3 / 2);
         assert_eq!((health.alive.len(), health.given_up.len()), (1, 0));
+        (9..12).for_each(|beat| beats.note(Beat::new(member(1), false), start + BEAT * beat));
         let health = beats.health(&state, true, DOWN_AFTER * 2, start + DOWN_AFTER * 2);
         assert_eq!(health.given_up, BTreeSet::from([2]));
     }
@@ -307,7 +326,32 @@ mod tests {
         // One that stood still heard nobody.
         assert!(alive(&[], false, 90.0).is_empty());
         assert_eq!(alive(&[], true, 90.1), [1, 2, 3]);
+        assert_eq!(alive(&[1], true, 90.6), [1, 2, 3]);
         assert_eq!(alive(&[1, 3], true, 91.2), [1, 3]);
+    }
+
+    #[test]
+    fn a_leader_that_stood_still_does_not_take_the_others_for_silent() {
+        let (state, start) = (of_peers(3), Instant::now());
+        let mut beats = Beats::default();
+        let mut hear = |heard: &[u64], seconds: f64| {
+            let now = start + Duration::from_secs_f64(seconds);
+            heard.iter().for_each(|peer| beats.note(Beat::new(member(*peer), false), now));
+            let health = beats.health(&state, true, DOWN_AFTER * 2, now);
+            (health.alive.into_keys().collect::<Vec<_>>(), health.given_up.len())
+        };
+        assert_eq!(hear(&[1, 2, 3], 0.0), (vec![1, 2, 3], 0));
+        // It hears itself first, or asks first, and then those who were there all the time.
+        assert_eq!(hear(&[1], 4.0), (vec![1, 2, 3], 0));
+        assert_eq!(hear(&[1, 2], 4.6), (vec![1, 2, 3], 0));
+        assert_eq!(hear(&[1, 2], 5.1), (vec![1, 2], 0));
+        assert_eq!(hear(&[], 9.0), (vec![1, 2, 3], 0));
+        assert_eq!(hear(&[1, 2], 9.9), (vec![1, 2, 3], 0));
+        // The others cannot stand still for it.
+        for beat in 0..14 {
+            hear(&[1, 2], 10.0 + f64::from(beat) / 2.0);
+        }
+        assert_eq!(hear(&[1, 2], 17.0), (vec![1, 2], 1));
     }
 
     #[test]

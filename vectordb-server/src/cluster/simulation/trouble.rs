@@ -65,11 +65,12 @@ impl World {
     }
 
     /// Whether whatever was acknowledged is on another disk, whichever command that is under way is agreed on. Who loses a disk while
-    /// others are away asks for too much: for some seconds the leader takes the lost one for alive, and may have it follow on one of these.
+    /// others are away, or are back and not yet heard by whoever leads or may lead, asks for too much: for some seconds the leader takes
+    /// the lost one for alive, and may have it follow on one of these.
     fn may_lose(&self, node: usize) -> bool {
         let is_away = |other: usize| {
             let there = &self.nodes[other];
-            there.running.is_none() || there.frozen_until > self.time || !self.reaches(node, other)
+            there.running.is_none() || there.frozen_until > self.time || !self.reaches(node, other) || !self.is_heard(other)
         };
         if (0..self.nodes.len()).any(is_away) {
             return false;
@@ -84,6 +85,14 @@ impl World {
             _ => false,
         };
         others && !self.events.values().any(changes)
+    }
+
+    fn is_heard(&self, node: usize) -> bool {
+        let peer = self.nodes[node].me.peer;
+        self.nodes.iter().all(|there| {
+            let silent_for = there.running.as_ref().and_then(|running| running.beats.silent_for(peer, there.now(self.time)));
+            silent_for.is_some_and(|silent_for| silent_for < BEAT * 4)
+        })
     }
 
     pub(super) fn trouble(&mut self) -> Result<(), String> {
@@ -220,6 +229,10 @@ impl World {
 
     pub(super) fn lead(&mut self) -> Result<(), String> {
         self.later(BEAT.as_micros() as Time / 2, Event::Lead);
+        // One that stands still may lead on when it is back.
+        if self.leader.is_some_and(|leader| self.nodes[leader].frozen_until > self.time) && self.random.below(20) > 0 {
+            return Ok(());
+        }
         if self.leader.is_none_or(|leader| !self.can_lead(leader)) {
             let able: Vec<usize> = (0..self.nodes.len()).filter(|&node| self.can_lead(node)).collect();
             let elected = !able.is_empty() && self.random.below(4) == 0;
