@@ -108,7 +108,9 @@ class Kubelet:
                 continue
             source = each["valueFrom"]
             if "fieldRef" in source:
-                found[each["name"]] = pod["metadata"][source["fieldRef"]["fieldPath"].removeprefix("metadata.")]
+                field = source["fieldRef"]["fieldPath"].removeprefix("metadata.")
+                label = re.fullmatch(r"labels\['(.+)'\]", field)
+                found[each["name"]] = pod["metadata"]["labels"].get(label[1], "") if label else pod["metadata"][field]
             elif "secretKeyRef" in source:
                 try:
                     secret = self.ask("GET", f"/secrets/{source['secretKeyRef']['name']}")["data"]

@@ -173,6 +173,7 @@ def test_nodes_are_told_who_they_are():
     assert told["POD_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
     assert (told["VECTORDB__CLUSTER__ENABLED"], told["VECTORDB__CLUSTER__P2P__PORT"], told["RUN_MODE"]) == ("true", "6335", "production")
     assert told["VECTORDB__CLUSTER__KUBERNETES__ENABLED"] == "true"
+    assert told["VECTORDB__CLUSTER__ZONE"] == {"fieldRef": {"fieldPath": "metadata.labels['topology.kubernetes.io/zone']"}}
     assert container["lifecycle"]["preStop"]["exec"]["command"] == ["/usr/bin/vectordb", "ctl", "prestop", "--linger=5"]
     assert node("production")["args"][0] == "--uri=https://$(POD_NAME).search-headless:6335"
     assert variables(node("production"))["VECTORDB__TLS__CA_CERT"] == "/qdrant/tls/ca.crt", "nodes know each other by it"

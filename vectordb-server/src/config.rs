@@ -240,6 +240,9 @@ pub struct ClusterConfig {
     /// Whether replicas that are well are moved to keep shards spread evenly, and dropped where there are more than the factor says.
     /// Those of dead peers are replaced in any case.
     pub rebalance: bool,
+    /// What fails together with this node: the replicas of a shard are spread over as many zones as there are. Without a name, a node
+    /// fails by itself.
+    pub zone: Option<String>,
     /// Whether this node, coming without data, takes the place of the peer that had its address, as long as others have copies
     /// of everything that one had. Otherwise it is refused, and someone has to remove that peer.
     pub replace_lost_peer: bool,
@@ -273,6 +276,7 @@ impl Default for ClusterConfig {
             uri: None,
             bootstrap: None,
             rebalance: true,
+            zone: None,
             replace_lost_peer: false,
             replace_peer_after_secs: 600,
             kubernetes: KubernetesConfig::default(),

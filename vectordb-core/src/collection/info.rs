@@ -177,7 +177,6 @@ impl Collection {
             available_bytes,
         });
         let busy = running_job.is_some() || plan.job.is_some() || deferred_job.is_some();
-        let sealed_bytes: u64 = view.sealed.iter().map(|sealed| sealed.meta().bytes).sum();
         Ok(CollectionInfo {
             status: if error.is_some() {
                 Status::Red
@@ -190,7 +189,7 @@ impl Collection {
             indexed_vectors: indexed_vectors(&view),
             segments,
             lsn: at,
-            disk_bytes: sealed_bytes + self.wal.as_ref().map_or(0, crate::wal::Wal::bytes),
+            disk_bytes: self.bytes_on_disk(&view),
             // Without a look at the pages, which takes the system up to a second where there are many, and many ask often.
             memory_bytes: self.memory_of(&view, &Smaps::default()).total().anonymous_bytes,
             pending_seals: view.frozen.len(),
@@ -200,6 +199,15 @@ impl Collection {
             payload_schema: field_infos(&view),
             config: (*view.config).clone(),
         })
+    }
+
+    pub(crate) fn disk_bytes(&self) -> Result<u64> {
+        Ok(self.bytes_on_disk(&self.read()?.0))
+    }
+
+    fn bytes_on_disk(&self, view: &super::View) -> u64 {
+        let sealed: u64 = view.sealed.iter().map(|sealed| sealed.meta().bytes).sum();
+        sealed + self.wal.as_ref().map_or(0, crate::wal::Wal::bytes)
     }
 }
 

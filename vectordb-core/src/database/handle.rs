@@ -391,6 +391,14 @@ impl Collection {
         self.inner.info()
     }
 
+    /// Bytes of its files, as in [`Collection::info`], in O(segments).
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn disk_bytes(&self) -> Result<u64> {
+        self.inner.disk_bytes()
+    }
+
     /// Memory by component; as a part of [`Collection::info`], and beside all others in [`Database::memory`].
     ///
     /// # Errors

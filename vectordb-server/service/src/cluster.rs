@@ -142,14 +142,14 @@ pub struct ReplicaFigures {
 /// A change of where replicas lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplicaOperation {
-    /// Makes a replica on a peer.
+    /// Makes a replica on a peer, which is not moved for balance from then on.
     Replicate {
         /// The shard.
         shard: ShardId,
         /// Where.
         to: u64,
     },
-    /// Makes a replica on one peer, and drops that on another when it is in sync.
+    /// Makes a replica on one peer, which is not moved for balance from then on, and drops that on another when it is in sync.
     Move {
         /// The shard.
         shard: ShardId,
@@ -173,6 +173,11 @@ pub enum ReplicaOperation {
         to: u64,
         /// Even if it lacks something that was acknowledged, which is lost then: what others have besides is given up.
         accept_loss: bool,
+    },
+    /// Lets the replicas of a shard be moved for balance that were put where they are by hand.
+    Unpin {
+        /// The shard.
+        shard: ShardId,
     },
     /// Gives up making a replica.
     Abort {
@@ -207,6 +212,9 @@ pub struct PeerStatus {
     /// Whether its replicas are on their way elsewhere.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
+    /// What fails together with it, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Replicas that lie there, or are to.
     #[serde(skip)]
     pub replicas: usize,
@@ -252,6 +260,8 @@ pub struct ReplicaState {
     pub is_primary: bool,
     /// Whose replica goes when this one is in sync.
     pub moving_from: Option<u64>,
+    /// Whether it stays there whatever the balance, for somebody put it there.
+    pub pinned: bool,
 }
 
 /// A collection of a cluster, as its node shows it to the service.

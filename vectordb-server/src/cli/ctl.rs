@@ -74,6 +74,13 @@ enum Verb {
         #[arg(long)]
         accept_loss: bool,
     },
+    /// Let the replicas of a shard be moved for balance again that were moved by hand.
+    Unpin {
+        /// The collection.
+        collection: String,
+        /// The shard's number.
+        shard: u32,
+    },
     /// Take a peer out of the cluster.
     Remove {
         /// The peer's number.
@@ -100,6 +107,8 @@ struct Peer {
     uri: String,
     #[serde(default)]
     draining: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    zone: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,11 +130,15 @@ pub(super) fn run(ctl: &Ctl) -> Result<(), Failure> {
         }
         Verb::Promote { collection, shard, peer, accept_loss } => {
             let replica = json!({"shard_id": shard, "peer_id": peer, "accept_loss": accept_loss});
-            let path = format!("/collections/{}/cluster", encoded(collection));
-            client()?.call::<bool>("POST", &path, &json!({"promote_replica": replica})).map(drop)
+            operate(&client()?, collection, &json!({"promote_replica": replica}))
         }
+        Verb::Unpin { collection, shard } => operate(&client()?, collection, &json!({"unpin_shard": {"shard_id": shard}})),
         Verb::Remove { peer, force } => remove(&client()?, *peer, *force),
     }
+}
+
+fn operate(client: &Client, collection: &str, operation: &Value) -> Result<(), Failure> {
+    client.call::<bool>("POST", &format!("/collections/{}/cluster", encoded(collection)), operation).map(drop)
 }
 
 fn asked(client: &Client) -> Result<Status, Failure> {
@@ -145,7 +158,9 @@ fn status(client: &Client, json: bool) -> Result<(), Failure> {
     let leader = status.raft_info["leader"].as_u64();
     for (id, peer) in &status.peers {
         let role = if leader == Some(*id) { "leader" } else { "" };
-        println!("{id:>16}  {:<50} {role:<7}{}", peer.uri, if peer.draining { "draining" } else { "" });
+        let zone = peer.zone.as_deref().unwrap_or_default();
+        let line = format!("{id:>16}  {:<50} {role:<7}{zone:<12} {}", peer.uri, if peer.draining { "draining" } else { "" });
+        println!("{}", line.trim_end());
     }
     Ok(())
 }

@@ -142,6 +142,7 @@ impl Cluster for Shared {
             | ReplicaOperation::Promote { shard, to, .. } => (*shard, vec![*to]),
             ReplicaOperation::Move { shard, from, to } => (*shard, vec![*from, *to]),
             ReplicaOperation::Drop { shard, from } => (*shard, vec![*from]),
+            ReplicaOperation::Unpin { shard } => (*shard, Vec::new()),
         };
         let state = self.agreed();
         if let Some(unknown) = peers.iter().find(|peer| !state.peers.contains_key(peer)) {
@@ -160,8 +161,9 @@ impl Cluster for Shared {
                 return Err(ServiceError::new(Fault::NotFound, format!("Shard {id} is not being transferred to peer {to}")));
             }
             ReplicaOperation::Promote { to, accept_loss, .. } => self.promotion(shard, &meta, *to, *accept_loss)?,
-            ReplicaOperation::Replicate { to, .. } => Command::Assign { shard, peer: *to, instead_of: None },
-            ReplicaOperation::Move { from, to, .. } => Command::Assign { shard, peer: *to, instead_of: Some(*from) },
+            ReplicaOperation::Replicate { to, .. } => Command::Assign { shard, peer: *to, instead_of: None, pin: true },
+            ReplicaOperation::Move { from, to, .. } => Command::Assign { shard, peer: *to, instead_of: Some(*from), pin: true },
+            ReplicaOperation::Unpin { .. } => Command::Unpin { shard },
             ReplicaOperation::Drop { from: peer, .. } | ReplicaOperation::Abort { to: peer, .. } => {
                 Command::Unassign { shard, peer: *peer }
             }
@@ -200,7 +202,7 @@ impl Cluster for Shared {
             let uri = format!("{}/", peer.uri.trim_end_matches('/'));
             let replicas = state.collections.values().flat_map(CollectionMeta::all_shards);
             let replicas = replicas.filter(|shard| shard.replicas.contains(&id)).count();
-            (id, PeerStatus { uri, version: peer.version.clone(), draining: peer.draining, replicas })
+            (id, PeerStatus { uri, version: peer.version.clone(), draining: peer.draining, zone: peer.zone.clone(), replicas })
         };
         let membership = metrics.membership_config.membership();
         let commit = metrics.last_applied.map_or(0, |last| last.index);
@@ -237,6 +239,7 @@ impl Cluster for Shared {
                 is_new,
                 is_primary: shard.primary.peer == peer,
                 moving_from: shard.moving.get(&peer).copied(),
+                pinned: shard.pinned.contains(&peer),
             };
             shard.replicas.iter().map(replica).collect()
         };

@@ -62,6 +62,7 @@ pub(super) async fn serve(
         .route("/propose", post(propose))
         .route("/beat", post(beat))
         .route("/settled", post(settled))
+        .route("/sizes", post(sizes))
         .route("/replica/append", post(append))
         .route("/replica/files", post(files))
         .route("/shard/files", post(shard_files))
@@ -220,6 +221,10 @@ async fn beat(State(node): State<Node>, body: Bytes) -> Result<Response, Refused
 async fn settled(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     node.reconciled_to(read(&body)?, Duration::from_secs(5)).await;
     Ok(reply(&()))
+}
+
+async fn sizes(State(node): State<Node>) -> Response {
+    working(move || Reply::Done(node.sizes_here())).await
 }
 
 async fn append(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {

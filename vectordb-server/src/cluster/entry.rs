@@ -110,7 +110,7 @@ impl Shared {
 
     fn introduction(&self) -> Command {
         let version = VERSION.to_owned();
-        Command::AddPeer { id: self.me.peer, uri: self.uri.clone(), disk: self.me.disk, version }
+        Command::AddPeer { id: self.me.peer, uri: self.uri.clone(), disk: self.me.disk, version, zone: self.zone.clone() }
     }
 
     /// Says again who this node is, when another disk of it is agreed on: what it said with an earlier one may have come late.

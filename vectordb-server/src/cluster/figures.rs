@@ -53,7 +53,7 @@ mod tests {
         let mut state = of_peers(3);
         let uid = with_collection(&mut state, "books", 2, &[&[1, 2], &[2]]);
         let second = ShardRef { uid, shard: vectordb_service::ShardId(1) };
-        state.apply(&Command::Assign { shard: second, peer: 3, instead_of: None }).expect("there is such a peer");
+        state.apply(&Command::Assign { shard: second, peer: 3, instead_of: None, pin: false }).expect("there is such a peer");
         let seen = figures(&state, 3, None);
         assert_eq!(seen.by_state, [("Active", 3), ("Dead", 0), ("Partial", 1)].into());
         assert_eq!((seen.active, &seen.transfers), (Some((1, 2)), &[("books".to_owned(), (1, 0))].into()));

@@ -13,6 +13,7 @@ use vectordb_service::ShardId;
 use super::node::Shared;
 use super::placement::{Health, plan};
 use super::resharding::{Phase, Resharding};
+use super::sizes;
 use super::state::{ClusterState, Command, Member, PeerId};
 
 /// How often a node says that it lives.
@@ -120,6 +121,7 @@ pub(super) fn known_to_be_agreed(node: &Shared) -> Option<u64> {
 /// Leads, whenever it is this node's turn, until the node stops.
 pub(super) async fn run(node: Arc<Shared>) {
     let mut reshardings = Reshardings::default();
+    let mut known = sizes::Known::default();
     while !node.is_stopping() {
         tokio::time::sleep(BEAT / 2).await;
         let leads = is_leader(&node);
@@ -132,7 +134,8 @@ pub(super) async fn run(node: Arc<Shared>) {
         if let Err(error) = give_votes(&node, &state, &health).await {
             tracing::debug!(%error, "votes are not changed now");
         }
-        for command in plan(&state, &health, node.rebalances()) {
+        let sizes = node.rebalances().then(|| known.now(&node));
+        for command in plan(&state, &health, sizes.as_ref()) {
             tracing::info!(?command, "reconciling");
             if let Err(error) = node.group.raft.client_write(command).await {
                 tracing::debug!(%error, "not proposed");

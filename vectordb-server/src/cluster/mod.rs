@@ -1,6 +1,7 @@
 //! A node of a cluster: agreement on what there is, replicas of shards that are copied, and the ways between nodes.
 //!
-//! Files: `state` (what is agreed on, pure), `placement` (where replicas are to lie, pure), `raft` (agreement), `replica` (one
+//! Files: `state` (what is agreed on, pure), `placement` (where replicas are to lie, pure), `balance` (which of those that are well are
+//! to lie elsewhere, pure), `sizes` (how much shards hold), `raft` (agreement), `replica` (one
 //! replica, primary or backup), `sender` (copies a primary's log), `resharding` (another number of shards, pure), `feed` (brings
 //! points into new shards), `route` (this node's way to a shard), `fan` (the
 //! ways to several), `cut` (shards at one moment), `node` (all of it together, and the
@@ -10,6 +11,7 @@
 //! what happens, and keeps its guard up); `simulation` tries it all out in one thread.
 
 mod answers;
+mod balance;
 mod client;
 mod cut;
 mod door;
@@ -30,6 +32,7 @@ mod route;
 mod sender;
 #[cfg(test)]
 mod simulation;
+mod sizes;
 mod state;
 
 pub use node::ClusterError;

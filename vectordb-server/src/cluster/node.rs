@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     pub(super) beats: Mutex<Beats>,
     pub(super) give_up_after: Duration,
     rebalance: bool,
+    /// What fails together with this node, if that is known.
+    pub(super) zone: Option<String>,
     /// Where this node runs, if it is to ask there.
     pub(super) kubernetes: Option<Kubernetes>,
     handle: Handle,
@@ -171,6 +173,7 @@ impl Node {
             beats: Mutex::default(),
             give_up_after: Duration::from_secs(config.replace_peer_after_secs),
             rebalance: config.rebalance,
+            zone: config.zone.clone().filter(|zone| !zone.is_empty()),
             kubernetes,
             handle: Handle::current(),
             service: Arc::downgrade(service),
@@ -635,8 +638,7 @@ impl Shared {
     fn remove_strays(&self, state: &ClusterState) {
         // In this order: what is being installed has its name first, and its replica says so when it is done.
         let names = self.home.db.collections();
-        let replicas: Vec<Arc<Replica>> = self.replicas.read().values().cloned().collect();
-        let held: Vec<String> = replicas.iter().map(|replica| replica.engine()).collect();
+        let held: Vec<String> = self.all_replicas().iter().map(|replica| replica.engine()).collect();
         for name in names.into_iter().filter(|name| !held.contains(name)) {
             let shard = shard_of_name(&name);
             if shard.is_none_or(|shard| state.is_gone(shard) || self.replica(shard).is_some()) {
@@ -676,9 +678,12 @@ impl Shared {
         service.show(collections, state.aliases.clone());
     }
 
+    pub(super) fn all_replicas(&self) -> Vec<Arc<Replica>> {
+        self.replicas.read().values().cloned().collect()
+    }
+
     fn note_commits(&self) {
-        let replicas: Vec<Arc<Replica>> = self.replicas.read().values().cloned().collect();
-        replicas.iter().for_each(|replica| replica.note_commit());
+        self.all_replicas().iter().for_each(|replica| replica.note_commit());
     }
 
     /// A write through the primary here; nothing when it is not here, or does not take it now, and nothing was done.

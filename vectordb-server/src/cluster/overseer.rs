@@ -185,7 +185,7 @@ mod tests {
         assert!(next(&state).is_empty());
         let shard = ShardRef { uid, shard: vectordb_service::ShardId(0) };
         state.apply(&Command::SetDraining { id: 1, draining: true }).expect("it is a peer");
-        state.apply(&Command::Assign { shard, peer: 3, instead_of: Some(1) }).expect("it is a peer");
+        state.apply(&Command::Assign { shard, peer: 3, instead_of: Some(1), pin: false }).expect("it is a peer");
         assert_eq!(next(&state), ["Draining"]);
         let epoch = |state: &ClusterState| state.collections["books"].shards[0].epoch;
         let member = super::super::state::tests::member(3);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vectordb_service::ShardId;
 
-use super::state::{ClusterState, CollectionMeta, Command, Member, PeerId, ShardMeta, ShardRef};
+use super::balance::{Sizes, rebalance, zones};
+use super::state::{ClusterState, CollectionMeta, Command, Member, PeerId, ShardMeta, ShardRef, Zone};
 
 /// Replicas that are made at the same time.
 const MOST_TRANSFERS: usize = 2;
@@ -30,9 +31,11 @@ impl Health {
     }
 }
 
-/// Replicas of each peer.
-fn loads(state: &ClusterState) -> BTreeMap<PeerId, usize> {
-    let mut loads: BTreeMap<PeerId, usize> = state.peers.keys().map(|&peer| (peer, 0)).collect();
+/// Numbers of replicas of peers.
+pub(super) type Loads = BTreeMap<PeerId, usize>;
+
+fn loads(state: &ClusterState) -> Loads {
+    let mut loads: Loads = state.peers.keys().map(|&peer| (peer, 0)).collect();
     for peer in state.collections.values().flat_map(CollectionMeta::all_shards).flat_map(|shard| &shard.replicas) {
         *loads.entry(*peer).or_default() += 1;
     }
@@ -40,7 +43,8 @@ fn loads(state: &ClusterState) -> BTreeMap<PeerId, usize> {
 }
 
 /// Peers for the replicas of new shards: each shard on as many peers as `factor` says, neighbours in a ring that begins with the
-/// peers that have least (chained declustering, Hsiao & DeWitt 1990), so that the loss of one peer is spread over two others.
+/// peers that have least (chained declustering, Hsiao & DeWitt 1990), so that the loss of one peer is spread over two others. Neighbours
+/// are of different zones, as far as there are any.
 pub(crate) fn place(state: &ClusterState, health: &Health, shards: u32, factor: usize) -> Vec<Vec<PeerId>> {
     let loads = loads(state);
     let usable = |peer: &PeerId| health.alive.contains_key(peer) && state.peers.get(peer).is_some_and(|peer| !peer.draining);
@@ -49,13 +53,36 @@ pub(crate) fn place(state: &ClusterState, health: &Health, shards: u32, factor: 
         return Vec::new();
     }
     ring.sort_by_key(|peer| (loads.get(peer).copied().unwrap_or(0), *peer));
+    // From each zone one, then from each another, in the same order.
+    let mut of_zone: BTreeMap<Zone<'_>, (usize, usize)> = BTreeMap::new();
+    let mut rounds: Vec<(usize, usize, PeerId)> = Vec::with_capacity(ring.len());
+    for peer in ring {
+        let order = of_zone.len();
+        let (round, order) = of_zone.entry(state.zone(peer)).or_insert((0, order));
+        rounds.push((*round, *order, peer));
+        *round += 1;
+    }
+    rounds.sort_unstable();
+    let ring: Vec<PeerId> = rounds.into_iter().map(|(_, _, peer)| peer).collect();
     let copies = factor.clamp(1, ring.len());
-    (0..shards as usize).map(|shard| (0..copies).map(|copy| ring[(shard + copy) % ring.len()]).collect()).collect()
+    (0..shards as usize).map(|shard| neighbours(state, &ring, shard, copies)).collect()
 }
 
-/// What the leader should propose now. It is asked again after each change, so it may name only the first steps. Unless it
-/// `balances`, replicas that are well stay where they are.
-pub(crate) fn plan(state: &ClusterState, health: &Health, balances: bool) -> Vec<Command> {
+/// The next of a ring from a place on: first those of other zones than the ones before.
+fn neighbours(state: &ClusterState, ring: &[PeerId], from: usize, copies: usize) -> Vec<PeerId> {
+    let mut chosen: Vec<PeerId> = Vec::with_capacity(copies);
+    for _ in 0..copies {
+        let there = zones(state, chosen.iter().copied());
+        let free = || (0..ring.len()).map(|step| ring[(from + step) % ring.len()]).filter(|peer| !chosen.contains(peer));
+        let next = free().find(|&peer| !there.contains(&state.zone(peer))).or_else(|| free().next());
+        chosen.extend(next);
+    }
+    chosen
+}
+
+/// What the leader should propose now. It is asked again after each change, so it may name only the first steps. Unless there
+/// are `sizes` to balance by, replicas that are well stay where they are.
+pub(crate) fn plan(state: &ClusterState, health: &Health, sizes: Option<&Sizes>) -> Vec<Command> {
     let mut commands: Vec<Command> = shards(state).filter_map(|(of, _, shard)| fail_over(of, shard, health)).collect();
     if !commands.is_empty() {
         return commands;
@@ -63,7 +90,7 @@ pub(crate) fn plan(state: &ClusterState, health: &Health, balances: bool) -> Vec
     let mut transfers = shards(state).map(|(_, _, shard)| making(shard, health)).sum::<usize>();
     let mut loads = loads(state);
     for (of, collection, shard) in shards(state).filter(|(_, collection, shard)| !collection.is_replaced(shard)) {
-        if let Some(gone) = surplus(state, collection, shard, health, balances.then_some(&loads)) {
+        if let Some(gone) = surplus(state, collection, shard, health, sizes.map(|_| &loads)) {
             let next = shard.in_sync.iter().find(|member| member.peer != gone && health.has(member));
             commands.push(match next {
                 // What it has begun to write comes to an end before its replica goes.
@@ -80,24 +107,19 @@ pub(crate) fn plan(state: &ClusterState, health: &Health, balances: bool) -> Vec
         if let Some(peer) = missing(state, collection, shard, health, &loads) {
             *loads.entry(peer).or_default() += 1;
             transfers += 1;
-            commands.push(Command::Assign { shard: of, peer, instead_of: None });
+            commands.push(Command::Assign { shard: of, peer, instead_of: None, pin: false });
         }
     }
-    if balances && commands.is_empty() && transfers == 0 {
-        commands.extend(move_one(state, health, &loads).or_else(|| hand_over_one(state, health)));
+    if let Some(sizes) = sizes.filter(|_| commands.is_empty() && transfers == 0) {
+        commands.extend(rebalance(state, health, &loads, sizes));
     }
     commands
 }
 
-fn shards(state: &ClusterState) -> impl Iterator<Item = (ShardRef, &CollectionMeta, &ShardMeta)> {
+pub(super) fn shards(state: &ClusterState) -> impl Iterator<Item = (ShardRef, &CollectionMeta, &ShardMeta)> {
     state.collections.values().flat_map(|collection| {
         collection.all_shards().map(move |shard| (ShardRef { uid: collection.uid, shard: shard.id }, collection, shard))
     })
-}
-
-/// Those that may be moved for balance: a resharding begins anew with each other primary.
-fn settled(state: &ClusterState) -> impl Iterator<Item = (ShardRef, &CollectionMeta, &ShardMeta)> {
-    shards(state).filter(|(_, collection, shard)| collection.is_settled() && !collection.is_replaced(shard))
 }
 
 /// Learners that live.
@@ -115,7 +137,7 @@ fn fail_over(of: ShardRef, shard: &ShardMeta, health: &Health) -> Option<Command
     Some(Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: health.is_handed_over_by(&shard.primary) })
 }
 
-fn is_leaving(state: &ClusterState, health: &Health, peer: PeerId) -> bool {
+pub(super) fn is_leaving(state: &ClusterState, health: &Health, peer: PeerId) -> bool {
     health.given_up.contains(&peer) || state.peers.get(&peer).is_none_or(|peer| peer.draining)
 }
 
@@ -127,13 +149,7 @@ fn wanted(state: &ClusterState, collection: &CollectionMeta, health: &Health) ->
 
 /// A peer whose replica is not needed, while as many others as are wanted are in sync. Of too many that are well, one goes by the
 /// loads, if there are any.
-fn surplus(
-    state: &ClusterState,
-    collection: &CollectionMeta,
-    shard: &ShardMeta,
-    health: &Health,
-    loads: Option<&BTreeMap<PeerId, usize>>,
-) -> Option<PeerId> {
+fn surplus(state: &ClusterState, collection: &CollectionMeta, shard: &ShardMeta, health: &Health, loads: Option<&Loads>) -> Option<PeerId> {
     let wanted = wanted(state, collection, health);
     let staying = |but: PeerId| {
         shard.in_sync.iter().filter(|member| member.peer != but && health.has(member) && !is_leaving(state, health, member.peer)).count()
@@ -149,61 +165,24 @@ fn surplus(
         let extra = well > wanted && shard.moving.is_empty();
         let most = shard.in_sync.iter().map(|member| member.peer).filter(|&peer| peer != shard.primary.peer);
         let loads = loads.filter(|_| extra)?;
-        most.max_by_key(|peer| loads.get(peer).copied().unwrap_or(0))
+        let is_doubled = |peer: PeerId| {
+            let others = shard.replicas.iter().copied().filter(|&other| other != peer);
+            zones(state, others).contains(&state.zone(peer))
+        };
+        most.max_by_key(|peer| (!shard.pinned.contains(peer), is_doubled(*peer), loads.get(peer).copied().unwrap_or(0)))
     };
     moved.or(leaving).or_else(too_many).filter(|&peer| staying(peer) >= wanted)
 }
 
 /// A peer for one more replica, if there are too few.
-fn missing(
-    state: &ClusterState,
-    collection: &CollectionMeta,
-    shard: &ShardMeta,
-    health: &Health,
-    loads: &BTreeMap<PeerId, usize>,
-) -> Option<PeerId> {
-    let staying = shard.replicas.iter().filter(|&&peer| !is_leaving(state, health, peer)).count();
-    if staying >= wanted(state, collection, health) || !shard.in_sync.iter().any(|member| health.has(member)) {
+fn missing(state: &ClusterState, collection: &CollectionMeta, shard: &ShardMeta, health: &Health, loads: &Loads) -> Option<PeerId> {
+    let staying: Vec<PeerId> = shard.replicas.iter().copied().filter(|&peer| !is_leaving(state, health, peer)).collect();
+    if staying.len() >= wanted(state, collection, health) || !shard.in_sync.iter().any(|member| health.has(member)) {
         return None;
     }
     let free = health.alive.keys().copied().filter(|&peer| !shard.replicas.contains(&peer) && !is_leaving(state, health, peer));
-    free.min_by_key(|peer| (loads.get(peer).copied().unwrap_or(0), *peer))
-}
-
-/// One replica from the peer that has most to the one that has least.
-fn move_one(state: &ClusterState, health: &Health, loads: &BTreeMap<PeerId, usize>) -> Option<Command> {
-    let usable = || loads.iter().filter(|(peer, _)| health.alive.contains_key(peer) && !is_leaving(state, health, **peer));
-    let (&to, &least) = usable().min_by_key(|(peer, load)| (**load, **peer))?;
-    let (&from, &most) = usable().max_by_key(|(peer, load)| (**load, **peer))?;
-    if most < least + 2 {
-        return None;
-    }
-    let fits = |shard: &&(ShardRef, &CollectionMeta, &ShardMeta)| {
-        shard.2.is_in_sync(from) && !shard.2.replicas.contains(&to) && shard.2.learners().next().is_none()
-    };
-    let all: Vec<_> = settled(state).collect();
-    // A backup is moved before a primary, for then nobody notices.
-    let backup = all.iter().filter(fits).find(|shard| shard.2.primary.peer != from);
-    let (of, _, _) = backup.or_else(|| all.iter().find(fits))?;
-    Some(Command::Assign { shard: *of, peer: to, instead_of: Some(from) })
-}
-
-/// One primary from the peer that has most of them to an in-sync one that has at least two fewer.
-fn hand_over_one(state: &ClusterState, health: &Health) -> Option<Command> {
-    let mut primaries: BTreeMap<PeerId, usize> = health.alive.keys().map(|&peer| (peer, 0)).collect();
-    for (_, _, shard) in shards(state) {
-        *primaries.entry(shard.primary.peer).or_default() += 1;
-    }
-    settled(state).find_map(|(of, _, shard)| {
-        let here = primaries.get(&shard.primary.peer)?;
-        let better = |member: &&Member| {
-            health.has(member)
-                && !is_leaving(state, health, member.peer)
-                && primaries.get(&member.peer).is_some_and(|there| there + 2 <= *here)
-        };
-        let primary = *shard.in_sync.iter().find(better)?;
-        Some(Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: true })
-    })
+    let there = zones(state, staying);
+    free.min_by_key(|&peer| (there.contains(&state.zone(peer)), loads.get(&peer).copied().unwrap_or(0), peer))
 }
 
 /// Whether a shard would be left without any copy if a peer went.
@@ -216,22 +195,22 @@ pub(crate) fn only_copies(state: &ClusterState, peer: PeerId) -> Vec<(String, Sh
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::state::tests::{member, of_peers, with_collection};
     use super::*;
 
-    fn healthy(peers: impl IntoIterator<Item = PeerId>) -> Health {
+    pub(in crate::cluster) fn healthy(peers: impl IntoIterator<Item = PeerId>) -> Health {
         Health { alive: peers.into_iter().map(|peer| (peer, member(peer))).collect(), ..Health::default() }
     }
 
     /// Does what is planned, with replicas that catch up at once, until nothing is left to do.
     fn settle(state: &mut ClusterState, health: &Health) -> usize {
-        settle_if(true, state, health)
+        settle_if(Some(&Sizes::new()), state, health)
     }
 
-    fn settle_if(balances: bool, state: &mut ClusterState, health: &Health) -> usize {
+    pub(in crate::cluster) fn settle_if(sizes: Option<&Sizes>, state: &mut ClusterState, health: &Health) -> usize {
         for round in 0..200 {
-            let commands = plan(state, health, balances);
+            let commands = plan(state, health, sizes);
             if commands.is_empty() && shards(state).all(|(_, _, shard)| making(shard, health) == 0) {
                 return round;
             }
@@ -244,7 +223,7 @@ mod tests {
                 state.apply(&Command::Expand { shard, epoch, member: member(peer) }).expect("it caught up");
             }
         }
-        panic!("the plan never ends: {:?}", plan(state, health, balances));
+        panic!("the plan never ends: {:?}", plan(state, health, sizes));
     }
 
     fn spread(state: &ClusterState) -> Vec<usize> {
@@ -309,14 +288,14 @@ mod tests {
         let mut state = of_peers(3);
         with_collection(&mut state, "books", 3, &[&[1, 2, 3], &[2, 3, 1]]);
         let health = Health { handing_over: [(1, member(1))].into(), ..healthy([2, 3]) };
-        let commands = plan(&state, &health, true);
+        let commands = plan(&state, &health, Some(&Sizes::new()));
         assert!(matches!(commands[..], [Command::SetPrimary { keep_old: true, .. }]), "{commands:?}");
         settle(&mut state, &health);
         assert!(shards(&state).all(|(_, _, shard)| shard.primary.peer != 1 && shard.in_sync.len() == 3 && shard.replicas.len() == 3));
         // Nobody can follow on the only one.
         let mut state = of_peers(2);
         with_collection(&mut state, "books", 1, &[&[1]]);
-        assert!(plan(&state, &Health { handing_over: [(1, member(1))].into(), ..healthy([2]) }, true).is_empty());
+        assert!(plan(&state, &Health { handing_over: [(1, member(1))].into(), ..healthy([2]) }, Some(&Sizes::new())).is_empty());
     }
 
     #[test]
@@ -324,15 +303,15 @@ mod tests {
         let mut state = of_peers(2);
         let uid = with_collection(&mut state, "books", 1, &[&[1]]);
         let shard = ShardRef { uid, shard: ShardId(0) };
-        state.apply(&Command::Assign { shard, peer: 2, instead_of: Some(1) }).expect("2 is a peer");
+        state.apply(&Command::Assign { shard, peer: 2, instead_of: Some(1), pin: false }).expect("2 is a peer");
         state.apply(&Command::Expand { shard, epoch: 2, member: member(2) }).expect("2 caught up");
         let health = healthy([1, 2]);
-        let first = plan(&state, &health, false);
+        let first = plan(&state, &health, None);
         assert_eq!(first, [Command::SetPrimary { shard, epoch: 3, primary: member(2), keep_old: true }]);
         for command in &first {
             state.apply(command).expect("2 is in sync");
         }
-        assert_eq!(plan(&state, &health, false), [Command::Unassign { shard, peer: 1 }]);
+        assert_eq!(plan(&state, &health, None), [Command::Unassign { shard, peer: 1 }]);
     }
 
     #[test]
@@ -340,7 +319,7 @@ mod tests {
         let mut state = of_peers(3);
         with_collection(&mut state, "books", 1, &[&[1]]);
         let health = Health { given_up: BTreeSet::from([1]), ..healthy([2, 3]) };
-        assert!(plan(&state, &health, true).is_empty());
+        assert!(plan(&state, &health, Some(&Sizes::new())).is_empty());
     }
 
     #[test]
@@ -348,27 +327,27 @@ mod tests {
         let mut state = of_peers(4);
         let uid = with_collection(&mut state, "books", 2, &[&[1, 2], &[1, 2], &[1, 2]]);
         let before = state.clone();
-        assert_eq!(settle_if(false, &mut state, &healthy(1..=4)), 0, "uneven, and left so");
+        assert_eq!(settle_if(None, &mut state, &healthy(1..=4)), 0, "uneven, and left so");
         assert_eq!(state, before);
         // What is moved by hand arrives, and what is copied by hand stays.
         let shard = |shard| ShardRef { uid, shard: ShardId(shard) };
-        state.apply(&Command::Assign { shard: shard(0), peer: 3, instead_of: Some(2) }).expect("3 is a peer");
-        state.apply(&Command::Assign { shard: shard(1), peer: 3, instead_of: None }).expect("3 is a peer");
-        settle_if(false, &mut state, &healthy(1..=4));
+        state.apply(&Command::Assign { shard: shard(0), peer: 3, instead_of: Some(2), pin: false }).expect("3 is a peer");
+        state.apply(&Command::Assign { shard: shard(1), peer: 3, instead_of: None, pin: false }).expect("3 is a peer");
+        settle_if(None, &mut state, &healthy(1..=4));
         let replicas = |state: &ClusterState| -> Vec<BTreeSet<PeerId>> {
             state.collections["books"].shards.iter().map(|shard| shard.replicas.clone()).collect()
         };
         assert_eq!(replicas(&state), [BTreeSet::from([1, 3]), BTreeSet::from([1, 2, 3]), BTreeSet::from([1, 2])]);
         // The primary of all falls silent, and then is given up.
         let mut health = healthy(2..=4);
-        settle_if(false, &mut state, &health);
+        settle_if(None, &mut state, &health);
         assert!(shards(&state).all(|(_, _, shard)| shard.primary.peer != 1 && shard.replicas.contains(&1)));
         health.given_up.insert(1);
-        settle_if(false, &mut state, &health);
+        settle_if(None, &mut state, &health);
         assert!(shards(&state).all(|(_, _, shard)| shard.in_sync.len() == 2 && !shard.replicas.contains(&1)), "{:?}", replicas(&state));
         // Who is to be emptied is.
         state.apply(&Command::SetDraining { id: 2, draining: true }).expect("it is a peer");
-        settle_if(false, &mut state, &health);
+        settle_if(None, &mut state, &health);
         assert_eq!(replicas(&state), vec![BTreeSet::from([3, 4]); 3]);
     }
 

@@ -469,7 +469,7 @@ mod tests {
             };
             if restarted {
                 // Nobody can tell from this epoch that the process is another one.
-                state.apply(&Command::Assign { shard, peer: 3, instead_of: None }).expect("3 is a peer");
+                state.apply(&Command::Assign { shard, peer: 3, instead_of: None, pin: false }).expect("3 is a peer");
                 assert_eq!(ids(&running(&state).shards), [2, 3, 4], "a replica more changes nothing");
                 let feed = Uuid::from_u128(2);
                 assert!(say(&mut state, 0, Progress::Begun { feed, token: 1 }).is_err(), "another one has it");

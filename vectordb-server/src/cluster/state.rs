@@ -24,9 +24,19 @@ pub(crate) struct Peer {
     pub(crate) uri: String,
     pub(crate) disk: Uuid,
     pub(crate) version: String,
+    /// What fails as a whole, a room or a region, of which the peer is in this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) zone: Option<String>,
     /// Nothing new comes here, and what is here goes.
     #[serde(default)]
     pub(crate) draining: bool,
+}
+
+/// Peers that fail together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Zone<'a> {
+    Named(&'a str),
+    OfOne(PeerId),
 }
 
 /// The replicas of a shard.
@@ -47,6 +57,9 @@ pub(crate) struct ShardMeta {
     /// Peers that are to get a replica in the place of another's.
     #[serde(default)]
     pub(crate) moving: BTreeMap<PeerId, PeerId>,
+    /// Peers whose replicas somebody put there by hand: none of them is moved away for balance.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) pinned: BTreeSet<PeerId>,
 }
 
 impl ShardMeta {
@@ -129,6 +142,8 @@ pub(crate) enum Command {
         uri: String,
         disk: Uuid,
         version: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        zone: Option<String>,
     },
     RemovePeer {
         id: PeerId,
@@ -204,6 +219,13 @@ pub(crate) enum Command {
         shard: ShardRef,
         peer: PeerId,
         instead_of: Option<PeerId>,
+        /// Whether it is to stay there, whatever the balance.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pin: bool,
+    },
+    /// The replicas of a shard may be moved for balance again.
+    Unpin {
+        shard: ShardRef,
     },
     /// A peer's replica is to go.
     Unassign {
@@ -260,9 +282,9 @@ impl ClusterState {
 
     fn change(&mut self, command: &Command) -> Outcome {
         match command {
-            Command::AddPeer { id, uri, disk, version } => {
+            Command::AddPeer { id, uri, disk, version, zone } => {
                 let draining = self.peers.get(id).is_some_and(|peer| peer.draining);
-                let peer = Peer { uri: uri.clone(), disk: *disk, version: version.clone(), draining };
+                let peer = Peer { uri: uri.clone(), disk: *disk, version: version.clone(), zone: zone.clone(), draining };
                 Ok(self.peers.insert(*id, peer.clone()).as_ref() != Some(&peer))
             }
             Command::RemovePeer { id, force } => self.remove_peer(*id, *force),
@@ -312,6 +334,11 @@ impl ClusterState {
         }
     }
 
+    /// What fails together with a peer; by itself, when nothing is said about it.
+    pub(super) fn zone(&self, peer: PeerId) -> Zone<'_> {
+        self.peers.get(&peer).and_then(|known| known.zone.as_deref()).map_or(Zone::OfOne(peer), Zone::Named)
+    }
+
     fn member(&self, peer: PeerId) -> Result<Member, ServiceError> {
         let found = self.peers.get(&peer).map(|known| Member { peer, disk: known.disk });
         found.ok_or_else(|| refused(format!("there is no peer {peer}")))
@@ -329,6 +356,7 @@ impl ClusterState {
             in_sync: members.into_iter().collect(),
             replicas: peers.iter().copied().collect(),
             moving: BTreeMap::new(),
+            pinned: BTreeSet::new(),
         })
     }
 
@@ -485,7 +513,7 @@ impl ClusterState {
                 shard.in_sync.insert(member);
                 shard.epoch += 1;
             }
-            Command::Assign { shard, peer, instead_of } => {
+            Command::Assign { shard, peer, instead_of, pin } => {
                 self.member(peer)?;
                 let shard = self.shard_mut(shard)?;
                 if let Some(from) = instead_of {
@@ -494,8 +522,15 @@ impl ClusterState {
                     }
                     shard.moving.insert(peer, from);
                 }
+                if pin {
+                    shard.pinned.insert(peer);
+                }
                 // A new epoch, so that a peer which learns late of an earlier dismissal knows that it is an old one.
                 shard.epoch += u64::from(shard.replicas.insert(peer));
+            }
+            Command::Unpin { shard } => {
+                let shard = self.shard_mut(shard)?;
+                return Ok(!std::mem::take(&mut shard.pinned).is_empty());
             }
             Command::Unassign { shard, peer } => {
                 let shard = self.shard_mut(shard)?;
@@ -516,6 +551,7 @@ impl ClusterState {
 /// Takes a peer out of a shard that has another in-sync member.
 fn leave(shard: &mut ShardMeta, peer: PeerId) {
     shard.replicas.remove(&peer);
+    shard.pinned.remove(&peer);
     shard.moving.retain(|to, from| *to != peer && *from != peer);
     let before = shard.in_sync.len();
     shard.in_sync.retain(|member| member.peer != peer);
@@ -538,7 +574,9 @@ pub(super) mod tests {
         let mut state = ClusterState::default();
         for id in 1..=count {
             let uri = format!("http://peer{id}:6335");
-            state.apply(&Command::AddPeer { id, uri, disk: Uuid::from_u128(id.into()), version: "1".into() }).expect("it is new");
+            state
+                .apply(&Command::AddPeer { id, uri, disk: Uuid::from_u128(id.into()), version: "1".into(), zone: None })
+                .expect("it is new");
         }
         state
     }
@@ -579,7 +617,7 @@ pub(super) mod tests {
         let shard = ShardRef { uid, shard: ShardId(0) };
         assert!(state.apply(&Command::Unassign { shard, peer: 1 }).is_err());
         assert!(state.apply(&Command::RemovePeer { id: 1, force: false }).is_err());
-        state.apply(&Command::Assign { shard, peer: 2, instead_of: Some(1) }).expect("2 is a peer");
+        state.apply(&Command::Assign { shard, peer: 2, instead_of: Some(1), pin: false }).expect("2 is a peer");
         assert!(state.apply(&Command::Unassign { shard, peer: 1 }).is_err(), "2 has nothing yet");
         state.apply(&Command::Expand { shard, epoch: 2, member: member(2) }).expect("2 caught up");
         state.apply(&Command::Unassign { shard, peer: 1 }).expect("2 is in sync");
@@ -610,7 +648,9 @@ pub(super) mod tests {
         let uid = with_collection(&mut state, "books", 2, &[&[1, 2]]);
         let shard = ShardRef { uid, shard: ShardId(0) };
         let disk = Uuid::from_u128(77);
-        state.apply(&Command::AddPeer { id: 2, uri: "http://peer2:6335".into(), disk, version: "1".into() }).expect("2 is back");
+        state
+            .apply(&Command::AddPeer { id: 2, uri: "http://peer2:6335".into(), disk, version: "1".into(), zone: None })
+            .expect("2 is back");
         assert!(state.apply(&Command::Expand { shard, epoch: 1, member: member(2) }).is_err(), "that disk is gone");
         state.apply(&Command::Expand { shard, epoch: 1, member: Member { peer: 2, disk } }).expect("this one is there");
         assert_eq!(state.collections["books"].shards[0].in_sync.len(), 2);

@@ -2,6 +2,7 @@
 //!
 //! `VECTORDB_TROUBLE_SECONDS` says for how long nodes are to be in trouble; not for long, unless that is said.
 
+mod balance;
 mod consistency;
 mod door;
 #[cfg(feature = "k8s")]

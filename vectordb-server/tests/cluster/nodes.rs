@@ -192,7 +192,7 @@ impl Nodes {
         Self::start_with(count, Vec::new())
     }
 
-    /// The same with other settings, in which `{}` stands for the node's number.
+    /// The same with other settings, in which `{}` stands for the node's number, and `{half}` for half of it.
     pub(crate) fn start_with(count: usize, settings: Vec<(String, String)>) -> Self {
         Self::start_as(count, settings, None, None)
     }
@@ -250,7 +250,9 @@ impl Nodes {
         let p2p = free_port();
         let mut all = self.all.write();
         let place = all.len().to_string();
-        let settings = self.settings.iter().map(|(name, value)| (name.clone(), value.replace("{}", &place))).collect();
+        let half = (all.len() / 2).to_string();
+        let told = |value: &str| value.replace("{}", &place).replace("{half}", &half);
+        let settings = self.settings.iter().map(|(name, value)| (name.clone(), told(value))).collect();
         let number = self.links.as_ref().map(|_| all.len() as u64 + 1);
         let mut reached = p2p;
         if let (Some(links), Some(number)) = (&self.links, number) {

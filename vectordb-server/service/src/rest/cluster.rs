@@ -59,6 +59,13 @@ fn with_key(mut json: Value, key: Option<&ShardKey>) -> Value {
     json
 }
 
+fn with_pin(mut json: Value, replica: &ReplicaState) -> Value {
+    if replica.pinned {
+        json["pinned"] = json!(true);
+    }
+    json
+}
+
 fn alone(call: &Call<'_>) -> Result<Reply> {
     let state = call.service.state(call.collection(), call.access)?;
     let custom = state.config.sharding_method == Some(ShardingMethod::Custom);
@@ -101,9 +108,9 @@ fn of_cluster(call: &Call<'_>, replicas: &[ReplicaState]) -> Result<Reply> {
         let (shard, key) = (replica.shard, replica.key.as_ref());
         if replica.peer == here {
             let points = call.service.local_points(call.collection(), shard, call.access)?.unwrap_or(0);
-            local.push(with_key(json!({"shard_id": shard, "points_count": points, "state": replica.state}), key));
+            local.push(with_key(with_pin(json!({"shard_id": shard, "points_count": points, "state": replica.state}), replica), key));
         } else {
-            remote.push(with_key(json!({"shard_id": shard, "peer_id": replica.peer, "state": replica.state}), key));
+            remote.push(with_key(with_pin(json!({"shard_id": shard, "peer_id": replica.peer, "state": replica.state}), replica), key));
         }
         if replica.state == "Partial" {
             let primary = replicas.iter().find(|other| other.shard == shard && other.is_primary).map(|other| other.peer);
@@ -175,6 +182,12 @@ struct Promotion {
     accept_loss: bool,
 }
 
+/// A shard whose replicas may be moved for balance again. No other database of this API has that.
+#[derive(Deserialize)]
+struct Unpinning {
+    shard_id: ShardId,
+}
+
 pub(super) fn change(call: &Call<'_>) -> Result<Reply> {
     call.access.check_manage()?;
     let body = call.json()?;
@@ -233,6 +246,10 @@ pub(super) fn change(call: &Call<'_>) -> Result<Reply> {
         "promote_replica" => {
             let Promotion { shard_id: shard, peer_id: to, accept_loss } = serde_json::from_value(given.clone()).map_err(form)?;
             operate(ReplicaOperation::Promote { shard, to, accept_loss })?;
+        }
+        "unpin_shard" => {
+            let Unpinning { shard_id: shard } = serde_json::from_value(given.clone()).map_err(form)?;
+            operate(ReplicaOperation::Unpin { shard })?;
         }
         other => {
             call.service.state(call.collection(), call.access)?;

@@ -95,7 +95,7 @@ impl Cluster for Told {
     fn status(&self) -> ClusterStatus {
         let peer = |n: u64| {
             let uri = format!("http://peer{n}:6335/");
-            (n, PeerStatus { uri, version: "1.20.0".to_owned(), draining: false, replicas: 3 })
+            (n, PeerStatus { uri, version: "1.20.0".to_owned(), draining: false, zone: None, replicas: 3 })
         };
         ClusterStatus {
             peer_id: 2,

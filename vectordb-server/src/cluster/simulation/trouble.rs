@@ -7,6 +7,7 @@ use vectordb_benches::faults::sim_fs::{Loss, SimFs};
 use vectordb_core::{Collection, PointId, ScrollRequest};
 use vectordb_service::{ShardId, place};
 
+use super::super::balance::Sizes;
 use super::super::leader::{BEAT, Beat, Waits, settling};
 use super::super::placement::plan;
 use super::super::state::{ClusterState, Command, Member, ShardRef};
@@ -35,7 +36,8 @@ impl World {
         self.nodes[node].known = self.nodes[node].known.saturating_sub(back);
         let (me, life) = (self.nodes[node].me, self.nodes[node].life);
         let (uri, version) = (format!("peer{}", me.peer), String::new());
-        self.later(MS, Event::Propose(node, life, Command::AddPeer { id: me.peer, uri, disk: me.disk, version }, self.time + 60 * SECOND));
+        let introduction = Command::AddPeer { id: me.peer, uri, disk: me.disk, version, zone: None };
+        self.later(MS, Event::Propose(node, life, introduction, self.time + 60 * SECOND));
         self.later(0, Event::Beat(node));
         self.later(0, Event::Glance(node, life));
         Ok(())
@@ -252,7 +254,7 @@ impl World {
         let (state, now) = (self.known(leader), self.nodes[leader].now(self.time));
         let Some(running) = &mut self.nodes[leader].running else { return Ok(()) };
         let health = running.beats.health(&state, true, GIVE_UP_AFTER, now);
-        for command in plan(&state, &health, true) {
+        for command in plan(&state, &health, Some(&Sizes::new())) {
             let wait = self.random.below(20 * MS);
             self.later(wait, Event::Agreed(command));
         }

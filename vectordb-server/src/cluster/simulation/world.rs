@@ -163,7 +163,7 @@ impl World {
         let mut state = ClusterState::default();
         for node in &nodes {
             let (uri, disk) = (format!("peer{}", node.me.peer), node.me.disk);
-            drop(state.apply(&Command::AddPeer { id: node.me.peer, uri, disk, version: String::new() }));
+            drop(state.apply(&Command::AddPeer { id: node.me.peer, uri, disk, version: String::new(), zone: None }));
         }
         let factor = 2 + random.below(2);
         let placement = (0..2).map(|shard| (0..factor).map(|copy| (shard + copy) % count + 1).collect()).collect();
@@ -328,7 +328,8 @@ impl World {
         self.reconcile(node)?;
         let me = self.nodes[node].me;
         if self.known(node).peers.get(&me.peer).is_some_and(|known| known.disk != me.disk) {
-            let introduction = Command::AddPeer { id: me.peer, uri: format!("peer{}", me.peer), disk: me.disk, version: String::new() };
+            let introduction =
+                Command::AddPeer { id: me.peer, uri: format!("peer{}", me.peer), disk: me.disk, version: String::new(), zone: None };
             self.later(0, Event::Propose(node, life, introduction, self.time));
         }
         if let Some(running) = &self.nodes[node].running {
