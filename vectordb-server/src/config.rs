@@ -248,6 +248,8 @@ pub struct ClusterConfig {
     pub replace_lost_peer: bool,
     /// Seconds of silence after which other nodes take the place of one.
     pub replace_peer_after_secs: u64,
+    /// Bytes of files of shards that this node sends to others in a second, at most; 0 for as many as there come.
+    pub transfer_bytes_per_sec: u64,
     /// What is asked of the Kubernetes that this node runs in.
     pub kubernetes: KubernetesConfig,
 }
@@ -279,6 +281,7 @@ impl Default for ClusterConfig {
             zone: None,
             replace_lost_peer: false,
             replace_peer_after_secs: 600,
+            transfer_bytes_per_sec: 256 << 20,
             kubernetes: KubernetesConfig::default(),
         }
     }

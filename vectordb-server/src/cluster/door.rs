@@ -18,12 +18,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
+use uuid::Uuid;
 use vectordb_service::{Answer, Consistency, Fault, Question, ServiceError, SnapshotScope};
 
 use super::client::{SECRET_HEADER, decode, encode};
 use super::cut::{Cut, Step};
 use super::leader::{Beat, is_leader, known_to_be_agreed};
 use super::node::Shared;
+use super::parcel::{Offer, Piece};
 use super::placement::only_copies;
 use super::raft::Types;
 use super::replica::Append;
@@ -64,7 +66,9 @@ pub(super) async fn serve(
         .route("/settled", post(settled))
         .route("/sizes", post(sizes))
         .route("/replica/append", post(append))
-        .route("/replica/files", post(files))
+        .route("/replica/offer", post(offer))
+        .route("/replica/piece", post(piece))
+        .route("/replica/install", post(install))
         .route("/shard/files", post(shard_files))
         .route("/shard/cut", post(cut))
         .route("/shard/kept", post(kept))
@@ -273,23 +277,19 @@ async fn write(State(node): State<Node>, body: Bytes) -> Result<Response, Refuse
     Ok(working_in(place, work).await)
 }
 
-/// Where files go.
-#[derive(Debug, Deserialize)]
-struct Files {
-    uid: u64,
-    shard: u32,
-    epoch: u64,
+/// Says how much of the files of a shard is here that another node brings.
+async fn offer(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
+    let offer: Offer = read(&body)?;
+    Ok(working(move || node.offered(offer)).await)
 }
 
-/// Takes the files of a shard.
-async fn files(State(node): State<Node>, Query(files): Query<Files>, body: Body) -> Response {
-    let shard = ShardRef { uid: files.uid, shard: vectordb_service::ShardId(files.shard) };
-    let Some(replica) = node.replica(shard) else { return reply(&Reply::<()>::NotHere) };
-    let received = super::files::receive(&node.scratch_path, body).await;
-    match received {
-        Ok(received) => working(move || told(replica.install(files.epoch, &received.path()))).await,
-        Err(error) => reply(&Reply::<()>::Failed(ServiceError::internal(format!("the files did not come: {error}")))),
-    }
+async fn piece(State(node): State<Node>, Query(piece): Query<Piece>, body: Bytes) -> Response {
+    working(move || node.arrives(piece, &body)).await
+}
+
+async fn install(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
+    let (shard, epoch, parcel): (ShardRef, u64, Uuid) = read(&body)?;
+    Ok(working(move || node.install(shard, epoch, parcel)).await)
 }
 
 /// Gives the files of a shard away.

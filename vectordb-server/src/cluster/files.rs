@@ -1,18 +1,15 @@
-//! Files of a shard on their way: an archive that is streamed, for replicas that lack more than the log holds.
+//! Files of a shard that somebody asks for, as an archive that is streamed; those that a primary brings to its replicas are in `parcel`.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use futures_util::TryStreamExt as _;
 use serde::Serialize;
-use tokio::io::AsyncWriteExt as _;
-use tokio_util::io::{ReaderStream, StreamReader};
+use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 use vectordb_service::{Fault, ServiceError, SnapshotDescription, SnapshotFile, SnapshotScope};
 
-use super::client::PeerError;
 use super::node::Shared;
 use super::replica::Replica;
 use super::route::Reply;
@@ -47,26 +44,6 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
             tracing::debug!(path = %self.0.display(), %error, "what was in transit stays until the next start");
-        }
-    }
-}
-
-impl Shared {
-    /// Sends the files of a shard as they are now.
-    pub(super) async fn send_files(&self, replica: &Arc<Replica>, uri: &str, epoch: u64) -> Result<(), ServiceError> {
-        let failed = |error: std::io::Error| ServiceError::internal(error.to_string());
-        let (root, source) = (self.scratch_path.clone(), Arc::clone(replica));
-        let packed = tokio::task::spawn_blocking(move || pack(&root, &source)).await;
-        let scratch = packed.map_err(|error| ServiceError::internal(error.to_string()))??;
-        let archive = tokio::fs::File::open(scratch.archive()).await.map_err(failed)?;
-        let body = reqwest::Body::wrap_stream(ReaderStream::with_capacity(archive, 1 << 18));
-        let path = format!("/replica/files?uid={}&shard={}&epoch={epoch}", replica.shard.uid, replica.shard.shard);
-        let reply: Result<Reply<()>, PeerError> = self.client.send(uri, &path, body, TIMEOUT).await;
-        match reply {
-            Ok(Reply::Done(())) => Ok(()),
-            Ok(Reply::Failed(error)) => Err(error),
-            Ok(Reply::NotHere) => Err(ServiceError::internal("the peer has no such replica")),
-            Err(error) => Err(ServiceError::internal(error.to_string())),
         }
     }
 }
@@ -182,23 +159,6 @@ fn archived(scratch: &Scratch) -> Result<(), ServiceError> {
 async fn streamed(scratch: Scratch) -> Result<Body, ServiceError> {
     let archive = tokio::fs::File::open(scratch.archive()).await.map_err(|error| ServiceError::internal(error.to_string()))?;
     Ok(Body::from_stream(ReaderStream::with_capacity(archive, 1 << 18)))
-}
-
-/// Takes an archive in, and unpacks it.
-pub(super) async fn receive(root: &Path, body: Body) -> std::io::Result<Scratch> {
-    let scratch = Scratch::new(root)?;
-    let mut archive = tokio::fs::File::create(scratch.archive()).await?;
-    let mut stream = StreamReader::new(body.into_data_stream().map_err(std::io::Error::other));
-    tokio::io::copy_buf(&mut stream, &mut archive).await?;
-    archive.flush().await?;
-    drop(archive);
-    tokio::task::spawn_blocking(move || {
-        unpack(&scratch.archive(), &scratch.path())?;
-        std::fs::remove_file(scratch.archive())?;
-        Ok(scratch)
-    })
-    .await
-    .map_err(std::io::Error::other)?
 }
 
 /// Unpacks files and directories; anything else, and any path that leads elsewhere, is refused.

@@ -6,7 +6,7 @@
 //! points into new shards), `route` (this node's way to a shard), `fan` (the
 //! ways to several), `cut` (shards at one moment), `node` (all of it together, and the
 //! reconciliation of what is here with what is agreed), `leader` (what the leader does beside), `entry` (how a node comes into a
-//! cluster), `door` (what other nodes call), `client` (calling them), `files` (a shard on its way), `identity` (who this node is),
+//! cluster), `door` (what other nodes call), `client` (calling them), `files` (a shard as an archive), `parcel` (a shard on its way to a replica), `identity` (who this node is),
 //! `answers` (what callers of the API are told), `figures` (how many replicas are how, pure), `overseer` (tells the Kubernetes around
 //! what happens, and keeps its guard up); `simulation` tries it all out in one thread.
 
@@ -24,6 +24,7 @@ mod identity;
 mod leader;
 mod node;
 mod overseer;
+mod parcel;
 mod placement;
 mod raft;
 mod replica;

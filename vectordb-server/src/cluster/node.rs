@@ -24,6 +24,7 @@ use super::feed;
 use super::identity::Identity;
 use super::leader::{self, Beat, Beats};
 use super::overseer;
+use super::parcel::{Parcels, Throttle};
 use super::raft::{ConsensusError, Group};
 use super::replica::{Home, Replica, Work};
 use super::resharding::{Admission, Pass, Resharding};
@@ -103,6 +104,9 @@ pub(crate) struct Shared {
     routes: Mutex<BTreeMap<ShardRef, Arc<Route>>>,
     /// Files of shards that somebody will come for.
     pub(super) kept: Mutex<BTreeMap<Uuid, Kept>>,
+    /// Files of shards on their way to replicas.
+    pub(super) parcels: Parcels,
+    pub(super) transfers: Throttle,
     reconciling: Mutex<()>,
     /// The entry that what is here agrees with.
     reconciled: watch::Sender<u64>,
@@ -182,6 +186,8 @@ impl Node {
             replicas: RwLock::default(),
             routes: Mutex::default(),
             kept: Mutex::default(),
+            parcels: Parcels::default(),
+            transfers: Throttle::new(config.transfer_bytes_per_sec),
             reconciling: Mutex::default(),
             reconciled: watch::Sender::new(0),
             shown: AtomicU64::new(0),
@@ -196,18 +202,7 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let secret = config.p2p.secret.clone();
         let mut tasks = match certificates {
-            Some(certificates) => {
-                let encrypted = TlsListener::new(listener, Arc::clone(&certificates));
-                let encrypted = encrypted.map_err(|source| ClusterError::Files { path: directory.clone(), source })?;
-                let client = shared.client.clone();
-                let changed = move |_: &Certificates| {
-                    if let Err(error) = client.refresh() {
-                        tracing::warn!(%error, "other nodes are still shown the old certificate");
-                    }
-                };
-                let door = door::serve(encrypted, Arc::clone(&shared), secret, stopped.clone());
-                vec![tokio::spawn(certificates.keep_fresh(stopped.clone(), changed)), tokio::spawn(door)]
-            }
+            Some(certificates) => shared.open_encrypted_door(listener, certificates, secret, &stopped, &directory)?,
             None => vec![tokio::spawn(door::serve(listener, Arc::clone(&shared), secret, stopped.clone()))],
         };
         shared.enter(config).await?;
@@ -305,6 +300,7 @@ async fn reconcile_always(node: Arc<Shared>, mut stopped: watch::Receiver<bool>)
             working.reconcile();
             working.note_commits();
             working.forget_old_cuts();
+            working.parcels.forget_old();
         });
         if let Err(error) = result.await {
             tracing::error!(%error, "reconciling was cut short");
@@ -342,6 +338,27 @@ async fn beat_always(node: Arc<Shared>) {
 }
 
 impl Shared {
+    /// Opens the door for other nodes, and keeps its certificates fresh.
+    fn open_encrypted_door(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        certificates: Arc<Certificates>,
+        secret: Option<String>,
+        stopped: &watch::Receiver<bool>,
+        directory: &Path,
+    ) -> Result<Vec<JoinHandle<()>>, ClusterError> {
+        let encrypted = TlsListener::new(listener, Arc::clone(&certificates));
+        let encrypted = encrypted.map_err(|source| ClusterError::Files { path: directory.to_path_buf(), source })?;
+        let client = self.client.clone();
+        let changed = move |_: &Certificates| {
+            if let Err(error) = client.refresh() {
+                tracing::warn!(%error, "other nodes are still shown the old certificate");
+            }
+        };
+        let door = door::serve(encrypted, Arc::clone(self), secret, stopped.clone());
+        Ok(vec![tokio::spawn(certificates.keep_fresh(stopped.clone(), changed)), tokio::spawn(door)])
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }

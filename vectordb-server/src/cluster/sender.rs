@@ -217,7 +217,7 @@ impl Sender {
     /// Sends the files of the shard.
     async fn send_files(&mut self) -> Option<Next> {
         let uri = self.node.uri_of(self.copying.peer)?;
-        let sent = self.node.send_files(&self.copying.replica, &uri, self.copying.epoch).await;
+        let sent = self.node.send_files(&self.copying.replica, self.copying.peer, &uri, self.copying.epoch).await;
         if let Err(error) = &sent {
             tracing::warn!(shard = %self.copying.replica.shard, peer = self.copying.peer, %error, "files could not be sent");
         }

@@ -20,6 +20,7 @@ mod load;
 mod nodes;
 mod promotion;
 mod snapshots;
+mod transfers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

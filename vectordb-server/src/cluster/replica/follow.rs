@@ -9,6 +9,19 @@ use vectordb_service::{Fault, ServiceError};
 use super::files::{Kept, committed_file, engine_name, keep};
 use super::{Append, AppendReply, Inner, Replica, unavailable};
 
+/// Which data a replica has, and how much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Standing {
+    data_number: u64,
+    last: Lsn,
+}
+
+impl Standing {
+    fn of(inner: &Inner) -> Self {
+        Self { data_number: inner.data_number, last: inner.data.log_position().last }
+    }
+}
+
 impl Replica {
     /// Takes over what a primary sends.
     pub(crate) fn append(&self, message: &Append, now: Instant) -> Result<AppendReply, ServiceError> {
@@ -103,11 +116,20 @@ impl Replica {
         Ok(())
     }
 
-    /// Puts files of the primary in the place of the data.
-    pub(crate) fn install(&self, epoch: u64, files: &Path) -> Result<(), ServiceError> {
+    /// What there is now.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing::of(&self.inner.lock())
+    }
+
+    /// Puts files of the primary in the place of data, if that is what it was when they were offered: what came meanwhile by the log
+    /// may count already.
+    pub(crate) fn install(&self, epoch: u64, files: &Path, instead_of: Standing) -> Result<(), ServiceError> {
         let mut inner = self.inner.lock();
         if epoch < inner.kept.epoch || inner.primary.is_some() {
             return Err(unavailable("another epoch has begun"));
+        }
+        if Standing::of(&inner) != instead_of {
+            return Err(unavailable("the log has gone on meanwhile"));
         }
         let engine = engine_name(self.shard);
         let data = self.home.db.restore(&engine, files)?;

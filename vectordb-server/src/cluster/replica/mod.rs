@@ -30,6 +30,7 @@ use vectordb_service::{Answer, Fault, Question, ServiceError, ShardId};
 
 use crate::cluster::state::{ClusterState, Member, ShardMeta, ShardRef};
 use files::{Kept, committed, committed_file, engine_name, file_of, keep};
+pub(crate) use follow::Standing;
 pub(crate) use lead::{Matched, Outgoing};
 pub(crate) use message::{Append, AppendReply, Frame};
 use tracked::Tracked;
@@ -295,6 +296,11 @@ impl Replica {
 
     pub(crate) fn is_primary(&self) -> bool {
         self.inner.lock().primary.is_some()
+    }
+
+    /// Since when it is the primary without a break.
+    pub(crate) fn reign(&self) -> Option<u64> {
+        self.inner.lock().primary.as_ref().map(|primary| primary.reign)
     }
 
     /// The epoch in which it is primary.

@@ -33,7 +33,7 @@ use super::state::tests::{member, of_peers};
 use super::state::{ClusterState, Command, ShardRef};
 use clients::Asked;
 use history::Written;
-use node::Node;
+use node::{Node, packed, unpacked};
 use world::{Outcome, World};
 
 const SEEDS: u64 = 200;
@@ -193,6 +193,26 @@ fn a_batch_that_a_third_one_still_has_may_yet_be_done() {
     assert_eq!(replicas[0].fate(&begun), None, "not everybody has it");
     send(2, 0, 3, None);
     assert_eq!(replicas[0].fate(&begun), Some(Fate::Done));
+}
+
+#[test]
+fn files_that_come_late_take_nothing_back_that_came_by_the_log() {
+    let (_, nodes, replicas) = replicas_on::<2>();
+    let write = |key, after| {
+        let begun = begin(&replicas[0], key);
+        replicas[0].settle(&begun).expect("it is synced");
+        let Ok(Outgoing::Message(message)) = replicas[0].outgoing(1, Some(after)) else { panic!("its log begins there") };
+        replicas[1].append(&message, Instant::now()).expect("it follows");
+    };
+    write(1, Lsn::ZERO);
+    let offered = replicas[1].standing();
+    let files = packed(&nodes[0].fs, &replicas[0], 1).expect("they are written");
+    write(2, Lsn(1));
+    let directory = unpacked(&nodes[1].fs, &files, 1).expect("they are written");
+    assert!(replicas[1].install(1, &directory, offered).is_err(), "it said that it has the second");
+    assert_eq!(replicas[1].data().log_position().last, Lsn(2));
+    assert!(replicas[1].install(1, &directory, replicas[1].standing()).is_ok());
+    assert_eq!(replicas[1].data().log_position().last, Lsn(1));
 }
 
 #[test]

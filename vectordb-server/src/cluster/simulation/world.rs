@@ -12,7 +12,7 @@ use vectordb_core::{CollectionConfig, Distance, PointId};
 use vectordb_service::{Fault, ShardId, place};
 
 use super::super::leader::Beat;
-use super::super::replica::{Append, AppendReply, Fate, Outgoing};
+use super::super::replica::{Append, AppendReply, Fate, Outgoing, Standing};
 use super::super::resharding::Admission;
 use super::super::sender::{self, Next, Sent};
 use super::super::state::{ClusterState, Command, PeerId, ShardRef};
@@ -71,7 +71,7 @@ pub(super) enum Event {
     Turn(Way),
     Arrives(Way, Box<Append>, Sent),
     Answered(Way, Option<Sent>, Option<AppendReply>),
-    FilesArrive(Way, Vec<(PathBuf, Vec<u8>)>),
+    FilesArrive(Way, Vec<(PathBuf, Vec<u8>)>, Standing),
     FilesAnswered(Way, bool),
     Write(usize),
     Try(Asked),
@@ -108,7 +108,7 @@ impl Event {
             Self::Turn(way) | Self::Answered(way, ..) | Self::FilesAnswered(way, _) => Some(way.node),
             Self::FeedTurn(step) | Self::FeedLooks(step, _) | Self::Carried(step, _) => Some(step.node),
             Self::Carry(load) => Some(load.step.node),
-            Self::Arrives(way, ..) | Self::FilesArrive(way, _) => Some(World::index(way.peer)),
+            Self::Arrives(way, ..) | Self::FilesArrive(way, ..) => Some(World::index(way.peer)),
             _ => None,
         }
     }
@@ -300,7 +300,7 @@ impl World {
             Event::Turn(way) => self.turn(way)?,
             Event::Arrives(way, message, sent) => self.arrives(way, &message, sent)?,
             Event::Answered(way, sent, reply) => self.answered(way, sent, reply.as_ref()),
-            Event::FilesArrive(way, files) => self.files_arrive(way, &files)?,
+            Event::FilesArrive(way, files, standing) => self.files_arrive(way, &files, standing)?,
             Event::FilesAnswered(way, arrived) => self.files_answered(way, arrived),
             Event::Write(client) => self.write(client),
             Event::Try(asked) => self.try_write(asked),
@@ -422,10 +422,14 @@ impl World {
                 let replica = Arc::clone(&sender.copying.replica);
                 let files = node::packed(&self.nodes[way.node].fs, &replica, self.count)?;
                 self.note(format_args!("peer {} sends {} files of {} to {}", way.node + 1, files.len(), way.shard, way.peer));
-                self.later(30 * SECOND, Event::FilesAnswered(way, false));
-                if self.passes(way.node, Self::index(way.peer)) {
+                // Whoever gives up may do so although they arrive.
+                let patience = 100 * MS + self.random.below(30 * SECOND);
+                self.later(patience, Event::FilesAnswered(way, false));
+                let there = self.nodes[Self::index(way.peer)].running.as_ref().and_then(|running| running.replicas.get(&way.shard));
+                let standing = there.map(|replica| replica.standing());
+                if let Some(standing) = standing.filter(|_| self.passes(way.node, Self::index(way.peer))) {
                     let wait = self.delay() + self.random.below(500 * MS);
-                    self.later(wait, Event::FilesArrive(way, files));
+                    self.later(wait, Event::FilesArrive(way, files, standing));
                 }
             }
             Err(error) => return Err(format!("peer {}, shard {}: the log cannot be read: {error}", way.node + 1, way.shard)),
@@ -490,13 +494,13 @@ impl World {
         self.later(wait, Event::Turn(way));
     }
 
-    fn files_arrive(&mut self, way: Way, files: &[(PathBuf, Vec<u8>)]) -> Result<(), String> {
+    fn files_arrive(&mut self, way: Way, files: &[(PathBuf, Vec<u8>)], standing: Standing) -> Result<(), String> {
         let node = Self::index(way.peer);
         let number = self.count;
         let Some(running) = &self.nodes[node].running else { return Ok(()) };
         let Some(replica) = running.replicas.get(&way.shard).cloned() else { return Ok(()) };
         let directory = node::unpacked(&self.nodes[node].fs, files, number)?;
-        let installed = replica.install(way.epoch, &directory);
+        let installed = replica.install(way.epoch, &directory, standing);
         self.note(format_args!("files of {} for peer {}, epoch {}: {}", way.shard, way.peer, way.epoch, installed.is_ok()));
         if self.passes(node, way.node) {
             let wait = self.delay();
