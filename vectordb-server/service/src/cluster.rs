@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use vectordb_core::{CollectionConfig, ConfigDiff};
 
+use crate::backup::ContentDigest;
 use crate::error::Result;
 use crate::shards::{ShardId, ShardKey, ShardRoute};
 use crate::snapshots::{SnapshotDescription, SnapshotFile, SnapshotScope};
@@ -92,6 +93,12 @@ pub trait Cluster: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`BadRequest`](crate::Fault::BadRequest) for what makes no sense, [`Unavailable`](crate::Fault::Unavailable).
     fn operate(&self, name: &str, operation: &ReplicaOperation) -> Result<()>;
+
+    /// Adds up what the in-sync replicas of each shard hold, and has those made anew that differ, if that is wanted.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Fault::NotFound), [`Unavailable`](crate::Fault::Unavailable) when a shard does not stand still for it.
+    fn verify(&self, name: &str, repair: bool) -> Result<Vec<ShardSums>>;
 
     /// Takes a peer out of the cluster.
     ///
@@ -262,6 +269,41 @@ pub struct ReplicaState {
     pub moving_from: Option<u64>,
     /// Whether it stays there whatever the balance, for somebody put it there.
     pub pinned: bool,
+}
+
+/// What a replica holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaSum {
+    /// Where it lies.
+    pub peer: u64,
+    /// Whether writes begin there.
+    pub is_primary: bool,
+    /// The last batch of its log, and the sum of its points up to there; or why it is not known.
+    pub digest: std::result::Result<(u64, ContentDigest), String>,
+}
+
+/// What the replicas of a shard hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardSums {
+    /// The shard.
+    pub shard: ShardId,
+    /// Those that are in sync, the primary first.
+    pub replicas: Vec<ReplicaSum>,
+}
+
+impl ShardSums {
+    /// Whether all that are known are the same.
+    pub fn is_equal(&self) -> bool {
+        self.wrong().is_empty()
+    }
+
+    /// Peers whose replicas differ from what most hold; of as many, from the primary.
+    pub fn wrong(&self) -> Vec<u64> {
+        let known = || self.replicas.iter().filter_map(|replica| Some((replica, replica.digest.as_ref().ok()?)));
+        let votes = |digest| known().filter(|(_, other)| *other == digest).count();
+        let right = known().max_by_key(|(replica, digest)| (votes(*digest), replica.is_primary)).map(|(_, digest)| digest);
+        known().filter(|(_, digest)| Some(*digest) != right).map(|(replica, _)| replica.peer).collect()
+    }
 }
 
 /// A collection of a cluster, as its node shows it to the service.

@@ -31,7 +31,8 @@ pub use backup::{
 };
 pub use bucket::{Bucket, DirectoryBucket, StoredObject};
 pub use cluster::{
-    Cluster, ClusterStatus, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, ReshardingState, RoutedCollection, RoutedShard,
+    Cluster, ClusterStatus, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, ReplicaSum, ReshardingState, RoutedCollection,
+    RoutedShard, ShardSums,
 };
 pub use error::{Fault, Result, ServiceError, grpc_code};
 pub use limits::{Quota, QuotaUsage};

@@ -74,6 +74,14 @@ enum Verb {
         #[arg(long)]
         accept_loss: bool,
     },
+    /// Compare what the replicas of each shard hold, point by point.
+    Verify {
+        /// The collection.
+        collection: String,
+        /// Make those anew that differ from what most hold, or from the primary.
+        #[arg(long)]
+        repair: bool,
+    },
     /// Let the replicas of a shard be moved for balance again that were moved by hand.
     Unpin {
         /// The collection.
@@ -132,6 +140,7 @@ pub(super) fn run(ctl: &Ctl) -> Result<(), Failure> {
             let replica = json!({"shard_id": shard, "peer_id": peer, "accept_loss": accept_loss});
             operate(&client()?, collection, &json!({"promote_replica": replica}))
         }
+        Verb::Verify { collection, repair } => verify(&client()?, collection, *repair),
         Verb::Unpin { collection, shard } => operate(&client()?, collection, &json!({"unpin_shard": {"shard_id": shard}})),
         Verb::Remove { peer, force } => remove(&client()?, *peer, *force),
     }
@@ -139,6 +148,53 @@ pub(super) fn run(ctl: &Ctl) -> Result<(), Failure> {
 
 fn operate(client: &Client, collection: &str, operation: &Value) -> Result<(), Failure> {
     client.call::<bool>("POST", &format!("/collections/{}/cluster", encoded(collection)), operation).map(drop)
+}
+
+/// What the replicas of a collection hold.
+#[derive(Debug, Deserialize)]
+struct Sums {
+    equal: bool,
+    shards: Vec<ShardSums>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ShardSums {
+    shard_id: u32,
+    replicas: Vec<ReplicaSum>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReplicaSum {
+    peer_id: u64,
+    is_primary: bool,
+    differs: bool,
+    #[serde(default)]
+    last_batch: u64,
+    #[serde(default)]
+    digest: String,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+fn verify(client: &Client, collection: &str, repair: bool) -> Result<(), Failure> {
+    let path = format!("/collections/{}/cluster/verify{}", encoded(collection), if repair { "?repair=true" } else { "" });
+    let sums: Sums = client.call("POST", &path, &Value::Null)?;
+    let mut unknown = 0;
+    for shard in &sums.shards {
+        for replica in &shard.replicas {
+            let role = if replica.is_primary { "primary" } else { "" };
+            let found = replica.error.clone().unwrap_or_else(|| format!("up to batch {}: {}", replica.last_batch, replica.digest));
+            let differs = if replica.differs { "  DIFFERS" } else { "" };
+            println!("shard {:<4} {:>16} {role:<8} {found}{differs}", shard.shard_id, replica.peer_id);
+            unknown += usize::from(replica.error.is_some());
+        }
+    }
+    match (sums.equal, repair) {
+        (true, _) if unknown > 0 => Err(Failure::new(format!("{unknown} replicas could not be compared"))),
+        (true, _) => Ok(()),
+        (false, true) => Err(Failure::new("there were replicas that differ; they are being made anew")),
+        (false, false) => Err(Failure::new("there are replicas that differ: `--repair` makes them anew")),
+    }
 }
 
 fn asked(client: &Client) -> Result<Status, Failure> {

@@ -8,7 +8,7 @@ use openraft::ServerState;
 use vectordb_core::{CollectionConfig, ConfigDiff};
 use vectordb_service::{
     Cluster, ClusterStatus, Fault, PeerStatus, Question, ReplicaFigures, ReplicaOperation, ReplicaState, ReshardingState, Result,
-    ServiceError, ShardId, ShardKey, ShardRoute, SnapshotDescription, SnapshotFile, SnapshotScope,
+    ServiceError, ShardId, ShardKey, ShardRoute, ShardSums, SnapshotDescription, SnapshotFile, SnapshotScope,
 };
 
 use super::figures::{figures, state_of};
@@ -176,6 +176,17 @@ impl Cluster for Shared {
             self.agree(Command::SetPrimary { shard, epoch: meta.epoch, primary, keep_old: true })?;
         }
         self.agree(command).map(drop)
+    }
+
+    fn verify(&self, name: &str, repair: bool) -> Result<Vec<ShardSums>> {
+        let sums = self.sums(name)?;
+        for shard in sums.iter().filter(|shard| !shard.is_equal()) {
+            tracing::error!(collection = name, shard = %shard.shard, "its replicas do not hold the same");
+            if repair {
+                self.make_anew(name, shard)?;
+            }
+        }
+        Ok(sums)
     }
 
     fn remove_peer(&self, peer: u64, force: bool) -> Result<()> {

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use vectordb_core::Lsn;
 use vectordb_service::{Fault, HeldShard, ServiceError};
 
 use super::client::PeerError;
 use super::files::{Scratch, TIMEOUT};
 use super::node::Shared;
+use super::replica::Replica;
 use super::route::Reply;
 use super::state::{PeerId, ShardRef};
 
@@ -42,7 +44,9 @@ pub(super) struct Cut {
 #[derive(Debug)]
 pub(super) struct Kept {
     since: Instant,
-    pub(super) files: Scratch,
+    /// The last batch that is in them.
+    last: Lsn,
+    files: Scratch,
 }
 
 /// A shard whose primary has kept its files.
@@ -66,19 +70,22 @@ impl Shared {
         let replica = replica?;
         let until = Instant::now() + PAUSE;
         Some(match step {
-            Step::Hold => replica.pause(cut.name, until).and_then(|()| {
-                let files = Scratch::new(&self.scratch_path).map_err(|error| ServiceError::internal(error.to_string()))?;
-                replica.snapshot(&files.path())?;
-                self.kept.lock().insert(cut.name, Kept { since: Instant::now(), files });
-                Ok(())
-            }),
+            Step::Hold => replica.pause(cut.name, until).and_then(|()| self.keep_files(&replica, cut.name)),
             // In this order: what was certain while writes waited holds for all that time.
             _ => replica.confirm(1, until).and_then(|()| replica.resume(cut.name)),
         })
     }
 
+    /// Gives the files of a replica second names.
+    pub(super) fn keep_files(&self, replica: &Replica, name: Uuid) -> Result<(), ServiceError> {
+        let files = Scratch::new(&self.scratch_path).map_err(|error| ServiceError::internal(error.to_string()))?;
+        let last = replica.snapshot(&files.path())?;
+        self.kept.lock().insert(name, Kept { since: Instant::now(), last, files });
+        Ok(())
+    }
+
     /// The same, wherever the primary is.
-    fn step(&self, primary: PeerId, cut: Cut, step: Step) -> Result<(), ServiceError> {
+    pub(super) fn step(&self, primary: PeerId, cut: Cut, step: Step) -> Result<(), ServiceError> {
         let elsewhere = || ServiceError::new(Fault::Unavailable, format!("peer {primary} is not the primary of shard {}", cut.shard.shard));
         if primary == self.me.peer {
             return self.step_here(cut, step).unwrap_or_else(|| Err(elsewhere()));
@@ -103,9 +110,9 @@ impl Shared {
         Ok(Box::new(held))
     }
 
-    /// The files that were kept under a name, which are kept no longer.
-    pub(super) fn take_kept(&self, name: Uuid) -> Option<Scratch> {
-        self.kept.lock().remove(&name).map(|kept| kept.files)
+    /// The files that were kept under a name, which are kept no longer, and the last batch that is in them.
+    pub(super) fn take_kept(&self, name: Uuid) -> Option<(Lsn, Scratch)> {
+        self.kept.lock().remove(&name).map(|kept| (kept.last, kept.files))
     }
 
     /// Gives up what nobody came for.
@@ -124,7 +131,7 @@ impl HeldShard for Held {
         let node = self.node.upgrade().ok_or_else(super::route::stopping)?;
         if self.primary == node.me.peer {
             let lost = || ServiceError::internal("the files were not kept");
-            let files = node.take_kept(self.cut.name).ok_or_else(lost)?;
+            let (_, files) = node.take_kept(self.cut.name).ok_or_else(lost)?;
             let around = target.parent().map_or(Ok(()), std::fs::create_dir_all);
             let moved = around.and_then(|()| std::fs::rename(files.path(), target));
             return moved.map_err(|error| ServiceError::internal(format!("{}: {error}", target.display())));

@@ -31,6 +31,7 @@ use super::raft::Types;
 use super::replica::Append;
 use super::route::{Ask, CONFIRMING, Reply, Write};
 use super::state::{CollectionMeta, Command, Outcome, PeerId, ShardRef};
+use super::verify::Sum;
 use crate::lane::{self, Place};
 
 type Node = Arc<Shared>;
@@ -72,6 +73,8 @@ pub(super) async fn serve(
         .route("/shard/files", post(shard_files))
         .route("/shard/cut", post(cut))
         .route("/shard/kept", post(kept))
+        .route("/shard/keep", post(keep))
+        .route("/shard/sum", post(sum))
         .route("/snapshots/list", post(list_snapshots))
         .route("/snapshots/open", post(open_snapshot))
         .route("/snapshots/delete", post(delete_snapshot))
@@ -305,6 +308,17 @@ async fn shard_files(State(node): State<Node>, body: Bytes) -> Result<Response, 
 async fn cut(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
     let (cut, step): (Cut, Step) = read(&body)?;
     Ok(working(move || node.step_here(cut, step).map_or(Reply::NotHere, told)).await)
+}
+
+/// Keeps the files of a shard, so that they are added up afterwards.
+async fn keep(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
+    let cut: Cut = read(&body)?;
+    Ok(working(move || node.keep_here(cut)).await)
+}
+
+async fn sum(State(node): State<Node>, body: Bytes) -> Result<Response, Refused> {
+    let sum: Sum = read(&body)?;
+    Ok(working(move || node.sum_here(sum)).await)
 }
 
 /// Gives the files of a shard away that were kept for a cut.

@@ -71,7 +71,7 @@ impl Shared {
 
     /// The files that were kept under a name, as a stream; none if there are none.
     pub(super) async fn kept_files(&self, name: Uuid) -> Result<Option<Body>, ServiceError> {
-        let Some(files) = self.take_kept(name) else { return Ok(None) };
+        let Some((_, files)) = self.take_kept(name) else { return Ok(None) };
         let packed = tokio::task::spawn_blocking(move || archived(&files).map(|()| files)).await;
         streamed(packed.map_err(|error| ServiceError::internal(error.to_string()))??).await.map(Some)
     }

@@ -4,7 +4,7 @@
 //! to lie elsewhere, pure), `sizes` (how much shards hold), `raft` (agreement), `replica` (one
 //! replica, primary or backup), `sender` (copies a primary's log), `resharding` (another number of shards, pure), `feed` (brings
 //! points into new shards), `route` (this node's way to a shard), `fan` (the
-//! ways to several), `cut` (shards at one moment), `node` (all of it together, and the
+//! ways to several), `cut` (shards at one moment), `verify` (whether replicas hold the same), `node` (all of it together, and the
 //! reconciliation of what is here with what is agreed), `leader` (what the leader does beside), `entry` (how a node comes into a
 //! cluster), `door` (what other nodes call), `client` (calling them), `files` (a shard as an archive), `parcel` (a shard on its way to a replica), `identity` (who this node is),
 //! `answers` (what callers of the API are told), `figures` (how many replicas are how, pure), `overseer` (tells the Kubernetes around
@@ -35,6 +35,7 @@ mod sender;
 mod simulation;
 mod sizes;
 mod state;
+mod verify;
 
 pub use node::ClusterError;
 pub(crate) use node::Node;

@@ -21,6 +21,7 @@ mod nodes;
 mod promotion;
 mod snapshots;
 mod transfers;
+mod verify;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

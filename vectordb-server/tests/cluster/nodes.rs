@@ -181,6 +181,11 @@ impl Node {
         std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
+    /// Where its data lies.
+    pub(crate) fn storage(&self) -> PathBuf {
+        self.directory.join("storage")
+    }
+
     pub(crate) fn peer_id(&self) -> u64 {
         self.ok("GET", "/cluster", &Value::Null)["peer_id"].as_u64().expect("a number")
     }

@@ -35,6 +35,21 @@ impl ContentDigest {
         }
     }
 
+    /// The sum of the points in a snapshot directory of the engine, as of a moment: what had expired by then does not count. The
+    /// engine checks every checksum on the way. `scratch` is a directory for the time that this takes.
+    ///
+    /// # Errors
+    /// Those of the engine, as for a damaged file.
+    pub fn of_snapshot(snapshot: &Path, at: jiff::Timestamp, scratch: &Path) -> Result<Self> {
+        let at = at.as_microsecond();
+        let options = Options::default().background(Background::Manual).threads(1).clock(Clock::new(move || DateTime(at)));
+        let db = Database::open_with(scratch, options)?;
+        let shard = db.restore("shard", snapshot)?;
+        let digest = digest_of(&shard)?;
+        db.close()?;
+        Ok(digest)
+    }
+
     fn add_record(&mut self, record: &Record) -> Result<()> {
         let mut hash = Sha256::new();
         let id = serde_json::to_vec(&record.id).map_err(|error| ServiceError::internal(error.to_string()))?;
@@ -88,18 +103,6 @@ pub(crate) fn digest_of(shard: &Collection) -> Result<ContentDigest> {
             None => return Ok(digest),
         }
     }
-}
-
-/// The sum of the points in a snapshot directory of the engine, as of a moment: what had expired by then does not count. The
-/// engine checks every checksum on the way. `scratch` is a directory for the time that this takes.
-pub(super) fn of_snapshot(snapshot: &Path, at: jiff::Timestamp, scratch: &Path) -> Result<ContentDigest> {
-    let at = at.as_microsecond();
-    let options = Options::default().background(Background::Manual).threads(1).clock(Clock::new(move || DateTime(at)));
-    let db = Database::open_with(scratch, options)?;
-    let shard = db.restore("shard", snapshot)?;
-    let digest = digest_of(&shard)?;
-    db.close()?;
-    Ok(digest)
 }
 
 impl fmt::Display for ContentDigest {
@@ -177,7 +180,7 @@ mod tests {
         let expected = digest_of(&collection).expect("a digest");
         collection.snapshot(dir.path().join("snapshot")).expect("a snapshot");
         collection.upsert([Point::new(99, [0.0, 1.0])]).expect("a later write");
-        let found = of_snapshot(&dir.path().join("snapshot"), jiff::Timestamp::now(), &dir.path().join("scratch"));
+        let found = ContentDigest::of_snapshot(&dir.path().join("snapshot"), jiff::Timestamp::now(), &dir.path().join("scratch"));
         assert_eq!(found.expect("a digest"), expected);
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Progress;
-use super::digest::{self, ContentDigest};
+use super::digest::ContentDigest;
 use super::manifest::{BackupManifest, Chunk, CollectionBackup};
 use super::repository::Repository;
 use super::workers::each;
@@ -71,7 +71,7 @@ impl BackupManifest {
         let mut digest = ContentDigest::default();
         for shard in &collection(self, at)?.archived.entry.shards {
             let scratch = scratch.join(format!("{at}-{}", shard.id));
-            digest.add(digest::of_snapshot(&target.join(Manifest::shard_directory(at, shard.id)), self.created_at, &scratch)?);
+            digest.add(ContentDigest::of_snapshot(&target.join(Manifest::shard_directory(at, shard.id)), self.created_at, &scratch)?);
         }
         Ok(digest)
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Progress;
 use super::chunks::Chunks;
-use super::digest::{self, ContentDigest};
+use super::digest::ContentDigest;
 use super::lease::Lease;
 use super::manifest::{BackupManifest, Chunk, CollectionBackup, FileBackup, OBJECTS, key};
 use super::repository::{BackupDescription, Repository};
@@ -80,7 +80,7 @@ impl Source<'_> {
         let mut digests = vec![ContentDigest::default(); self.collections.len()];
         for (number, (at, directory)) in self.shards().enumerate() {
             let scratch = self.scratch.join(number.to_string());
-            digests[at].add(digest::of_snapshot(&directory, self.created_at, &scratch)?);
+            digests[at].add(ContentDigest::of_snapshot(&directory, self.created_at, &scratch)?);
             std::fs::remove_dir_all(&scratch).map_err(|error| failed(&scratch, &error))?;
         }
         Ok(digests)

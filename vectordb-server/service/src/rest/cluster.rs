@@ -6,7 +6,7 @@ use vectordb_core::{Filter, ShardingMethod, Value};
 
 use super::call::Call;
 use super::reply::Reply;
-use crate::cluster::{ReplicaOperation, ReplicaState, ReshardingState};
+use crate::cluster::{ReplicaOperation, ReplicaState, ReplicaSum, ReshardingState, ShardSums};
 use crate::error::{Fault, Result, ServiceError};
 use crate::service::{NewShardKey, ShardCount, ShardState};
 use crate::shards::{ShardId, ShardKey};
@@ -287,6 +287,34 @@ pub(super) fn recover(call: &Call<'_>) -> Result<Reply> {
     call.access.check_manage()?;
     call.service.cluster()?.ok_or_else(ServiceError::alone)?;
     Reply::of(&true)
+}
+
+/// Our own: whether the replicas of each shard hold the same.
+pub(super) fn verify(call: &Call<'_>) -> Result<Reply> {
+    let sums = call.service.verify_replicas(call.collection(), call.flag("repair")?.unwrap_or(false), call.access)?;
+    let shown = |shard: &ShardSums| {
+        let wrong = shard.wrong();
+        let replica = |replica: &ReplicaSum| {
+            let mut shown = json!({
+                "peer_id": replica.peer,
+                "is_primary": replica.is_primary,
+                "differs": wrong.contains(&replica.peer),
+            });
+            match &replica.digest {
+                Ok((last, digest)) => {
+                    shown["last_batch"] = json!(last);
+                    shown["points"] = json!(digest.points());
+                    shown["digest"] = json!(digest.to_string());
+                }
+                Err(error) => shown["error"] = json!(error),
+            }
+            shown
+        };
+        let replicas: Vec<Value> = shard.replicas.iter().map(replica).collect();
+        json!({"shard_id": shard.shard, "equal": wrong.is_empty(), "replicas": replicas})
+    };
+    let shards: Vec<Value> = sums.iter().map(shown).collect();
+    Reply::of(&json!({"equal": sums.iter().all(ShardSums::is_equal), "shards": shards}))
 }
 
 /// Our own: what is to be done before a peer is taken away. The answer tells how many replicas it still has.

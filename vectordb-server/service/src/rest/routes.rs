@@ -41,7 +41,7 @@ macro_rules! operations {
 }
 
 /// Every operation; a path that is in the table with another method is answered with 405.
-static OPERATIONS: [Operation; 85] = operations! {
+static OPERATIONS: [Operation; 86] = operations! {
     GET "/" service about::version;
     GET "/healthz" service about::health;
     GET "/livez" service about::health;
@@ -124,6 +124,7 @@ static OPERATIONS: [Operation; 85] = operations! {
     POST "/collections/{collection_name}/shards/delete" service cluster::delete_shard_key;
     GET "/collections/{collection_name}/cluster" service cluster::collection;
     POST "/collections/{collection_name}/cluster" service cluster::change;
+    POST "/collections/{collection_name}/cluster/verify" service cluster::verify;
     GET "/cluster" service cluster::status;
     GET "/cluster/telemetry" service cluster::telemetry;
     POST "/cluster/recover" service cluster::recover;

@@ -12,7 +12,7 @@ use vectordb_core::{Database, Options};
 use super::resharding::Reshardings;
 use super::{SCRATCH, SNAPSHOTS, Service, Settings, remove_scratch};
 use crate::access::{Access, CollectionAccess};
-use crate::cluster::{Cluster, ClusterStatus, ReplicaOperation, ReplicaState, RoutedCollection, RoutedShard};
+use crate::cluster::{Cluster, ClusterStatus, ReplicaOperation, ReplicaState, RoutedCollection, RoutedShard, ShardSums};
 use crate::error::{Fault, Result, ServiceError};
 use crate::limits::QuotaGate;
 use crate::metrics::Metrics;
@@ -136,6 +136,16 @@ impl Service {
         access.check_manage()?;
         let collection = self.collection(name, access, CollectionAccess::Write)?;
         self.cluster()?.ok_or_else(ServiceError::alone)?.operate(&collection.name, operation)
+    }
+
+    /// Adds up what the replicas of a collection's shards hold, and has those made anew that differ, if that is wanted.
+    ///
+    /// # Errors
+    /// [`Fault::NotDistributed`] where the service stands alone, and those of [`Cluster::verify`].
+    pub fn verify_replicas(&self, name: &str, repair: bool, access: &Access) -> Result<Vec<ShardSums>> {
+        access.check_manage()?;
+        let collection = self.collection(name, access, CollectionAccess::Write)?;
+        self.cluster()?.ok_or_else(ServiceError::alone)?.verify(&collection.name, repair)
     }
 
     /// Takes a peer out of the cluster.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vectordb_core::{CollectionConfig, ConfigDiff, Options};
 use vectordb_service::{
     Access, Cluster, ClusterStatus, Fault, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, ReshardingState, Result, Service,
-    ServiceError, Settings, ShardKey, SnapshotDescription, SnapshotFile, SnapshotScope,
+    ServiceError, Settings, ShardKey, ShardSums, SnapshotDescription, SnapshotFile, SnapshotScope,
 };
 
 /// A service that is the second of two peers, and leads.
@@ -81,6 +81,10 @@ impl Cluster for Told {
     }
 
     fn operate(&self, _: &str, _: &ReplicaOperation) -> Result<()> {
+        nothing()
+    }
+
+    fn verify(&self, _: &str, _: bool) -> Result<Vec<ShardSums>> {
         nothing()
     }
 

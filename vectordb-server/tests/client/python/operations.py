@@ -239,6 +239,7 @@ REST = [
         ],
         "resharding works alone too; of replicas there is nothing to do on one node, which is said as the reference says it",
     ),
+    Operation("P2", f"POST {C}/cluster/verify", [no(405, f"{A}/cluster/verify")], ALONE),
     Operation("P0", "DELETE /cluster/peer/{peer_id}", [no(405, "/cluster/peer/1")], ALONE),
     Operation("P2", "POST /cluster/peer/{peer_id}/drain", [no(405, "/cluster/peer/1/drain")], ALONE),
     Operation("P1", "POST /cluster/recover", [no(405, "/cluster/recover")], ALONE),

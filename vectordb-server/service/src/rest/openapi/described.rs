@@ -40,7 +40,7 @@ macro_rules! described {
     };
 }
 
-pub(super) static DESCRIBED: [Described; 85] = described! {
+pub(super) static DESCRIBED: [Described; 86] = described! {
     GET "/" "Service" "What this server is" &[], None, Answer::Bare("VersionInfo");
     GET "/healthz" "Service" "Whether it is alive" &[], None, Answer::Text;
     GET "/livez" "Service" "Whether it is alive" &[], None, Answer::Text;
@@ -110,6 +110,7 @@ pub(super) static DESCRIBED: [Described; 85] = described! {
     POST "/collections/{collection_name}/shards/delete" "Cluster" "Drop a shard key and its points" &["timeout"], Some("DropShardKey"), Answer::Result("True");
     GET "/collections/{collection_name}/cluster" "Cluster" "The shards of a collection" &[], None, Answer::Result("CollectionCluster");
     POST "/collections/{collection_name}/cluster" "Cluster" "Move, replicate or drop shards" &["timeout"], Some("ClusterOperation"), Answer::Result("True");
+    POST "/collections/{collection_name}/cluster/verify" "Cluster" "Compare what the replicas of each shard hold" &["repair"], None, Answer::Result("ReplicaSums");
     GET "/cluster" "Cluster" "The peers and their consensus" &[], None, Answer::Result("ClusterStatus");
     POST "/cluster/recover" "Cluster" "Let this peer catch up" &[], None, Answer::Result("True");
     DELETE "/cluster/peer/{peer_id}" "Cluster" "Remove a peer" &["timeout", "force"], None, Answer::Result("True");

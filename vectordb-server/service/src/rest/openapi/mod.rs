@@ -116,7 +116,7 @@ fn query_parameter(name: &str) -> Value {
         "timeout" => ("timeout", json!({"type": "integer", "minimum": 1}), "seconds after which it is given up"),
         "priority" => ("priority", schema("SnapshotPriority"), "which copy wins where there are several"),
         "checksum" => ("checksum", json!({"type": "string"}), "SHA-256 of the file"),
-        "anonymize" | "per_collection" | "undo" => (name, boolean, ""),
+        "anonymize" | "per_collection" | "undo" | "repair" => (name, boolean, ""),
         "details_level" => ("details_level", json!({"type": "integer", "minimum": 0}), "how much is told"),
         other => (other, json!({"type": "string"}), ""),
     };
