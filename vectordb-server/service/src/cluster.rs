@@ -112,6 +112,12 @@ pub trait Cluster: std::fmt::Debug + Send + Sync {
     /// [`BadRequest`](crate::Fault::BadRequest) for an unknown peer.
     fn set_draining(&self, peer: u64, draining: bool) -> Result<()>;
 
+    /// Has replicas that are well stay where they are, or ends that.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::Fault::Unavailable).
+    fn pause_balance(&self, paused: bool) -> Result<()>;
+
     /// The cluster as this node sees it.
     fn status(&self) -> ClusterStatus;
 
@@ -246,6 +252,8 @@ pub struct ClusterStatus {
     pub role: &'static str,
     /// Whether the node has a vote.
     pub is_voter: bool,
+    /// Whether replicas that are well stay where they are.
+    pub balance_paused: bool,
     /// Why agreement stopped here, if it did.
     pub stopped: Option<String>,
 }

@@ -74,6 +74,12 @@ enum Verb {
         #[arg(long)]
         accept_loss: bool,
     },
+    /// Leave replicas that are well where they are. What dead or drained peers have is still made elsewhere.
+    Pause {
+        /// Let them be moved for balance again instead.
+        #[arg(long)]
+        undo: bool,
+    },
     /// Compare what the replicas of each shard hold, point by point.
     Verify {
         /// The collection.
@@ -108,6 +114,8 @@ struct Status {
     peers: BTreeMap<u64, Peer>,
     #[serde(default)]
     raft_info: Value,
+    #[serde(default)]
+    balance_paused: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,6 +147,10 @@ pub(super) fn run(ctl: &Ctl) -> Result<(), Failure> {
         Verb::Promote { collection, shard, peer, accept_loss } => {
             let replica = json!({"shard_id": shard, "peer_id": peer, "accept_loss": accept_loss});
             operate(&client()?, collection, &json!({"promote_replica": replica}))
+        }
+        Verb::Pause { undo } => {
+            let path = if *undo { "/cluster/pause?undo=true" } else { "/cluster/pause" };
+            client()?.call::<bool>("POST", path, &Value::Null).map(drop)
         }
         Verb::Verify { collection, repair } => verify(&client()?, collection, *repair),
         Verb::Unpin { collection, shard } => operate(&client()?, collection, &json!({"unpin_shard": {"shard_id": shard}})),
@@ -217,6 +229,9 @@ fn status(client: &Client, json: bool) -> Result<(), Failure> {
         let zone = peer.zone.as_deref().unwrap_or_default();
         let line = format!("{id:>16}  {:<50} {role:<7}{zone:<12} {}", peer.uri, if peer.draining { "draining" } else { "" });
         println!("{}", line.trim_end());
+    }
+    if status.balance_paused {
+        println!("replicas that are well stay where they are");
     }
     Ok(())
 }

@@ -206,6 +206,10 @@ impl Cluster for Shared {
         self.agree(Command::SetDraining { id: peer, draining }).map(drop)
     }
 
+    fn pause_balance(&self, paused: bool) -> Result<()> {
+        self.agree(Command::PauseBalance { paused }).map(drop)
+    }
+
     fn status(&self) -> ClusterStatus {
         let metrics = self.group.raft.metrics().borrow().clone();
         let state = self.agreed();
@@ -231,6 +235,7 @@ impl Cluster for Shared {
                 ServerState::Follower | ServerState::Shutdown => "Follower",
             },
             is_voter: membership.voter_ids().any(|id| id == self.me.peer),
+            balance_paused: state.balance_paused || !self.rebalances(),
             stopped: metrics.running_state.err().map(|error| error.to_string()),
         }
     }

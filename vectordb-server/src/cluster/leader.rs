@@ -134,7 +134,7 @@ pub(super) async fn run(node: Arc<Shared>) {
         if let Err(error) = give_votes(&node, &state, &health).await {
             tracing::debug!(%error, "votes are not changed now");
         }
-        let sizes = node.rebalances().then(|| known.now(&node));
+        let sizes = (node.rebalances() && !state.balance_paused).then(|| known.now(&node));
         for command in plan(&state, &health, sizes.as_ref()) {
             tracing::info!(?command, "reconciling");
             if let Err(error) = node.group.raft.client_write(command).await {

@@ -117,6 +117,9 @@ pub(crate) struct ClusterState {
     pub(crate) peers: BTreeMap<PeerId, Peer>,
     pub(crate) collections: BTreeMap<String, CollectionMeta>,
     pub(crate) aliases: BTreeMap<String, String>,
+    /// Whether replicas that are well are to stay where they are.
+    #[serde(default)]
+    pub(crate) balance_paused: bool,
     next_uid: u64,
 }
 
@@ -152,6 +155,10 @@ pub(crate) enum Command {
     SetDraining {
         id: PeerId,
         draining: bool,
+    },
+    /// Replicas that are well stay where they are, until it is said that they need not.
+    PauseBalance {
+        paused: bool,
     },
     /// A list of peers for each shard, the primary first.
     CreateCollection {
@@ -292,6 +299,7 @@ impl ClusterState {
                 let peer = self.peers.get_mut(id).ok_or_else(|| refused(format!("there is no peer {id}")))?;
                 Ok(std::mem::replace(&mut peer.draining, *draining) != *draining)
             }
+            Command::PauseBalance { paused } => Ok(std::mem::replace(&mut self.balance_paused, *paused) != *paused),
             Command::CreateCollection { name, config, created_at, placement } => {
                 self.create_collection(name, config, created_at, placement)
             }

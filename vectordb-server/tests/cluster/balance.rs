@@ -50,12 +50,24 @@ fn replicas_lie_in_different_zones_and_stay_where_somebody_put_them() {
     assert_eq!(pinned(&all[1]), [shard]);
     assert!(is_spread(&nodes) && is_even(&nodes));
 
-    let uri = format!("http://127.0.0.1:{}", all[2].http);
-    let unpin = Command::new(env!("CARGO_BIN_EXE_vectordb")).args(["ctl", "unpin", "docs", &shard.to_string(), "--uri", &uri]).output();
-    let unpin = unpin.expect("the program");
-    assert!(unpin.status.success(), "{}", String::from_utf8_lossy(&unpin.stderr));
+    let ctl = |words: &[&str]| {
+        let uri = format!("http://127.0.0.1:{}", all[2].http);
+        let output = Command::new(env!("CARGO_BIN_EXE_vectordb")).arg("ctl").args(words).args(["--uri", &uri]).output();
+        let output = output.expect("the program");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    ctl(&["unpin", "docs", &shard.to_string()]);
     assert!(pinned(&all[1]).is_empty());
-    let status = Command::new(env!("CARGO_BIN_EXE_vectordb")).args(["ctl", "status", "--uri", &uri]).output().expect("the program");
-    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    let status = ctl(&["status"]);
     assert_eq!((status.matches("room 0").count(), status.matches("room 1").count()), (2, 2), "{status}");
+
+    // While balance is paused a new node gets nothing.
+    ctl(&["pause"]);
+    let new = nodes.add();
+    nodes.wait("it is there", HEALING, |_| new.is_ready());
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(local(&new).is_empty() && ctl(&["status"]).contains("stay where they are"));
+    ctl(&["pause", "--undo"]);
+    nodes.wait("it has its share", HEALING, |nodes| !local(&new).is_empty() && nodes.is_whole("docs", 2));
 }

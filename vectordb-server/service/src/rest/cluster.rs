@@ -279,6 +279,7 @@ pub(super) fn status(call: &Call<'_>) -> Result<Reply> {
         },
         "consensus_thread_status": thread,
         "message_send_failures": {},
+        "balance_paused": status.balance_paused,
     }))
 }
 
@@ -315,6 +316,12 @@ pub(super) fn verify(call: &Call<'_>) -> Result<Reply> {
     };
     let shards: Vec<Value> = sums.iter().map(shown).collect();
     Reply::of(&json!({"equal": sums.iter().all(ShardSums::is_equal), "shards": shards}))
+}
+
+/// Our own: replicas that are well stay where they are, or may be moved again.
+pub(super) fn pause(call: &Call<'_>) -> Result<Reply> {
+    call.service.pause_balance(!call.flag("undo")?.unwrap_or(false), call.access)?;
+    Reply::of(&true)
 }
 
 /// Our own: what is to be done before a peer is taken away. The answer tells how many replicas it still has.

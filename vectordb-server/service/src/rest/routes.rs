@@ -41,7 +41,7 @@ macro_rules! operations {
 }
 
 /// Every operation; a path that is in the table with another method is answered with 405.
-static OPERATIONS: [Operation; 86] = operations! {
+static OPERATIONS: [Operation; 87] = operations! {
     GET "/" service about::version;
     GET "/healthz" service about::health;
     GET "/livez" service about::health;
@@ -129,6 +129,7 @@ static OPERATIONS: [Operation; 86] = operations! {
     GET "/cluster/telemetry" service cluster::telemetry;
     POST "/cluster/recover" service cluster::recover;
     DELETE "/cluster/peer/{peer_id}" service cluster::remove_peer;
+    POST "/cluster/pause" service cluster::pause;
     POST "/cluster/peer/{peer_id}/drain" service cluster::drain;
 
     GET "/collections/{collection_name}/memory" service about::memory;

@@ -166,6 +166,15 @@ impl Service {
         self.cluster()?.ok_or_else(ServiceError::alone)?.set_draining(peer, draining)
     }
 
+    /// Has replicas that are well stay where they are, or ends that.
+    ///
+    /// # Errors
+    /// [`Fault::NotDistributed`] where the service stands alone, and those of [`Cluster::pause_balance`].
+    pub fn pause_balance(&self, paused: bool, access: &Access) -> Result<()> {
+        access.check_manage()?;
+        self.cluster()?.ok_or_else(ServiceError::alone)?.pause_balance(paused)
+    }
+
     /// Whether the service may be asked: alone always, as a node once it has caught up.
     pub fn is_ready(&self) -> bool {
         match self.cluster() {

@@ -96,6 +96,10 @@ impl Cluster for Told {
         nothing()
     }
 
+    fn pause_balance(&self, _: bool) -> Result<()> {
+        nothing()
+    }
+
     fn status(&self) -> ClusterStatus {
         let peer = |n: u64| {
             let uri = format!("http://peer{n}:6335/");
@@ -110,6 +114,7 @@ impl Cluster for Told {
             pending: 3,
             role: "Leader",
             is_voter: true,
+            balance_paused: false,
             stopped: None,
         }
     }

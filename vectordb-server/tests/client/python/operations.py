@@ -241,6 +241,7 @@ REST = [
     ),
     Operation("P2", f"POST {C}/cluster/verify", [no(405, f"{A}/cluster/verify")], ALONE),
     Operation("P0", "DELETE /cluster/peer/{peer_id}", [no(405, "/cluster/peer/1")], ALONE),
+    Operation("P2", "POST /cluster/pause", [no(405, "/cluster/pause")], ALONE),
     Operation("P2", "POST /cluster/peer/{peer_id}/drain", [no(405, "/cluster/peer/1/drain")], ALONE),
     Operation("P1", "POST /cluster/recover", [no(405, "/cluster/recover")], ALONE),
     Operation("P2", "GET /cluster/telemetry", [ok("/cluster/telemetry?details_level=3", None, {"collections": {"a": {"id": "a", "shards": [{"id": 0, "replicas": [{"state": "Active"}]}, {"id": 1}]}}, "cluster": {"enabled": False}})]),

@@ -40,7 +40,7 @@ macro_rules! described {
     };
 }
 
-pub(super) static DESCRIBED: [Described; 86] = described! {
+pub(super) static DESCRIBED: [Described; 87] = described! {
     GET "/" "Service" "What this server is" &[], None, Answer::Bare("VersionInfo");
     GET "/healthz" "Service" "Whether it is alive" &[], None, Answer::Text;
     GET "/livez" "Service" "Whether it is alive" &[], None, Answer::Text;
@@ -114,6 +114,7 @@ pub(super) static DESCRIBED: [Described; 86] = described! {
     GET "/cluster" "Cluster" "The peers and their consensus" &[], None, Answer::Result("ClusterStatus");
     POST "/cluster/recover" "Cluster" "Let this peer catch up" &[], None, Answer::Result("True");
     DELETE "/cluster/peer/{peer_id}" "Cluster" "Remove a peer" &["timeout", "force"], None, Answer::Result("True");
+    POST "/cluster/pause" "Cluster" "Leave replicas that are well where they are" &["undo"], None, Answer::Result("True");
     POST "/cluster/peer/{peer_id}/drain" "Cluster" "Bring the replicas of a peer elsewhere" &["undo"], None, Answer::Result("Draining");
     GET "/collections/{collection_name}/memory" "Collections" "What takes how much memory" &[], None, Answer::Result("CollectionMemory");
     GET "/issues" "Service" "What could be better" &[], None, Answer::Result("IssuesReport");
