@@ -174,6 +174,7 @@ impl Cluster for Shared {
         {
             // What it has begun to write comes to an end before its replica goes.
             self.agree(Command::SetPrimary { shard, epoch: meta.epoch, primary, keep_old: true })?;
+            std::thread::sleep(super::leader::FATES);
         }
         self.agree(command).map(drop)
     }

@@ -11,10 +11,10 @@ use uuid::Uuid;
 use vectordb_service::ShardId;
 
 use super::node::Shared;
-use super::placement::{Health, plan};
+use super::placement::{Health, plan, shards};
 use super::resharding::{Phase, Resharding};
 use super::sizes;
-use super::state::{ClusterState, Command, Member, PeerId};
+use super::state::{ClusterState, Command, Member, PeerId, ShardRef};
 
 /// How often a node says that it lives.
 pub(super) const BEAT: Duration = Duration::from_millis(500);
@@ -29,6 +29,9 @@ const STOOD_STILL: Duration = Duration::from_secs(1);
 const MOST_HELD: Duration = Duration::from_secs(5);
 /// How long old shards of a resharding are kept for reads that found them. Reads give up after 10 s.
 const READS: Duration = Duration::from_secs(12);
+
+/// How long a node that was a primary keeps its replica at least: it has to hear from the next what became of the writes that it had begun.
+pub(super) const FATES: Duration = Duration::from_secs(2);
 
 /// What a node tells the leader as long as it lives.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -122,6 +125,7 @@ pub(super) fn known_to_be_agreed(node: &Shared) -> Option<u64> {
 pub(super) async fn run(node: Arc<Shared>) {
     let mut reshardings = Reshardings::default();
     let mut known = sizes::Known::default();
+    let mut handovers = Handovers::default();
     while !node.is_stopping() {
         tokio::time::sleep(BEAT / 2).await;
         let leads = is_leader(&node);
@@ -135,13 +139,33 @@ pub(super) async fn run(node: Arc<Shared>) {
             tracing::debug!(%error, "votes are not changed now");
         }
         let sizes = (node.rebalances() && !state.balance_paused).then(|| known.now(&node));
-        for command in plan(&state, &health, sizes.as_ref()) {
+        handovers.note(&state, Instant::now());
+        let planned = plan(&state, &health, sizes.as_ref()).into_iter();
+        for command in planned.filter(|command| !handovers.is_early(command, Instant::now())) {
             tracing::info!(?command, "reconciling");
             if let Err(error) = node.group.raft.client_write(command).await {
                 tracing::debug!(%error, "not proposed");
                 break;
             }
         }
+    }
+}
+
+/// Since when shards have the primaries that they have, as far as it was seen.
+#[derive(Debug, Default)]
+struct Handovers(BTreeMap<ShardRef, (Member, Instant)>);
+
+impl Handovers {
+    fn note(&mut self, state: &ClusterState, now: Instant) {
+        let before = std::mem::take(&mut self.0);
+        let since = |of: ShardRef, primary: Member| before.get(&of).filter(|(known, _)| *known == primary).map_or(now, |(_, since)| *since);
+        self.0 = shards(state).map(|(of, _, shard)| (of, (shard.primary, since(of, shard.primary)))).collect();
+    }
+
+    /// Whether somebody may still wait for what a command ends.
+    fn is_early(&self, command: &Command, now: Instant) -> bool {
+        let Command::Unassign { shard, .. } = command else { return false };
+        self.0.get(shard).is_some_and(|(_, since)| now.saturating_duration_since(*since) < FATES)
     }
 }
 
@@ -270,7 +294,7 @@ async fn give_votes(node: &Shared, state: &ClusterState, health: &Health) -> Res
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::tests::{member, of_peers};
+    use super::super::state::tests::{member, of_peers, with_collection};
     use super::*;
 
     fn healthy(peers: std::ops::RangeInclusive<u64>) -> Health {
@@ -355,6 +379,28 @@ mod tests {
             hear(&[1, 2], 10.0 + f64::from(beat) / 2.0);
         }
         assert_eq!(hear(&[1, 2], 17.0), (vec![1, 2], 1));
+    }
+
+    #[test]
+    fn a_replica_stays_until_its_writes_have_their_fates() {
+        let (mut state, start) = (of_peers(2), Instant::now());
+        let uid = with_collection(&mut state, "c", 2, &[&[1, 2], &[2, 1]]);
+        let [first, second] = [0, 1].map(|shard| ShardRef { uid, shard: ShardId(shard) });
+        let mut handovers = Handovers::default();
+        let mut early = |state: &ClusterState, seconds: u64| {
+            let now = start + Duration::from_secs(seconds);
+            handovers.note(state, now);
+            let of = |shard| Command::Unassign { shard, peer: 1 };
+            [first, second].map(|shard| handovers.is_early(&of(shard), now))
+        };
+        assert_eq!(early(&state, 0), [true, true], "nobody knows what was before");
+        assert_eq!(early(&state, 2), [false, false]);
+        let next = Command::SetPrimary { shard: first, epoch: 1, primary: member(2), keep_old: true };
+        state.apply(&next).expect("2 is in sync");
+        assert_eq!(early(&state, 3), [true, false]);
+        assert_eq!(early(&state, 4), [true, false]);
+        assert_eq!(early(&state, 5), [false, false]);
+        assert!(!handovers.is_early(&next, start));
     }
 
     #[test]
