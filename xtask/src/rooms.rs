@@ -33,7 +33,7 @@ pub(crate) const HOUSES: [House; 3] = [
         name: "vectordb-server/service",
         storeys: &[
             &["error"],
-            &["access", "limits"],
+            &["access", "limits", "digest"],
             &["bucket", "shards", "snapshots", "cluster", "backup", "metrics"],
             &["service"],
             &["rest", "lib"],

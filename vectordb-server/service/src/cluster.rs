@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use vectordb_core::{CollectionConfig, ConfigDiff};
 
-use crate::backup::ContentDigest;
+use crate::digest::ContentDigest;
 use crate::error::Result;
 use crate::shards::{ShardId, ShardKey, ShardRoute};
 use crate::snapshots::{SnapshotDescription, SnapshotFile, SnapshotScope};

@@ -17,6 +17,7 @@ mod access;
 mod backup;
 mod bucket;
 mod cluster;
+mod digest;
 mod error;
 mod limits;
 mod metrics;
@@ -26,14 +27,13 @@ mod shards;
 mod snapshots;
 
 pub use access::{Access, CollectionAccess};
-pub use backup::{
-    BackupDescription, CollectionDescription, ContentDigest, DamagedObject, Progress, PruneReport, Repository, Stored, VerifyReport,
-};
+pub use backup::{BackupDescription, CollectionDescription, DamagedObject, Progress, PruneReport, Repository, Stored, VerifyReport};
 pub use bucket::{Bucket, DirectoryBucket, StoredObject};
 pub use cluster::{
     Cluster, ClusterStatus, PeerStatus, ReplicaFigures, ReplicaOperation, ReplicaState, ReplicaSum, ReshardingState, RoutedCollection,
     RoutedShard, ShardSums,
 };
+pub use digest::ContentDigest;
 pub use error::{Fault, Result, ServiceError, grpc_code};
 pub use limits::{Quota, QuotaUsage};
 pub use metrics::{Family, FamilyKind, Metrics, families};

@@ -7,10 +7,10 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Progress;
-use super::digest::ContentDigest;
 use super::manifest::{BackupManifest, Chunk, CollectionBackup};
 use super::repository::Repository;
 use super::workers::each;
+use crate::digest::ContentDigest;
 use crate::error::{Result, ServiceError, failed};
 use crate::snapshots::Manifest;
 

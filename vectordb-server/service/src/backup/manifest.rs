@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::ContentDigest;
+use crate::digest::ContentDigest;
 use crate::error::{Result, ServiceError};
 use crate::snapshots::{ArchivedCollection, sha256};
 

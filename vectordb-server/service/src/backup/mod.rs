@@ -15,12 +15,10 @@
 //! PLACE/lease                               who writes there now
 //! ```
 //!
-//! Files: `chunks` (where files are cut), `digest`
-//! (a sum of content), `manifest`, `repository` (all backups of a bucket), `upload` (storing), `fetch` (getting), `verify`, `prune`
+//! Files: `chunks` (where files are cut), `manifest`, `repository` (all backups of a bucket), `upload` (storing), `fetch` (getting), `verify`, `prune`
 //! (retention), `lease` (one writer at a time), `moment` (times as text), `workers` (several transfers at a time).
 
 mod chunks;
-mod digest;
 mod fetch;
 mod lease;
 mod manifest;
@@ -31,8 +29,6 @@ mod upload;
 mod verify;
 mod workers;
 
-pub use digest::ContentDigest;
-pub(crate) use digest::digest_of;
 pub(crate) use manifest::BackupManifest;
 pub use prune::PruneReport;
 pub use repository::{BackupDescription, CollectionDescription, Repository};

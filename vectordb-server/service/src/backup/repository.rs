@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::ContentDigest;
 use super::manifest::{BACKUPS, BackupManifest, is_name, key, name_of};
 use crate::bucket::Bucket;
+use crate::digest::ContentDigest;
 use crate::error::{Fault, Result, ServiceError};
 
 /// The backups of a bucket.

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Progress;
 use super::chunks::Chunks;
-use super::digest::ContentDigest;
 use super::lease::Lease;
 use super::manifest::{BackupManifest, Chunk, CollectionBackup, FileBackup, OBJECTS, key};
 use super::repository::{BackupDescription, Repository};
 use super::workers::WORKERS;
+use crate::digest::ContentDigest;
 use crate::error::{Result, ServiceError, failed};
 use crate::snapshots::{ArchivedCollection, Manifest, files};
 

@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::Service;
 use super::collections::check_name;
 use crate::access::{Access, CollectionAccess};
-use crate::backup::{
-    BackupDescription, BackupManifest, CollectionDescription, ContentDigest, Progress, PruneReport, Repository, Source, Stored, digest_of,
-};
+use crate::backup::{BackupDescription, BackupManifest, CollectionDescription, Progress, PruneReport, Repository, Source, Stored};
 use crate::bucket::{Bucket, DirectoryBucket};
+use crate::digest::{ContentDigest, digest_of};
 use crate::error::{Fault, Result, ServiceError, failed};
 use crate::shards::ShardedCollection;
 
