@@ -267,7 +267,8 @@ impl Shared {
         }
         let installed: Result<Reply<()>, PeerError> =
             self.client.call(uri, "/replica/install", &(shard, epoch, parcel.name), TIMEOUT).await;
-        if installed.is_ok() {
+        // The next epoch may go on with it.
+        if installed.is_ok() && replica.acting_epoch() == Some(epoch) {
             self.parcels.sent.lock().remove(&(shard, peer));
         }
         settled(installed)
@@ -325,13 +326,18 @@ impl Shared {
     /// Puts a parcel that is whole in the place of a replica's data.
     pub(super) fn install(&self, shard: ShardRef, epoch: u64, parcel: Uuid) -> Reply<()> {
         let Some(replica) = self.replica(shard) else { return Reply::NotHere };
-        let installed = self.parcels.arriving(shard, parcel).and_then(|arriving| {
+        let arriving = match self.parcels.arriving(shard, parcel) {
+            Ok(arriving) => arriving,
+            Err(error) => return Reply::Failed(error),
+        };
+        let installed = {
             let arriving = arriving.lock();
-            if !arriving.is_whole() {
-                return Err(ServiceError::internal("some of the files did not come"));
+            if arriving.epoch != epoch {
+                return Reply::Failed(ServiceError::new(Fault::Unavailable, "the files come in another epoch by now"));
             }
-            replica.install(epoch, &arriving.scratch.path(), arriving.standing)
-        });
+            let whole = if arriving.is_whole() { Ok(()) } else { Err(ServiceError::internal("some of the files did not come")) };
+            whole.and_then(|()| replica.install(epoch, &arriving.scratch.path(), arriving.standing))
+        };
         // Whatever came of it, it would not be otherwise the next time.
         self.parcels.arriving.lock().retain(|of, arriving| *of != shard || arriving.lock().parcel != parcel);
         installed.map_or_else(Reply::Failed, Reply::Done)

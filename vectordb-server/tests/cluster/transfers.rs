@@ -12,7 +12,7 @@ const DIM: usize = 256;
 const BATCHES: usize = 16;
 const BATCH: usize = 1000;
 const BYTES: usize = BATCHES * BATCH * DIM * size_of::<f32>();
-const BYTES_PER_SEC: usize = 3 << 20;
+const BYTES_PER_SEC: usize = 3 << 19;
 /// Passes before anything waits.
 const PIECE: usize = 4 << 20;
 
