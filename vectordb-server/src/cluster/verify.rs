@@ -22,6 +22,11 @@ use super::state::{PeerId, ShardMeta, ShardRef};
 /// How long a member may take to keep its files, while writes wait.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How often it is tried, where a primary changes or writes go on too early.
+const ATTEMPTS: usize = 5;
+/// How long to wait before the next time.
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// What was kept under a name, and the moment by which points expire.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Sum {
@@ -54,7 +59,19 @@ impl Shared {
     pub(super) fn sums(&self, name: &str) -> Result<Vec<ShardSums>> {
         let state = self.agreed();
         let collection = state.collections.get(name).ok_or_else(|| ServiceError::no_collection(name))?;
-        let of = |meta: &ShardMeta| self.sums_of(ShardRef { uid: collection.uid, shard: meta.id });
+        let of = |meta: &ShardMeta| {
+            let shard = ShardRef { uid: collection.uid, shard: meta.id };
+            let mut sums = self.sums_of(shard);
+            for _ in 1..ATTEMPTS {
+                match &sums {
+                    Err(error) if error.fault == Fault::Unavailable => tracing::debug!(%error, "the replicas are compared once more"),
+                    _ => break,
+                }
+                std::thread::sleep(AGAIN);
+                sums = self.sums_of(shard);
+            }
+            sums
+        };
         collection.shards.iter().map(of).collect()
     }
 
