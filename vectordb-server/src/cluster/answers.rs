@@ -13,9 +13,10 @@ use vectordb_service::{
 
 use super::figures::{figures, state_of};
 use super::node::Shared;
-use super::placement::{Health, only_copies, place};
+use super::placement::{only_copies, place};
 use super::resharding::Resharding;
 use super::state::{CollectionMeta, Command, Member, PeerId, ShardMeta, ShardRef};
+use super::survey::Health;
 
 impl Shared {
     /// Peers for new shards. Who is not the leader takes everybody for alive.

@@ -6,20 +6,15 @@
 //! that they end.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::placement::{Health, Loads, is_leaving, shards};
-use super::state::{ClusterState, CollectionMeta, Command, PeerId, ShardMeta, ShardRef, Zone};
-
-/// Bytes of each shard, as far as they are known.
-pub(super) type Sizes = BTreeMap<ShardRef, u64>;
+use super::state::{ClusterState, Command, PeerId, ShardMeta, ShardRef};
+use super::survey::{Health, Loads, Shard, Sizes, shards, shares_zone, zones};
 
 /// Peers may differ by so many bytes, for what is moved has its price.
 const FEW_BYTES: u64 = 128 << 20;
 /// And by such a part of what they have in the mean.
 const SMALL_PART: u64 = 4;
-
-type Shard<'a> = (ShardRef, &'a CollectionMeta, &'a ShardMeta);
 
 /// The next steps to a better balance; none when it is good.
 pub(super) fn rebalance(state: &ClusterState, health: &Health, loads: &Loads, sizes: &Sizes) -> Vec<Command> {
@@ -27,11 +22,6 @@ pub(super) fn rebalance(state: &ClusterState, health: &Health, loads: &Loads, si
     let one = known.spread_one().or_else(|| known.even_number());
     let many = one.map_or_else(|| known.even_bytes(), |command| vec![command]);
     if many.is_empty() { known.hand_over_one().into_iter().collect() } else { many }
-}
-
-/// Zones of several peers.
-pub(super) fn zones(state: &ClusterState, peers: impl IntoIterator<Item = PeerId>) -> BTreeSet<Zone<'_>> {
-    peers.into_iter().map(|peer| state.zone(peer)).collect()
 }
 
 #[derive(Clone, Copy)]
@@ -50,7 +40,7 @@ impl<'a> Known<'a> {
 
     /// Peers that live and stay, with the number of their replicas.
     fn usable(self) -> impl Iterator<Item = (PeerId, usize)> {
-        let is_usable = move |peer: &PeerId| self.health.alive.contains_key(peer) && !is_leaving(self.state, self.health, *peer);
+        let is_usable = move |peer: &PeerId| self.health.alive.contains_key(peer) && !self.health.is_leaving(self.state, *peer);
         self.loads.iter().map(|(peer, load)| (*peer, *load)).filter(move |(peer, _)| is_usable(peer))
     }
 
@@ -81,9 +71,8 @@ impl<'a> Known<'a> {
             }
             let fresh = self.usable().filter(|(peer, _)| !there.contains(&self.state.zone(*peer)));
             let (to, _) = fresh.min_by_key(|(peer, load)| (*load, *peer))?;
-            let others = |from: PeerId| shard.replicas.iter().copied().filter(move |&peer| peer != from);
-            let doubled = |from: &PeerId| zones(self.state, others(*from)).contains(&self.state.zone(*from));
-            let from = shard.replicas.iter().copied().filter(doubled).filter(|&from| self.may_move(shard, from, to));
+            let doubled = shard.replicas.iter().copied().filter(|&peer| shares_zone(self.state, shard, peer));
+            let from = doubled.filter(|&from| self.may_move(shard, from, to));
             // A backup is moved before a primary, for then nobody notices.
             let from = from.min_by_key(|from| (shard.primary.peer == *from, Reverse(self.loads.get(from)), Reverse(*from)))?;
             Some(Command::Assign { shard: of, peer: to, instead_of: Some(from), pin: false })
@@ -165,7 +154,7 @@ impl<'a> Known<'a> {
         self.settled().find_map(|(of, _, shard)| {
             let here = primaries.get(&shard.primary.peer)?;
             let better = |peer: PeerId| primaries.get(&peer).is_some_and(|there| there + 2 <= *here);
-            let fits = |peer: PeerId| !is_leaving(self.state, self.health, peer) && better(peer);
+            let fits = |peer: PeerId| !self.health.is_leaving(self.state, peer) && better(peer);
             let primary = *shard.in_sync.iter().find(|member| self.health.has(member) && fits(member.peer))?;
             Some(Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: true })
         })
@@ -174,6 +163,8 @@ impl<'a> Known<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use vectordb_service::ShardId;
 
     use super::super::placement::place;

@@ -2,8 +2,8 @@
 
 use vectordb_service::ReplicaFigures;
 
-use super::placement::Health;
 use super::state::{ClusterState, PeerId, ShardMeta};
+use super::survey::Health;
 
 /// What a peer's replica of a shard is.
 pub(super) fn state_of(state: &ClusterState, shard: &ShardMeta, peer: PeerId) -> &'static str {

@@ -11,10 +11,11 @@ use uuid::Uuid;
 use vectordb_service::ShardId;
 
 use super::node::Shared;
-use super::placement::{Health, plan, shards};
+use super::placement::plan;
 use super::resharding::{Phase, Resharding};
 use super::sizes;
 use super::state::{ClusterState, Command, Member, PeerId, ShardRef};
+use super::survey::{Health, shards};
 
 /// How often a node says that it lives.
 pub(super) const BEAT: Duration = Duration::from_millis(500);
@@ -140,7 +141,7 @@ pub(super) async fn run(node: Arc<Shared>) {
         }
         let sizes = (node.rebalances() && !state.balance_paused).then(|| known.now(&node));
         handovers.note(&state, Instant::now());
-        let planned = plan(&state, &health, sizes.as_ref()).into_iter();
+        let planned = plan(&state, &health, sizes.as_deref()).into_iter();
         for command in planned.filter(|command| !handovers.is_early(command, Instant::now())) {
             tracing::info!(?command, "reconciling");
             if let Err(error) = node.group.raft.client_write(command).await {

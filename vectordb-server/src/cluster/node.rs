@@ -215,9 +215,11 @@ impl Node {
     }
 
     /// Has others take over what this node is primary of, and leaves the in-sync sets of others, so that no write waits for it when it
-    /// stops. What nobody else has stays, and so does everything after a few seconds without an agreement.
+    /// stops. What nobody else has stays, and so does everything after a few seconds without an agreement. The writes that came before
+    /// have their answers then, for the next primaries could not say any more what became of them.
     pub(crate) async fn step_aside(&self) {
         const PATIENCE: Duration = Duration::from_secs(3);
+        const GLANCE: Duration = Duration::from_millis(10);
         let me = self.shared.me;
         self.shared.stepping_aside.store(true, Ordering::Release);
         self.shared.beat.notify_one();
@@ -226,8 +228,20 @@ impl Node {
             let mut shards = agreed.state.collections.values().flat_map(CollectionMeta::all_shards);
             shards.all(|shard| !shard.in_sync.contains(&me) || shard.in_sync.len() == 1)
         });
-        if tokio::time::timeout(PATIENCE, is_free).await.is_err() {
-            tracing::warn!("stopping although others count on replicas here");
+        let freed_at = match tokio::time::timeout(PATIENCE, is_free).await {
+            Ok(Ok(agreed)) => agreed.index,
+            Ok(Err(_)) => return,
+            Err(_) => return tracing::warn!("stopping although others count on replicas here"),
+        };
+        let finish = async {
+            // Until others know, they send more.
+            self.shared.settled(freed_at).await;
+            while self.shared.is_awaited() {
+                tokio::time::sleep(GLANCE).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, finish).await.is_err() {
+            tracing::warn!("stopping although somebody may wait for the answer to a write");
         }
     }
 
@@ -417,6 +431,11 @@ impl Shared {
 
     pub(crate) fn replica(&self, shard: ShardRef) -> Option<Arc<Replica>> {
         self.replicas.read().get(&shard).cloned()
+    }
+
+    /// Whether writes that came here wait for the next primaries.
+    fn is_awaited(&self) -> bool {
+        self.replicas.read().values().any(|replica| replica.is_awaited())
     }
 
     pub(super) fn route(&self, shard: ShardRef) -> Option<Arc<Route>> {

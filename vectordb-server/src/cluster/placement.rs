@@ -1,46 +1,15 @@
 //! Where replicas are to lie, and what is to be done about it: pure functions of what is agreed on and of who lives.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use vectordb_service::ShardId;
 
-use super::balance::{Sizes, rebalance, zones};
-use super::state::{ClusterState, CollectionMeta, Command, Member, PeerId, ShardMeta, ShardRef, Zone};
+use super::balance::rebalance;
+use super::state::{ClusterState, CollectionMeta, Command, PeerId, ShardMeta, ShardRef, Zone};
+use super::survey::{Health, Loads, Sizes, loads, shards, shares_zone, zones};
 
 /// Replicas that are made at the same time.
 const MOST_TRANSFERS: usize = 2;
-
-/// What the leader knows of the peers.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Health {
-    /// Peers that were heard of lately, with the disks they have.
-    pub(crate) alive: BTreeMap<PeerId, Member>,
-    /// Others, which have said that they are about to stop, or that their disks are full.
-    pub(crate) handing_over: BTreeMap<PeerId, Member>,
-    /// Peers that have been silent for so long that others take their place.
-    pub(crate) given_up: BTreeSet<PeerId>,
-}
-
-impl Health {
-    pub(super) fn has(&self, member: &Member) -> bool {
-        self.alive.get(&member.peer) == Some(member)
-    }
-
-    fn is_handed_over_by(&self, member: &Member) -> bool {
-        self.handing_over.get(&member.peer) == Some(member)
-    }
-}
-
-/// Numbers of replicas of peers.
-pub(super) type Loads = BTreeMap<PeerId, usize>;
-
-fn loads(state: &ClusterState) -> Loads {
-    let mut loads: Loads = state.peers.keys().map(|&peer| (peer, 0)).collect();
-    for peer in state.collections.values().flat_map(CollectionMeta::all_shards).flat_map(|shard| &shard.replicas) {
-        *loads.entry(*peer).or_default() += 1;
-    }
-    loads
-}
 
 /// Peers for the replicas of new shards: each shard on as many peers as `factor` says, neighbours in a ring that begins with the
 /// peers that have least (chained declustering, Hsiao & DeWitt 1990), so that the loss of one peer is spread over two others. Neighbours
@@ -116,12 +85,6 @@ pub(crate) fn plan(state: &ClusterState, health: &Health, sizes: Option<&Sizes>)
     commands
 }
 
-pub(super) fn shards(state: &ClusterState) -> impl Iterator<Item = (ShardRef, &CollectionMeta, &ShardMeta)> {
-    state.collections.values().flat_map(|collection| {
-        collection.all_shards().map(move |shard| (ShardRef { uid: collection.uid, shard: shard.id }, collection, shard))
-    })
-}
-
 /// Learners that live.
 fn making(shard: &ShardMeta, health: &Health) -> usize {
     shard.learners().filter(|peer| health.alive.contains_key(peer)).count()
@@ -137,13 +100,9 @@ fn fail_over(of: ShardRef, shard: &ShardMeta, health: &Health) -> Option<Command
     Some(Command::SetPrimary { shard: of, epoch: shard.epoch, primary, keep_old: health.is_handed_over_by(&shard.primary) })
 }
 
-pub(super) fn is_leaving(state: &ClusterState, health: &Health, peer: PeerId) -> bool {
-    health.given_up.contains(&peer) || state.peers.get(&peer).is_none_or(|peer| peer.draining)
-}
-
 /// Replicas that a shard can have.
 fn wanted(state: &ClusterState, collection: &CollectionMeta, health: &Health) -> usize {
-    let usable = health.alive.keys().filter(|&&peer| !is_leaving(state, health, peer)).count();
+    let usable = health.alive.keys().filter(|&&peer| !health.is_leaving(state, peer)).count();
     collection.factor().min(usable.max(1))
 }
 
@@ -152,35 +111,31 @@ fn wanted(state: &ClusterState, collection: &CollectionMeta, health: &Health) ->
 fn surplus(state: &ClusterState, collection: &CollectionMeta, shard: &ShardMeta, health: &Health, loads: Option<&Loads>) -> Option<PeerId> {
     let wanted = wanted(state, collection, health);
     let staying = |but: PeerId| {
-        shard.in_sync.iter().filter(|member| member.peer != but && health.has(member) && !is_leaving(state, health, member.peer)).count()
+        shard.in_sync.iter().filter(|member| member.peer != but && health.has(member) && !health.is_leaving(state, member.peer)).count()
     };
     // A learner that was given up is in nobody's way but its own.
-    if let Some(dead) = shard.learners().find(|&peer| is_leaving(state, health, peer)) {
+    if let Some(dead) = shard.learners().find(|&peer| health.is_leaving(state, peer)) {
         return Some(dead);
     }
     let moved = shard.moving.iter().find(|(to, _)| shard.is_in_sync(**to)).map(|(_, from)| *from);
-    let leaving = shard.replicas.iter().copied().find(|&peer| is_leaving(state, health, peer));
+    let leaving = shard.replicas.iter().copied().find(|&peer| health.is_leaving(state, peer));
     let too_many = || {
         let well = shard.in_sync.iter().filter(|member| health.has(member)).count();
         let extra = well > wanted && shard.moving.is_empty();
         let most = shard.in_sync.iter().map(|member| member.peer).filter(|&peer| peer != shard.primary.peer);
         let loads = loads.filter(|_| extra)?;
-        let is_doubled = |peer: PeerId| {
-            let others = shard.replicas.iter().copied().filter(|&other| other != peer);
-            zones(state, others).contains(&state.zone(peer))
-        };
-        most.max_by_key(|peer| (!shard.pinned.contains(peer), is_doubled(*peer), loads.get(peer).copied().unwrap_or(0)))
+        most.max_by_key(|peer| (!shard.pinned.contains(peer), shares_zone(state, shard, *peer), loads.get(peer).copied().unwrap_or(0)))
     };
     moved.or(leaving).or_else(too_many).filter(|&peer| staying(peer) >= wanted)
 }
 
 /// A peer for one more replica, if there are too few.
 fn missing(state: &ClusterState, collection: &CollectionMeta, shard: &ShardMeta, health: &Health, loads: &Loads) -> Option<PeerId> {
-    let staying: Vec<PeerId> = shard.replicas.iter().copied().filter(|&peer| !is_leaving(state, health, peer)).collect();
+    let staying: Vec<PeerId> = shard.replicas.iter().copied().filter(|&peer| !health.is_leaving(state, peer)).collect();
     if staying.len() >= wanted(state, collection, health) || !shard.in_sync.iter().any(|member| health.has(member)) {
         return None;
     }
-    let free = health.alive.keys().copied().filter(|&peer| !shard.replicas.contains(&peer) && !is_leaving(state, health, peer));
+    let free = health.alive.keys().copied().filter(|&peer| !shard.replicas.contains(&peer) && !health.is_leaving(state, peer));
     let there = zones(state, staying);
     free.min_by_key(|&peer| (there.contains(&state.zone(peer)), loads.get(&peer).copied().unwrap_or(0), peer))
 }
@@ -196,6 +151,8 @@ pub(crate) fn only_copies(state: &ClusterState, peer: PeerId) -> Vec<(String, Sh
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::state::tests::{member, of_peers, with_collection};
     use super::*;
 

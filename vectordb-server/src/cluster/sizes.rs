@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 
-use super::balance::Sizes;
 use super::node::Shared;
 use super::route::Reply;
 use super::state::{PeerId, ShardRef};
+use super::survey::Sizes;
 
 /// How often.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -20,22 +20,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What the leader was told last.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    sizes: Arc<Mutex<Sizes>>,
+    sizes: Arc<Mutex<Arc<Sizes>>>,
     asked: Option<Instant>,
 }
 
 impl Known {
     /// What is known now. Nobody waits for those who are asked.
-    pub(super) fn now(&mut self, node: &Arc<Shared>) -> Sizes {
+    pub(super) fn now(&mut self, node: &Arc<Shared>) -> Arc<Sizes> {
         if self.asked.is_none_or(|asked| asked.elapsed() >= AGAIN) {
             self.asked = Some(Instant::now());
             let (node, sizes) = (Arc::clone(node), Arc::clone(&self.sizes));
             tokio::spawn(async move {
                 let told = node.sizes_everywhere().await;
-                *sizes.lock() = told;
+                *sizes.lock() = Arc::new(told);
             });
         }
-        self.sizes.lock().clone()
+        Arc::clone(&self.sizes.lock())
     }
 }
 

@@ -156,8 +156,9 @@ fn nothing_acknowledged_is_lost_while_nodes_are_in_trouble() {
 fn nobody_notices_that_nodes_are_stopped_one_after_the_other() {
     let nodes = Nodes::start(3);
     create(&nodes.all()[0], "docs", 3, 2);
+    let rounds = std::env::var("VECTORDB_STOP_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
     let seen = under_load(&nodes, || {
-        for node in nodes.all() {
+        for node in (0..rounds).flat_map(|_| nodes.all()) {
             // As a balancer does, which hears of it before.
             node.is_well.store(false, Ordering::Release);
             std::thread::sleep(Duration::from_secs(1));

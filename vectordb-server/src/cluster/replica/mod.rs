@@ -20,6 +20,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -98,6 +99,8 @@ pub(crate) struct Replica {
     inner: Mutex<Inner>,
     /// Signalled when the commit point or the role moves.
     moved: Condvar,
+    /// How many writes are under way.
+    writing: AtomicUsize,
     /// Counts whatever senders should look at.
     news: watch::Sender<u64>,
     /// The epoch that senders were started for, and to whom.
@@ -164,6 +167,7 @@ impl Replica {
             file,
             inner: Mutex::new(inner),
             moved: Condvar::new(),
+            writing: AtomicUsize::new(0),
             news: watch::Sender::new(0),
             senders: Mutex::default(),
             feeding: Mutex::default(),
@@ -296,6 +300,11 @@ impl Replica {
 
     pub(crate) fn is_primary(&self) -> bool {
         self.inner.lock().primary.is_some()
+    }
+
+    /// Whether somebody waits for the next primary to say what became of a write that this one took.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.writing.load(Ordering::Acquire) > 0 && !self.is_primary()
     }
 
     /// Since when it is the primary without a break.

@@ -1,6 +1,7 @@
 //! Writes through the primary, and what becomes of them when it is replaced.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use vectordb_core::{Collection, ConfigDiff, Staged, Update, UpdateResult};
@@ -39,6 +40,22 @@ pub(crate) enum Fate {
     Unknown,
 }
 
+/// Counts a write for as long as it is under way.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 fn unknown_outcome() -> ServiceError {
     ServiceError::internal("the shard changed its primary during the write, which may or may not have been done")
 }
@@ -54,6 +71,7 @@ impl Replica {
         admits: impl FnOnce() -> Result<bool, ServiceError>,
         work: Work,
     ) -> Result<Option<UpdateResult>, ServiceError> {
+        let _under_way = UnderWay::new(&self.writing);
         let Some(begun) = self.begin(least, admits, work)? else { return Ok(None) };
         self.settle(&begun)?;
         let done = UpdateResult { lsn: begun.staged.lsn, points: begun.staged.points };

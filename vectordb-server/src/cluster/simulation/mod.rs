@@ -167,6 +167,30 @@ fn a_primary_that_hands_over_hears_what_became_of_its_writes() {
 }
 
 #[test]
+fn a_node_that_stops_is_awaited_until_it_has_heard_what_became_of_its_writes() {
+    let (mut state, mut nodes, replicas) = replicas_on::<2>();
+    let replica = Arc::clone(&replicas[0]);
+    let asked = Asked { client: 0, key: 1, written: Written::Serial(1), attempt: 0, until: 0 };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let writing = std::thread::spawn(move || replica.write(1, deadline, || Ok(true), asked.work()));
+    while replicas[0].data().log_position().last == Lsn::ZERO && !writing.is_finished() {
+        std::thread::yield_now();
+    }
+    assert!(!replicas[0].is_awaited(), "it is the primary");
+    state.apply(&Command::SetPrimary { shard: SHARD, epoch: 1, primary: member(2), keep_old: true }).expect("2 is in sync");
+    nodes.iter_mut().for_each(|node| drop(node.reconcile(&state).expect("it is in line")));
+    assert!(replicas[0].is_awaited());
+    for _ in 0..2 {
+        let Ok(Outgoing::Message(message)) = replicas[1].outgoing(2, None) else { panic!("it is primary") };
+        let reply = replicas[0].append(&message, Instant::now()).expect("it follows");
+        let AppendReply::Has { member, upto, shown, .. } = reply else { panic!("it has it: {reply:?}") };
+        replicas[1].acknowledged(2, member, Matched { upto, shown, question: 0, whole: true }, true, Instant::now());
+    }
+    assert!(matches!(writing.join().expect("no panic"), Ok(None)), "it was taken back, and may be sent to the next");
+    assert!(!replicas[0].is_awaited());
+}
+
+#[test]
 fn a_batch_that_a_third_one_still_has_may_yet_be_done() {
     let (mut state, mut nodes, replicas) = replicas_on::<3>();
     let now = Instant::now();

@@ -7,10 +7,10 @@ use vectordb_benches::faults::sim_fs::{Loss, SimFs};
 use vectordb_core::{Collection, PointId, ScrollRequest};
 use vectordb_service::{ShardId, place};
 
-use super::super::balance::Sizes;
 use super::super::leader::{BEAT, Beat, Waits, settling};
 use super::super::placement::plan;
 use super::super::state::{ClusterState, Command, Member, ShardRef};
+use super::super::survey::Sizes;
 use super::clients::FIELD;
 use super::world::{Event, GIVE_UP_AFTER, MS, SECOND, Time, World};
 
