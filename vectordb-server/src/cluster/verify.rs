@@ -44,6 +44,11 @@ impl Shared {
         self.keep_files(&replica, cut.name).map_or_else(Reply::Failed, Reply::Done)
     }
 
+    fn forget_here(&self, cut: Cut) -> Reply<()> {
+        let forgotten = self.step_here(cut, Step::Forget).unwrap_or(Ok(()));
+        forgotten.map_or_else(Reply::Failed, Reply::Done)
+    }
+
     /// Adds up what was kept here, which is kept no longer.
     pub(super) fn sum_here(&self, sum: Sum) -> Reply<Summed> {
         let Some((last, files)) = self.take_kept(sum.name) else { return Reply::NotHere };
@@ -84,12 +89,14 @@ impl Shared {
         let others: Vec<PeerId> = meta.in_sync.iter().map(|member| member.peer).filter(|peer| *peer != primary).collect();
         self.step(primary, cut, Step::Hold)?;
         let kept: Vec<Result<()>> = self.each(&others, "/shard/keep", &cut, PATIENCE, || self.keep_here(cut));
-        let released = self.step(primary, cut, Step::Release);
-        let sum = Sum { name: cut.name, micros: Timestamp::now().as_microsecond() };
         let all: Vec<PeerId> = std::iter::once(primary).chain(others).collect();
-        let summed: Vec<Result<Summed>> = self.each(&all, "/shard/sum", &sum, TIMEOUT, || self.sum_here(sum));
         // Where writes went on before all had kept their files, they may differ for that alone.
-        released?;
+        if let Err(error) = self.step(primary, cut, Step::Release) {
+            self.each(&all, "/shard/cut", &(cut, Step::Forget), PATIENCE, || self.forget_here(cut));
+            return Err(error);
+        }
+        let sum = Sum { name: cut.name, micros: Timestamp::now().as_microsecond() };
+        let summed: Vec<Result<Summed>> = self.each(&all, "/shard/sum", &sum, TIMEOUT, || self.sum_here(sum));
         let kept = std::iter::once(Ok(())).chain(kept);
         let replicas = all.iter().zip(kept.zip(summed)).map(|(&peer, (kept, summed))| {
             let digest = kept.and(summed).map(|(last, digest)| (last.0, digest)).map_err(|error| error.message);
