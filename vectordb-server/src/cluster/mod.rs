@@ -3,11 +3,12 @@
 //! Files: `state` (what is agreed on, pure), `survey` (who lives and has what, pure), `placement` (where replicas are to lie, pure),
 //! `balance` (which of those that are well are to lie elsewhere, pure), `sizes` (how much shards hold), `raft` (agreement), `replica` (one
 //! replica, primary or backup), `sender` (copies a primary's log), `resharding` (another number of shards, pure), `feed` (brings
-//! points into new shards), `route` (this node's way to a shard), `fan` (the ways to several), `cut` (shards at one moment), `verify` (whether replicas hold the same), `node` (all of it together, and the
-//! reconciliation of what is here with what is agreed), `leader` (what the leader does beside), `entry` (how a node comes into a
-//! cluster), `door` (what other nodes call), `client` (calling them), `files` (a shard as an archive), `parcel` (a shard on its way to a
-//! replica), `identity` (who this node is), `answers` (what callers of the API are told), `figures` (how many replicas are how, pure),
-//! `overseer` (tells the Kubernetes around what happens, and keeps its guard up); `simulation` tries it all out in one thread.
+//! points into new shards), `route` (this node's way to a shard), `fan` (the ways to several), `cut` (shards at one moment), `verify`
+//! (whether replicas hold the same), `node` (all of it together, and the reconciliation of what is here with what is agreed), `leader`
+//! (what the leader does beside), `entry` (how a node comes into a cluster), `door` (what other nodes call), `client` (calling them),
+//! `files` (a shard as an archive), `parcel` (a shard on its way to a replica), `identity` (who this node is), `answers` (what callers of
+//! the API are told), `figures` (how many replicas are how, pure), `overseer` (tells the Kubernetes around what happens, and keeps its
+//! guard up); `simulation` tries it all out in one thread.
 
 mod answers;
 mod balance;
